@@ -1,0 +1,1 @@
+"""MILD: chosen people leave a photo, layer by layer."""

@@ -1,0 +1,101 @@
+"""Every input of one job in one frozen, JSON-serialisable object.
+
+The command line, the library, the API, the studio and the batch all build an :class:`EraseRequest`, and the same
+request gives the same pixels whoever built it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mild.errors import UsageError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Selection(_Part):
+    """Who or what goes. The entries add up: two people and a mask are all erased."""
+
+    people: tuple[int, ...] = Field((), description="Numbers of the people to erase, as `mild people` lists them.")
+    keep: tuple[int, ...] | None = Field(None, description="Erase everybody (sure finds) except these numbers.")
+    everyone: bool = Field(False, description="Erase every person that was surely found.")
+    points: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y): the person there, or what is there.")
+    boxes: tuple[tuple[int, int, int, int], ...] = Field((), description="Boxes (x0, y0, x1, y1) around a person.")
+    mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
+    mask_rle: dict[str, object] | None = Field(None, description="A mask as COCO run-length code {size, counts}.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Selection:
+        if self.keep is not None and (self.people or self.everyone):
+            raise ValueError("say either whom to erase or whom to keep, not both")
+        if self.everyone and self.people:
+            raise ValueError("everyone already includes the people named")
+        return self
+
+    @property
+    def empty(self) -> bool:
+        return not (self.people or self.everyone or self.points or self.boxes or self.mask or self.mask_rle) and (
+            self.keep is None
+        )
+
+
+class Finder(_Part):
+    """How people are found."""
+
+    backend: str = Field("auto", description="auto, blazepose, hub, none, or coco (needs `annotations`).")
+    annotations: str | None = Field(None, description="Path of a COCO instances JSON that says where people are.")
+    model: str | None = Field(None, description="Hub id or folder of the instance model, for backend `hub`.")
+    allow_download: bool = Field(False, description="May the hub backend fetch weights?")
+
+
+class Region(_Part):
+    """How far around a person the photo may change, relative to the person's height."""
+
+    dilate: float = Field(0.015, ge=0, le=0.25, description="Mask dilation, as a fraction of the person's height.")
+    feather: float = Field(0.008, ge=0, le=0.1, description="Soft edge outside that, same unit.")
+    context: float = Field(0.6, ge=0, le=4, description="Visible margin around the hole, fraction of its size.")
+
+
+class Method(_Part):
+    """Switches of the method; an ablation is a loop over these."""
+
+    model: str = Field("mild-small", description="The embedded model, or a folder or hub id of a MildPipeline.")
+    steps: int = Field(4, ge=1, le=1000, description="Denoising steps.")
+    resolution: int = Field(256, ge=64, le=2048, multiple_of=64, description="Long side the denoiser works at, px.")
+    layers: bool = Field(True, description="One pathway per layer; off: the background alone.")
+    denoise: bool = Field(True, description="Off: the exemplar fill alone.")
+    prior: bool = Field(True, description="The exemplar fill as a condition; off: the denoiser alone.")
+    detail: bool = Field(True, description="The fill's texture at the photo's resolution; off: the denoiser's pixels.")
+    adapters: bool = Field(True, description="The LoRA of each layer's domain.")
+    sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")
+
+
+class EraseRequest(_Part):
+    """One job: this photo, these people, this way."""
+
+    photo: str | None = Field(None, description="Path of the photo; None when the pixels are handed over.")
+    selection: Selection = Selection()
+    finder: Finder = Finder()
+    region: Region = Region()
+    method: Method = Method()
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pixels.")
+
+    @classmethod
+    def build(cls, **fields: object) -> EraseRequest:
+        """As the constructor, but a wrong value is a :class:`UsageError` of one sentence."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise UsageError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first fault of a pydantic error as one sentence."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the request"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}."
