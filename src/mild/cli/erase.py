@@ -1,0 +1,113 @@
+"""``mild erase``: build the request, walk the road, save the photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mild.cli import options, output, progress
+from mild.errors import UsageError
+
+if TYPE_CHECKING:
+    from mild.erase import EraseResult
+
+
+def erase(
+    photo: options.PhotoArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", rich_help_panel=options.OUTPUT, help="The edited photo. [default: PHOTO.erased.png]"
+        ),
+    ] = None,
+    person: options.Person = None,
+    keep: options.Keep = None,
+    everyone: options.Everyone = False,
+    at: options.At = None,
+    box: options.Boxes = None,
+    mask: options.Mask = None,
+    finder: options.Finder = None,
+    coco: options.Coco = None,
+    finder_model: options.FinderModel = None,
+    allow_download: options.AllowDownload = False,
+    model: options.Model = None,
+    seed: options.Seed = None,
+    steps: options.Steps = None,
+    resolution: options.Resolution = None,
+    dilate: options.Dilate = None,
+    feather: options.Feather = None,
+    no_denoise: options.NoDenoise = False,
+    no_prior: options.NoPrior = False,
+    no_detail: options.NoDetail = False,
+    no_layers: options.NoLayers = False,
+    no_adapters: options.NoAdapters = False,
+    sma: options.Sma = None,
+    request_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--request", rich_help_panel=options.OUTPUT, help="Replay a saved request; other options override it."
+        ),
+    ] = None,
+    save_request: Annotated[
+        Path | None,
+        typer.Option("--save-request", rich_help_panel=options.OUTPUT, help="Save this job as JSON, for --request."),
+    ] = None,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+) -> None:
+    """Erase chosen people from PHOTO.
+
+    The choices add up: --person 2 --at 310,95 erases both. Outside the erased people and a narrow soft edge every pixel
+    stays the photo's own (PNG, TIFF and lossless WebP keep it exactly; JPEG as well as JPEG can).
+    """
+    request = options.build(
+        request_file,
+        photo=None if photo is None else str(photo),
+        selection=options.selection(person, keep, everyone, at, box, mask),
+        finder=options.finder(finder, coco, finder_model, allow_download),
+        region={name: value for name, value in (("dilate", dilate), ("feather", feather)) if value is not None},
+        method=options.method(
+            model,
+            steps,
+            resolution,
+            sma,
+            {
+                "denoise": no_denoise,
+                "prior": no_prior,
+                "detail": no_detail,
+                "layers": no_layers,
+                "adapters": no_adapters,
+            },
+        ),
+        seed=seed,
+    )
+    source = Path(request.photo or "")
+    if request.selection.empty:
+        raise UsageError(f"Say whom to erase, for instance --person 1; `mild people {source}` shows the numbers.")
+    target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
+    if save_request is not None:
+        output.check_json(save_request, force=force)
+
+    from mild.erase import run
+
+    with progress.bar(quiet=as_json) as report:
+        result = run(request, progress=report)
+        result.save(target)
+    if save_request is not None:
+        output.write_text(save_request, result.request.model_dump_json(indent=2, exclude_none=True) + "\n")
+    if as_json:
+        output.print_json({**result.report(), "output": str(target)})
+    else:
+        _show(result, target)
+
+
+def _show(result: EraseResult, target: Path) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    who = ", ".join(str(n) for n in result.erased)
+    took = sum(result.seconds.values())
+    console.print(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
+    console.print(f"photo: {target}", soft_wrap=True)
