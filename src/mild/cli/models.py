@@ -50,7 +50,10 @@ def models(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "for", "installed", "source", "licence")
+    table = Table("model", "for")
+    for heading in ("installed", "source", "licence"):
+        # Folded, never shortened: a source or a licence with an ellipsis in it tells nothing.
+        table.add_column(heading, overflow="fold")
     for row in rows:
         state = f"yes, {row.size / 2**20:.1f} MB" if row.installed else "no"
         table.add_row(row.name, row.purpose, state, row.source, row.licence)
