@@ -1,0 +1,121 @@
+"""Photo in, Scene out: who is in the photo, and whom does the user mean.
+
+One entry per backend in :data:`BACKENDS`, with provenance and licence. Find once, then select as often as you like:
+
+    scene = find_people(photo, Finder())
+    scene, ids = select(scene, Selection(people=(2,)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mild import assets
+from mild.errors import UsageError
+from mild.perception.overlay import draw_overlay
+from mild.perception.selection import select
+from mild.photo import Photo
+from mild.request import Finder
+from mild.scene import Scene
+
+__all__ = ["BACKENDS", "Backend", "draw_overlay", "find_people", "resolve", "select"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to find people.
+
+    Attributes:
+        name: as in ``Finder.backend``.
+        summary: one line for help texts.
+        provenance: who made the weights or the data.
+        licence: of the weights.
+        find: the function; heavy imports happen inside.
+    """
+
+    name: str
+    summary: str
+    provenance: str
+    licence: str
+    find: Callable[[Photo, Finder], Scene]
+
+
+def _find_blazepose(photo: Photo, finder: Finder) -> Scene:
+    from mild.perception import blazepose
+
+    return blazepose.find(photo)
+
+
+def _find_hub(photo: Photo, finder: Finder) -> Scene:
+    from mild.perception import hub
+
+    return hub.find(photo, finder.model, finder.allow_download)
+
+
+def _find_coco(photo: Photo, finder: Finder) -> Scene:
+    from mild.perception import coco
+
+    if finder.annotations is None:
+        raise UsageError("The finder 'coco' needs a COCO instances file (annotations).")
+    return coco.read_people(photo, Path(finder.annotations))
+
+
+def _find_none(photo: Photo, finder: Finder) -> Scene:
+    return Scene(photo)
+
+
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
+        Backend(
+            "blazepose",
+            "basic offline finder; may miss people at the edge, behind others, or far away",
+            "BlazePose and BlazeFace nets of mediapipe 0.10.21 (Google)",
+            "Apache-2.0",
+            _find_blazepose,
+        ),
+        Backend(
+            "hub",
+            "instance segmentation through transformers; better, needs weights of the hub",
+            "the model's own card; by default " + assets.REGISTRY["rf-detr-seg"].source,
+            "the model's own",
+            _find_hub,
+        ),
+        Backend("coco", "people from a COCO instances file", "the file's author", "the file's own", _find_coco),
+        Backend("none", "finds nobody: everything is marked by hand", "-", "-", _find_none),
+    )
+}
+
+
+def resolve(finder: Finder) -> Backend:
+    """The backend that a request means. ``auto``: coco when annotations are given, hub when its weights are on this
+    machine (or a model is named), otherwise blazepose.
+
+    Raises:
+        UsageError: no backend of that name.
+    """
+    name = finder.backend
+    if name == "auto":
+        from mild.perception.hub import default_model
+
+        if finder.annotations is not None:
+            name = "coco"
+        else:
+            name = "hub" if finder.model is not None or default_model() is not None else "blazepose"
+    try:
+        return BACKENDS[name]
+    except KeyError:
+        raise UsageError(f"There is no finder '{name}' (known: auto, {', '.join(BACKENDS)}).") from None
+
+
+def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
+    """The people in a photo, numbered from left to right.
+
+    Raises:
+        UsageError: no such backend, or the annotations cannot be used.
+        MildError: the backend's weights are not on this machine.
+    """
+    finder = finder or Finder.model_validate({})
+    return resolve(finder).find(photo, finder)

