@@ -81,6 +81,7 @@ def equal(a: LayerStack, b: LayerStack) -> bool:
     return (
         np.array_equal(a.photo, b.photo)
         and a.hidden == b.hidden
+        and a.raised == b.raised
         and len(a.layers) == len(b.layers)
         and all(same(x, y) for x, y in zip(a.layers, b.layers, strict=True))
     )

@@ -65,6 +65,11 @@ def test_hiding_a_kept_person_shows_the_background() -> None:
     assert worst(draw(tree, stack.size), stack.compose(hide=[3])) <= 1
 
 
+def test_whoever_is_moved_to_the_front_is_drawn_in_front() -> None:
+    stack = make_stack(hidden=(2,)).to_front(1)
+    assert worst(draw(sheets_of(stack), stack.size), stack.compose()) <= 1
+
+
 def test_the_tree_is_named_as_an_editor_user_expects() -> None:
     tree = sheets_of(make_stack(hidden=(1,)))
     names = [(node.name, node.visible) for node in tree]

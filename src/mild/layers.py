@@ -51,11 +51,13 @@ class LayerStack:
         photo: uint8 ``[H, W, 3]``, the input's pixels, never altered.
         layers: from the back to the front; the first is the background.
         hidden: ids of the people whom the job erased; what :meth:`compose` hides when not told otherwise.
+        raised: ids of the people moved in front of where they stood, the last the foremost; see :meth:`to_front`.
     """
 
     photo: NDArray[np.uint8]
     layers: tuple[Layer, ...]
     hidden: frozenset[int] = frozenset()
+    raised: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,13 +92,23 @@ class LayerStack:
         """The picture ``[H, W, 3]`` uint8 without the people in ``hide`` (default: those the job erased).
 
         Where no hidden person's matte reaches, the result is the photo, bit for bit. Inside: the background, then
-        every shown person's layer from back to front, alpha-over.
+        every shown person's layer from back to front, alpha-over. Whoever was moved to the front and is shown is
+        painted whole at the end, also where nobody was hidden.
         """
         hide = self.hidden if hide is None else frozenset(hide)
         out = self.photo.copy()
         matte = self.change_matte(hide)
-        if not matte.any():
-            return out
+        if matte.any():
+            self._replace(out, matte, hide)
+        for layer in (self.layer_of(owner) for owner in self.raised if owner not in hide):
+            window = out[layer.box.slices]
+            painted = window.astype(np.float32)
+            _over(painted, layer.box, layer.rgba, layer.box)
+            window[...] = np.rint(painted)
+        return out
+
+    def _replace(self, out: NDArray[np.uint8], matte: NDArray[np.uint8], hide: Collection[int]) -> None:
+        """Put background and shown people where the matte reaches, in place in ``out`` ``[H, W, 3]``."""
         region = Box.around(matte > 0)
         below = out[region.slices].astype(np.float32)
         back = self.background
@@ -110,12 +122,12 @@ class LayerStack:
         # Only where the matte reaches: a float round trip elsewhere would be harmless, but "identical" is a promise.
         touched = matte[region.slices] > 0
         window[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[touched]
-        return out
 
     def to_front(self, owner: int) -> LayerStack:
         """The same stack with this person in front of all others."""
         top = self.layer_of(owner)
-        return replace(self, layers=(*(layer for layer in self.layers if layer is not top), top))
+        raised = (*(other for other in self.raised if other != owner), owner)
+        return replace(self, layers=(*(layer for layer in self.layers if layer is not top), top), raised=raised)
 
 
 def _over(canvas: NDArray[np.float32], frame: Box, rgba: NDArray[np.uint8], box: Box) -> None:

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "people": Command("mild.cli.people:people", "Find the people in a photo: a numbered picture and a table."),
     "erase": Command("mild.cli.erase:erase", "Erase chosen people from a photo."),
     "layers": Command("mild.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
+    "compose": Command("mild.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }
 

@@ -68,6 +68,7 @@ def describe(stack: LayerStack, photo: str, rgba: list[str], colour: Colour) -> 
         "icc": None if colour.icc is None else base64.b64encode(colour.icc).decode(),
         "dpi": None if colour.dpi is None else list(colour.dpi),
         "hidden": sorted(stack.hidden),
+        "raised": list(stack.raised),
         "layers": [
             {
                 "kind": layer.kind,
@@ -131,7 +132,10 @@ def unpack(description: bytes, read: Callable[[str], NDArray[np.uint8]], where: 
             layers.append(Layer(row["kind"], owner, str(row["name"]), box, rgba, generated, matte))
         if not any(layer.kind == "background" for layer in layers):
             raise ValueError("no background")
-        stack = LayerStack(photo, tuple(layers), frozenset(int(n) for n in data["hidden"]))
+        hidden, raised = (tuple(int(n) for n in data[key]) for key in ("hidden", "raised"))
+        if not {*hidden, *raised} <= {layer.owner for layer in layers}:
+            raise ValueError("it hides or raises a person without a layer")
+        stack = LayerStack(photo, tuple(layers), frozenset(hidden), raised)
         return stack, Colour(icc, dpi)
     except (KeyError, TypeError, ValueError, OSError, IndexError) as error:
         detail = " ".join(str(error).split()).rstrip(".")

@@ -165,7 +165,7 @@ def _crop(stack: LayerStack, box: Box) -> LayerStack:
                 matte=None if layer.matte is None else layer.matte[inner],
             )
         )
-    return LayerStack(stack.photo[box.slices], tuple(layers), stack.hidden)
+    return replace(stack, photo=stack.photo[box.slices], layers=tuple(layers))
 
 
 def _minus(box: Box, origin: Box) -> Box:
