@@ -1,0 +1,202 @@
+"""Opening and writing image files: which kinds, which faults, and never a half-written file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from mild.errors import MildError, UsageError
+
+#: The largest photo that is opened, in pixels; beyond it a small file could fill the memory.
+MAX_PIXELS = 300_000_000
+
+#: Format by suffix, for saving.
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
+}  # fmt: skip
+#: Modes whose conversion to RGB(A) loses nothing.
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_pillow_limit = threading.RLock()
+
+T = TypeVar("T")
+
+
+def read_image(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """What ``use`` makes of the file's decoded image, checked by :func:`load_checked`.
+
+    The file is still open meanwhile: Pillow reads some metadata only when asked.
+
+    Raises:
+        UsageError: there is no such file, or it is a folder.
+        MildError: it is no image, damaged, too large, or would lose something (16 bits, CMYK, several frames).
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a photo.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+            file.seek(0)
+            format, plugin = _reader(path, head)
+            try:
+                # Pillow's plugin itself rather than Image.open: no global size limit, no formats by accident.
+                image = plugin(file)
+                return use(load_checked(image, str(path)))
+            except MildError:
+                raise
+            except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
+                raise MildError(
+                    f"{path} cannot be read as {format}: it is damaged, cut short or of a rare kind ({_flat(error)})."
+                ) from error
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise MildError(f"{path} cannot be read: {error.strerror or _flat(error)}.") from None
+
+
+def load_checked(image: Image.Image, name: str) -> Image.Image:
+    """Decode a lazy image, refusing in one sentence (MildError) what RGB of 8 bits would lose."""
+    if image.width * image.height > MAX_PIXELS:
+        raise MildError(
+            f"{name} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS // 10**6} million that are "
+            "opened: scale it down first."
+        )
+    if _deep(image):
+        raise MildError(f"{name} has more than 8 bits per channel, which would be cut: convert it to 8 bits first.")
+    if image.mode not in _MODES:
+        raise MildError(f"{name} is in {image.mode} colour: convert it to RGB first, with its colour profile.")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image, name)
+    elif image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:
+        raise MildError(f"{name} holds {getattr(image, 'n_frames', 0)} frames: save the one you want as a PNG first.")
+    with _lifted_limit() if image.format == "TIFF" else _unchanged():
+        image.load()
+    return image
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
+
+    Whatever fails, the former file stays as it was and no temporary file is left. Through a symbolic link the file
+    it points to is replaced; its permissions are kept.
+
+    Raises:
+        UsageError: the folder does not exist, or ``path`` is a folder.
+        MildError: the file cannot be written.
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise UsageError(f"{path} is a folder: give the name of a file.")
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent}: create it first.")
+    # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
+    part = target.parent / f".mild-{uuid.uuid4().hex}.part"
+    try:
+        with part.open("x+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, part)
+        part.replace(target)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, MildError) or not isinstance(error, Exception):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else _flat(error)
+        raise MildError(f"{path} cannot be written: {reason}.") from error
+    return path
+
+
+def format_of(path: Path) -> str:
+    """Pillow's name of the format that a suffix asks for."""
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"{path.name} has no suffix of an image format: use .jpg, .png, .webp, .tif or .heic."
+        ) from None
+
+
+def heif() -> Any:
+    """The optional HEIC library, imported on first need."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MildError("HEIC photos need one more package: pip install mild[heic].") from None
+    return pillow_heif
+
+
+def _reader(path: Path, head: bytes) -> tuple[str, Callable[[IO[bytes]], Image.Image]]:
+    """Name of the format and its decoder, by the first bytes of the file; suffixes lie."""
+    if not head:
+        raise MildError(f"{path} is empty (0 bytes): copy it again from its source.")
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG", JpegImagePlugin.JpegImageFile  # of an MPO, too: the first picture is the photo
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG", PngImagePlugin.PngImageFile
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP", WebPImagePlugin.WebPImageFile
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if head[8:10] == b"CR":
+            raise _raw(str(path))
+        return "TIFF", TiffImagePlugin.TiffImageFile
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "HEIC", heif().HeifImageFile
+    raise MildError(f"{path} is not an image of a known kind (JPEG, PNG, WebP, TIFF, HEIC).")
+
+
+def _deep(image: Image.Image) -> bool:
+    """More than 8 bits per channel? Pillow cuts 16-bit RGB silently; only the raw mode of its decoder tells."""
+    if image.mode.startswith(("I", "F")) or int(image.info.get("bit_depth") or 8) > 8:
+        return True
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(258, (8,))) > 8
+    return any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
+    if 50706 in image.tag_v2 or image.tag_v2.get(254, 0) & 1:
+        raise _raw(name)
+    if image.tag_v2.get(277, 1) > len(image.getbands()):
+        raise MildError(f"{name} has extra channels, which would be lost: flatten it to RGB first.")
+    for frame in range(1, image.n_frames):
+        image.seek(frame)
+        if not image.tag_v2.get(254, 0) & 1:  # a reduced copy of the first page may go: it shows the unedited photo
+            raise MildError(f"{name} holds {image.n_frames} pages: save the one you want as a single page first.")
+    image.seek(0)
+
+
+def _raw(name: str) -> MildError:
+    return MildError(f"{name} is a camera raw file: develop it to a TIFF of 8 bits or a JPEG first.")
+
+
+@contextmanager
+def _lifted_limit() -> Iterator[None]:
+    """Pillow's own size limit, which its TIFF decoder checks on loading, replaced by ours for a moment."""
+    with _pillow_limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _unchanged() -> Iterator[None]:
+    yield
+
+
+def _flat(error: BaseException) -> str:
+    """An error's message on one line, without the full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
