@@ -60,13 +60,8 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """The application.
-
-    Args:
-        only: import this command's module alone and show the others by name; None imports them all (for shell
-            completion, which needs every option).
-    """
+def build(asked: str) -> typer.Typer:
+    """The application, with the command ``asked`` (if there is one) imported and the others known by name only."""
     app = typer.Typer(
         name="mild",
         help="Chosen people leave a photo, layer by layer; everybody else stays as they are.",
@@ -83,7 +78,7 @@ def build(only: str | None = None) -> typer.Typer:
         """Chosen people leave a photo, layer by layer; everybody else stays as they are."""
 
     for name, command in COMMANDS.items():
-        target = command.load() if only in (name, None) else _placeholder
+        target = command.load() if name == asked else _placeholder
         if isinstance(target, typer.Typer):
             app.add_typer(target, name=name, short_help=command.help)
         else:
@@ -105,12 +100,12 @@ def run(argv: Sequence[str]) -> int:
     argv = list(argv) or ["--help"]
     # The program's own options are switches, so the first word that is no option names the command.
     asked = next((word for word in argv if not word.startswith("-")), "")
-    completing = any(name.endswith("_COMPLETE") and name.startswith("_MILD") for name in os.environ)
     try:
-        code = build(None if completing else asked)(argv, prog_name="mild", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        code = build(asked)(argv, prog_name="mild", standalone_mode=False)
+        # Some versions of typer turn Ctrl-C into this code by themselves, others let it through.
+        return _stopped() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort, Cancelled):
-        return _fail("Stopped; no half-written file was left.", INTERRUPTED)
+        return _stopped()
     except typer.Exit as stop:
         return int(stop.exit_code)
     except MildError as error:
@@ -128,6 +123,10 @@ def run(argv: Sequence[str]) -> int:
             return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
         what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
         return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)
+
+
+def _stopped() -> int:
+    return _fail("Stopped; no half-written file was left.", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> int:
