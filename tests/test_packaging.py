@@ -1,0 +1,80 @@
+"""What a stranger relies on: the two commands, the pins, the files the README points at."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+MAKEFILE = (ROOT / "Makefile").read_text()
+PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/*.md")))]
+
+
+def pins() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    return {canonicalize_name(r.name): Version(next(iter(r.specifier)).version) for r in found}
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+    return [r for r in map(Requirement, lines) if r.name != PROJECT["name"]]
+
+
+def test_the_two_commands_of_the_readme_are_the_makefile_s() -> None:
+    promised = re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.M)
+    assert promised == ["demo", "test"]
+    phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)
+    assert phony is not None
+    assert sorted(phony[1].split()) == sorted(promised)
+    for name in promised:
+        assert re.search(rf"^{name}: \$\(STAMP\)$", MAKEFILE, re.M)
+
+
+def test_pytest_runs_last_so_that_its_closing_line_does() -> None:
+    recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", MAKEFILE, re.M)
+    assert recipe is not None
+    assert recipe[1].strip().splitlines()[-1].endswith("-m pytest")
+
+
+def test_ci_runs_the_tests() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text().splitlines()
+    assert "set -euo pipefail" in lines
+    assert lines[-1] == "make test"
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_dependency_is_pinned_and_the_pin_fits(requirement: Requirement) -> None:
+    pinned = pins()
+    name = canonicalize_name(requirement.name)
+    assert name in pinned, f"{name} is missing in constraints.txt"
+    assert pinned[name] in requirement.specifier
+
+
+def test_no_pin_asks_for_one_build() -> None:
+    assert not [name for name, version in pins().items() if version.local]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_local_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    missing = [target for target in targets if target and not ((ROOT / page).parent / target).exists()]
+    assert not missing
+
+
+def test_the_citation_names_the_paper_and_the_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    assert "arXiv:2508.06543" in text
+    assert re.search(rf"^version: {re.escape(PROJECT['version'])}$", text, re.M)
