@@ -137,11 +137,11 @@ class Photo:
     def _decoded(cls, image: Image.Image) -> Photo:
         meta, orientation = collect(image)
         transparent = image.has_transparency_data
-        # Same mode included, convert() copies: the caller's image and ours share nothing.
-        image = image.convert("RGBA" if transparent else "RGB")
+        target = "RGBA" if transparent else "RGB"
+        image = image if image.mode == target else image.convert(target)
         if orientation in _TURNS:
             image = image.transpose(_TURNS[orientation])
-        array = np.asarray(image)
+        array = np.asarray(image)  # a copy, read-only
         if not transparent:
             return cls(array, None, meta)
         return cls(array[..., :3], array[..., 3], meta)
