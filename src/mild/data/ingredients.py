@@ -1,0 +1,80 @@
+"""The licensed photos that training sets are composed from: backgrounds without people, and cut-out people.
+
+A folder holds ``manifest.jsonl`` (one line per photo: kind, file, shard, licence, credit, split) and the tars it
+names. Everything is read from the tars in place; nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mild.errors import MildError
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """The photos of one split.
+
+    Attributes:
+        root: folder of ``manifest.jsonl`` and the tars.
+        backgrounds: manifest lines of photos without people; close-ups last and few of them.
+        people: manifest lines of RGBA cut-outs that are whole enough to serve as ground truth for a person.
+        occluders: manifest lines of all cut-outs whose outline can serve as a hole.
+    """
+
+    root: Path
+    backgrounds: tuple[dict[str, Any], ...]
+    people: tuple[dict[str, Any], ...]
+    occluders: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def open(cls, root: str | Path, split: Split) -> Ingredients:
+        """Read the manifest; raises :class:`MildError` when the folder has none."""
+        root = Path(root)
+        manifest = root / "manifest.jsonl"
+        if not manifest.is_file():
+            raise MildError(f"{root} has no manifest.jsonl; name the folder with the training photos.")
+        with manifest.open(encoding="utf-8") as lines:
+            entries = [entry for entry in map(json.loads, lines) if entry["split"] == split]
+        persons = [e for e in entries if e["kind"] == "person" and min(e["size"]) >= 48]
+        whole = [e for e in persons if e.get("full_body") and not e.get("truncated") and not e.get("occluded")]
+        return cls(
+            root,
+            tuple(e for e in entries if e["kind"] == "background"),
+            tuple(e for e in whole if max(e["size"]) >= 120),
+            tuple(persons),
+        )
+
+    def rgb(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
+        """Decode a background: uint8 ``[H, W, 3]``."""
+        return np.asarray(self._image(entry).convert("RGB"))
+
+    def rgba(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
+        """Decode a cut-out: uint8 ``[H, W, 4]``, straight alpha."""
+        return np.asarray(self._image(entry).convert("RGBA"))
+
+    def _image(self, entry: dict[str, Any]) -> Image.Image:
+        handle, members = _tar(self.root / entry["shard"])
+        member = members.get(entry["file"])
+        data = handle.extractfile(member) if member is not None else None
+        if data is None:
+            raise MildError(f"{entry['shard']} holds no {entry['file']}; the manifest and the tar do not match.")
+        return Image.open(io.BytesIO(data.read()))
+
+
+@lru_cache(maxsize=16)
+def _tar(path: Path) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
+    handle = tarfile.open(path)
+    return handle, {member.name.removeprefix("./"): member for member in handle.getmembers() if member.isfile()}
