@@ -26,25 +26,37 @@ SURE, MAYBE = 0.70, 0.55
 #: Logistic regression on [logit presence, logit presence mirrored, face score, mean heat-map peak].
 CUE_WEIGHTS, CUE_BIAS = (0.388, 0.165, 2.391, 5.447), -4.991
 
+#: Two candidates that touch are one person when their heads are closer than this, in head sizes.
+SAME_HEAD = 0.5
+
 _LOOKS = 3
 _WORTH_FOLLOWING, _WORTH_VERIFYING = 0.02, 0.3
 #: Points that tell two bodies apart: nose, shoulders, elbows, hips, knees.
 _CORE = (0, 11, 12, 13, 14, 23, 24, 25, 26)
-_HEAD = slice(0, 11)
 _COARSE = 320
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place that was looked at closely: landmarks, both looks' mean mask, the four cues and the score 0..1."""
+    """A place that was looked at closely.
+
+    Attributes:
+        landmarks: of the first look.
+        mask: float32 ``[256, 256]``, mean of both looks (straight and mirrored), in the first look's frame.
+        cues: for :func:`score_of`.
+        face: None, or the one face that this candidate stands for when it shares its mask with others (see
+            ``blaze_split``); landmarks are then not to be trusted.
+    """
 
     landmarks: Landmarks
     mask: NDArray[np.float32]
     cues: tuple[float, float, float, float]
+    face: Face | None = None
 
     @property
     def score(self) -> float:
-        return score_of(self.cues)
+        """Probability 0..1 that this is a person."""
+        return score_of(self.cues) * (1.0 if self.face is None else self.face.score)
 
 
 def coarse_mask(landmarks: Landmarks, size: tuple[int, int]) -> BoolMask:
@@ -63,13 +75,6 @@ def score_of(cues: Iterable[float]) -> float:
     return float(sigmoid(np.array(np.dot(CUE_WEIGHTS, tuple(cues)) + CUE_BIAS)))
 
 
-def find_candidates(nets: BlazeNets, picture: Picture) -> list[Candidate]:
-    """People of a picture with a score of at least MAYBE, best first, without duplicates."""
-    looked = follow(nets, picture, propose(nets, picture))
-    size = (picture.height, picture.width)
-    return drop_duplicates([verify(nets, picture, landmarks) for landmarks in looked], size)
-
-
 def windows(height: int, width: int, level: float) -> list[Window]:
     """Squares that cover the picture at one level, half overlapping."""
     longest = max(height, width)
@@ -86,18 +91,23 @@ def _starts(length: int, side: float) -> list[float]:
     return [float(v) for v in np.linspace(0, length - side, int(np.ceil((length - side) / (side / 2))) + 1)]
 
 
-def propose(nets: BlazeNets, picture: Picture) -> list[Seed]:
-    """Seeds from bodies and from faces, best first within each kind."""
-    bodies: list[Seed] = []
-    for level, threshold in BODY_LEVELS.items():
-        for window in windows(picture.height, picture.width, level):
-            bodies += nets.bodies(picture, window, threshold)
+def find_faces(nets: BlazeNets, picture: Picture) -> list[Face]:
+    """Faces at all levels, largest windows first, each once."""
     faces: list[Face] = []
     for level in FACE_LEVELS:
         for window in windows(picture.height, picture.width, level):
             for face in nets.faces(picture, window, FACE_THRESHOLD):
                 if all(np.hypot(face.x - f.x, face.y - f.y) > 0.4 * f.size for f in faces):
                     faces.append(face)
+    return faces
+
+
+def propose(nets: BlazeNets, picture: Picture, faces: Iterable[Face]) -> list[Seed]:
+    """Seeds from bodies, best first, then from faces."""
+    bodies: list[Seed] = []
+    for level, threshold in BODY_LEVELS.items():
+        for window in windows(picture.height, picture.width, level):
+            bodies += nets.bodies(picture, window, threshold)
     seeds: list[Seed] = []
     for seed in sorted(bodies, key=lambda s: -s.score):
         if not any(seed.region.near(s.region, 0.05, 1.13) for s in seeds):
@@ -179,9 +189,7 @@ def verify(nets: BlazeNets, picture: Picture, landmarks: Landmarks) -> Candidate
 
 
 def _face_at_head(nets: BlazeNets, picture: Picture, landmarks: Landmarks) -> float:
-    head = landmarks.points[_HEAD]
-    x, y = (float(v) for v in head.mean(0))
-    size = max(float(np.ptp(head[:, 0])), float(np.ptp(head[:, 1])), 0.05 * landmarks.region.side)
+    (x, y), size = landmarks.head_centre, landmarks.head_size
     best = 0.0
     for zoom, threshold in ((2.6, 0.02), (4.0, 0.05), (7.0, 0.02)):
         side = size * zoom
@@ -205,6 +213,9 @@ def drop_duplicates(candidates: list[Candidate], size: tuple[int, int]) -> list[
 
 def _same_person(a: Candidate, mask: BoolMask, b: Candidate, other: BoolMask) -> bool:
     common = int((mask & other).sum())
+    heads = np.hypot(*np.subtract(a.landmarks.head_centre, b.landmarks.head_centre))
+    if common and heads < SAME_HEAD * max(a.landmarks.head_size, b.landmarks.head_size):
+        return True
     apart = body_distance(a.landmarks, b.landmarks)
     return (
         common / int((mask | other).sum()) > 0.55

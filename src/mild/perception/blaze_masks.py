@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.perception.blaze_candidates import Candidate
-from mild.perception.blaze_nets import BODY_POINTS
+from mild.perception.blaze_split import face_bones
 from mild.scene import BoolMask, Box
 
 #: Bones by BlazePose point numbers: trunk, arms, legs, feet, hands, neck, head.
@@ -128,20 +128,32 @@ def _score(candidate: Candidate, to_net: NDArray[np.float64], box: Box, scale: f
     grid = (max(1, round(box.width * shrink)), max(1, round(box.height * shrink)))
     soft = _sample(np.rint(candidate.mask * 255).astype(np.uint8), to_net, box, grid, cv2.INTER_LINEAR) / 255
     step = np.array([box.width / grid[0], box.height / grid[1]])
-    marks = candidate.landmarks
-    points = ((marks.points[:BODY_POINTS] + 0.5) / scale - (box.x0, box.y0)) / step - 0.5
-    body = marks.region.side / 2.2 / scale / float(step.mean())
+    body = _body_length(candidate) / scale / float(step.mean())
     # The skeleton may leave the window; a margin keeps the distances right, a bound keeps lost points harmless.
     pad = min(_GRID, int(0.3 * body) + 1)
     off = np.full((grid[1] + 2 * pad, grid[0] + 2 * pad), 255, np.uint8)
-    points = np.clip(points + pad, -4 * _GRID, 8 * _GRID)
-    for i, j in BONES:
-        if min(marks.visibility[i], marks.visibility[j]) > 0.3:
-            ends = [(round(float(points[k, 0])), round(float(points[k, 1]))) for k in (i, j)]
-            cv2.line(off, ends[0], ends[1], 0, max(1, int(0.02 * body)))
+    for bone in bones_of(candidate):
+        ends = np.clip(((bone + 0.5) / scale - (box.x0, box.y0)) / step - 0.5 + pad, -4 * _GRID, 8 * _GRID)
+        first, second = ((round(float(x)), round(float(y))) for x, y in ends)
+        cv2.line(off, first, second, 0, max(1, int(0.02 * body)))
     distance = cv2.distanceTransform(off, cv2.DIST_L2, 3)[pad : pad + grid[1], pad : pad + grid[0]] / max(body, 1e-3)
     out: NDArray[np.float32] = (np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2).astype(np.float32)
     return out
+
+
+def bones_of(candidate: Candidate) -> list[NDArray[np.float64]]:
+    """The skeleton as line segments ``[2, 2]`` in pixels of the picture that the nets saw."""
+    if candidate.face is not None:
+        return face_bones(candidate.face)
+    marks = candidate.landmarks
+    seen = [(i, j) for i, j in BONES if min(marks.visibility[i], marks.visibility[j]) > 0.3]
+    return [marks.points[[i, j]].astype(np.float64) for i, j in seen]
+
+
+def _body_length(candidate: Candidate) -> float:
+    if candidate.face is not None:
+        return 7 * candidate.face.size
+    return candidate.landmarks.region.side / 2.2
 
 
 def _score_in(claim: Claim, block: Box) -> NDArray[np.float32]:

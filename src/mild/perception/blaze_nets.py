@@ -31,6 +31,7 @@ POSE_INPUT, FACE_INPUT, LANDMARK_INPUT = 224, 192, 256
 REGION_PER_RADIUS = 2.5
 #: Points of the landmark net beyond the 33 of the body: the centre and the rim of the region to look at next.
 CENTRE_POINT, RIM_POINT, BODY_POINTS = 33, 34, 33
+HEAD_POINTS = slice(0, 11)
 
 
 class Window(NamedTuple):
@@ -97,6 +98,18 @@ class Landmarks:
     mask: Floats
     to_net: NDArray[np.float64]
     region: Region
+
+    @property
+    def head_centre(self) -> tuple[float, float]:
+        """Middle of eyes, ears, nose and mouth."""
+        x, y = self.points[HEAD_POINTS].mean(0)
+        return float(x), float(y)
+
+    @property
+    def head_size(self) -> float:
+        """Extent of the head's points in pixels; at least a twentieth of the region, for heads seen from behind."""
+        head = self.points[HEAD_POINTS]
+        return max(float(np.ptp(head[:, 0])), float(np.ptp(head[:, 1])), 0.05 * self.region.side)
 
     @property
     def next_region(self) -> Region:

@@ -12,9 +12,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mild.perception.blaze_candidates import SURE, Candidate, find_candidates
-from mild.perception.blaze_masks import claim, settle
-from mild.perception.blaze_nets import BODY_POINTS, Picture, load_nets
+from mild.perception.blaze_candidates import (
+    SURE,
+    Candidate,
+    drop_duplicates,
+    find_faces,
+    follow,
+    propose,
+    verify,
+)
+from mild.perception.blaze_masks import Contest, claim, settle
+from mild.perception.blaze_nets import BODY_POINTS, BlazeNets, Picture, load_nets
+from mild.perception.blaze_split import split_merged
 from mild.perception.order import estimate_order
 from mild.perception.pose import coco_keypoints
 from mild.photo import Photo
@@ -36,7 +45,15 @@ def find(photo: Photo) -> Scene:
     if min(photo.size) < SMALLEST_SIDE:
         return Scene(photo)
     picture, scale = working_copy(photo)
-    return assemble(photo, find_candidates(nets, picture), scale)
+    return assemble(photo, search(nets, picture), scale)
+
+
+def search(nets: BlazeNets, picture: Picture) -> list[Candidate]:
+    """The people of a picture with a score of at least MAYBE, each once, best first."""
+    faces = find_faces(nets, picture)
+    looked = follow(nets, picture, propose(nets, picture, faces))
+    judged = [verify(nets, picture, landmarks) for landmarks in looked]
+    return split_merged(drop_duplicates(judged, (picture.height, picture.width)), faces)
 
 
 def working_copy(photo: Photo) -> tuple[Picture, float]:
@@ -64,11 +81,19 @@ def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:
     people = tuple(replace(person, id=number) for number, (_, person) in enumerate(drafts, 1))
     number_of = {index: number for number, (index, _) in enumerate(drafts, 1)}
     contested = {
-        (number_of[i], number_of[j]): (contest.first, contest.second)
+        (number_of[i], number_of[j]): _won(made[i][0], made[j][0], contest)
         for (i, j), contest in contests.items()
         if i in number_of and j in number_of
     }
     return Scene(photo, people, estimate_order(people, photo.size, contested))
+
+
+def _won(a: Candidate, b: Candidate, contest: Contest) -> tuple[int, int]:
+    """Pixels that each of two people won. People who share one mask won nothing from each other: there the lower face
+    counts as the nearer one, as in rows of people and in most embraces."""
+    if a.face is None or b.face is None or a.landmarks is not b.landmarks:
+        return contest.first, contest.second
+    return (contest.common, 0) if a.face.y > b.face.y else (0, contest.common)
 
 
 def person_of(
@@ -85,13 +110,14 @@ def person_of(
     marks = candidate.landmarks
     points = (marks.points[:BODY_POINTS] + 0.5) / scale - 0.5
     landmarks = np.concatenate([points, marks.visibility[:BODY_POINTS, None]], 1).astype(np.float32)
+    known = candidate.face is None  # people who share a mask share its muddled pose, too
     return Person(
         id=id,
         box=box,
         mask=np.ascontiguousarray(mask),
         score=candidate.score,
         sure=candidate.score >= SURE or source != "blazepose",
-        keypoints=coco_keypoints(landmarks, size),
-        landmarks=landmarks,
+        keypoints=coco_keypoints(landmarks, size) if known else None,
+        landmarks=landmarks if known else None,
         source=source,
     )

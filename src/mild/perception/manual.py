@@ -15,6 +15,7 @@ from mild.errors import MildError, UsageError
 from mild.perception.blaze_candidates import Candidate, verify
 from mild.perception.blaze_masks import claim
 from mild.perception.blaze_nets import BlazeNets, Landmarks, Picture, Region, Window, load_nets
+from mild.perception.blaze_split import holds
 from mild.perception.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.photo import Photo
 from mild.scene import BoolMask, Box, Person
@@ -142,7 +143,7 @@ def _person_at(nets: BlazeNets, picture: Picture, x: float, y: float) -> Candida
                 regions.append(seed.region)
     regions += [Region(x, y, fraction * longest, 0.0) for fraction in _CLICK_REGIONS]
     looks = [look for region in regions for look in _two_looks(nets, picture, region, longest)]
-    hits = [look for look in looks if look.presence > _PRESENCE and _mask_at(look, x, y) > 0.5]
+    hits = [look for look in looks if look.presence > _PRESENCE and holds(look, look.mask, x, y)]
     hits.sort(key=lambda look: -look.presence * look.peak)
     judged = [verify(nets, picture, look) for look in hits[:4]]
     best = max(judged, key=lambda c: c.score, default=None)
@@ -194,12 +195,6 @@ def _two_looks(nets: BlazeNets, picture: Picture, region: Region, longest: int) 
     if first.presence < 0.02 or not 8 < following.side < 4 * longest:
         return [first]
     return [first, nets.landmarks(picture, following)]
-
-
-def _mask_at(look: Landmarks, x: float, y: float) -> float:
-    column, row = (round(float(v)) for v in look.to_net[:, :2] @ np.array([x, y]) + look.to_net[:, 2])
-    inside = 0 <= row < look.mask.shape[0] and 0 <= column < look.mask.shape[1]
-    return float(look.mask[row, column]) if inside else 0.0
 
 
 def _contains(box: Box, mask: NDArray[np.bool_], x: int, y: int) -> bool:
