@@ -323,7 +323,7 @@ BAD = [
 def test_bad_input(argv: list[str], code: int, bad_files: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = contents(bad_files)
     assert app.run(argv) == code
-    one_sentence(capfd)
+    assert "unexpectedly" not in one_sentence(capfd)
     assert contents(bad_files) == before
 
 

@@ -21,6 +21,12 @@ def layers(
             help="A folder, or a .psd, .ora or .zip file. [default: PHOTO.layers]",
         ),
     ] = None,
+    person: options.Person = None,
+    keep: options.Keep = None,
+    everyone: options.Everyone = False,
+    at: options.At = None,
+    box: options.Boxes = None,
+    mask: options.Mask = None,
     finder: options.Finder = None,
     coco: options.Coco = None,
     finder_model: options.FinderModel = None,
@@ -34,13 +40,16 @@ def layers(
 ) -> None:
     """Take PHOTO apart: the background as if nobody stood there, and every person complete.
 
-    Into a folder it writes background.png, one RGBA picture of the photo's size per surely found person (person-1.png,
-    …) and layers.json, which lists the layers from back to front, each with its file, owner, name and box; the rest is
-    what MILD needs to put the stack together again.
+    Every person surely found gets a layer; name people (or regions) to have layers of these alone.
+
+    Into a folder it writes background.png, one RGBA picture of the photo's size per person (person-1.png, …) and
+    layers.json, which lists the layers from back to front, each with its file, owner, name and box; the rest is what
+    MILD needs to put the stack together again.
     """
     request = options.build(
         None,
         photo=None if photo is None else str(photo),
+        selection=options.selection(person, keep, everyone, at, box, mask),
         finder=options.finder(finder, coco, finder_model, allow_download),
         method=options.method(model, steps, resolution, None, {}),
         seed=seed,

@@ -60,7 +60,7 @@ def people(
 
     with progress.bar(quiet=as_json) as report:
         if report:
-            report("finding people", 0.0)
+            report("find", 0.0)
         scene = find_people(Photo.open(source), request.finder)
         chosen: tuple[int, ...] = ()
         if not request.selection.empty:

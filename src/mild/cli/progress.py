@@ -9,6 +9,18 @@ from contextlib import contextmanager
 Report = Callable[[str, float], None]
 
 
+#: What the road's stages are called for the reader; others are shown as they are.
+WORDS = {
+    "find": "finding people",
+    "plan": "planning layers",
+    "load": "loading the model",
+    "layers": "making layers",
+    "fill": "filling from the photo",
+    "denoise": "denoising",
+    "compose": "composing",
+}
+
+
 @contextmanager
 def bar(quiet: bool = False) -> Iterator[Report | None]:
     """Yields a callback ``(stage, fraction 0..1)``, or None where nobody looks (``quiet``, or stderr is no terminal).
@@ -27,6 +39,6 @@ def bar(quiet: bool = False) -> Iterator[Report | None]:
         task = shown.add_task("starting", total=1.0)
 
         def report(stage: str, fraction: float) -> None:
-            shown.update(task, description=stage, completed=fraction)
+            shown.update(task, description=WORDS.get(stage, stage), completed=fraction)
 
         yield report
