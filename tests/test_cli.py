@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -351,14 +351,46 @@ def test_one_pixel(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
 # --- what the commands do
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a tiny pipeline that was never trained: its answer is the exemplar fill."""
+    from mild.diffusion.adapters import DomainAdapters
+    from mild.diffusion.attention import SpatialModulation
+    from mild.diffusion.codec import PixelCodec
+    from mild.diffusion.denoiser import small_unet
+    from mild.diffusion.pipeline import MildPipeline
+    from mild.diffusion.schedule import noise_scheduler
+
+    codec = PixelCodec()
+    folder = tmp_path_factory.mktemp("model")
+    unet = small_unet(codec, (32, 32))
+    parts = DomainAdapters.for_unet(unet), SpatialModulation.for_unet(unet)
+    MildPipeline(unet, noise_scheduler(), codec, *parts).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
-def erase(photo: Path) -> Iterator[Run]:
-    """``mild erase`` on the test photo, with the exemplar fill alone, which is quick and needs no weights."""
+def erase(photo: Path, model: str) -> Run:
+    """``mild erase`` on the test photo."""
 
     def go(*argv: str) -> int:
-        return app.run(["erase", "photo.png", "--coco", "people.json", "--no-denoise", *argv])
+        return app.run(
+            [
+                "erase",
+                "photo.png",
+                "--coco",
+                "people.json",
+                "--model",
+                model,
+                "--steps",
+                "1",
+                "--resolution",
+                "64",
+                *argv,
+            ]
+        )
 
-    yield go
+    return go
 
 
 def read(path: str | Path) -> np.ndarray[Any, Any]:
@@ -397,7 +429,7 @@ def test_erase_takes_one_and_leaves_the_other(erase: Run, capfd: pytest.CaptureF
     assert (after[:, : x0 - 12] == before[:, : x0 - 12]).all()
 
 
-def test_erase_is_the_library_s(erase: Run, photo: Path) -> None:
+def test_erase_is_the_library_s(erase: Run, model: str) -> None:
     """And the same job twice, and replayed from its request and from its report, gives the same pixels."""
     from mild.erase import run
 
@@ -406,7 +438,7 @@ def test_erase_is_the_library_s(erase: Run, photo: Path) -> None:
         photo="photo.png",
         selection={"keep": (1,)},
         finder={"backend": "coco", "annotations": "people.json"},
-        method={"denoise": False},
+        method={"model": model, "steps": 1, "resolution": 64},
         seed=5,
     )
     first = read("out.png")
@@ -441,8 +473,20 @@ def test_erase_has_a_default_name(erase: Run) -> None:
     assert Path("photo.erased.png").is_file()
 
 
-def test_layers(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    command = ["layers", "photo.png", "--coco", "people.json", "-o", "stack", "--json"]
+def test_layers(photo: Path, model: str, capfd: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "layers",
+        "photo.png",
+        "--coco",
+        "people.json",
+        "--model",
+        model,
+        "--steps",
+        "1",
+        "-o",
+        "stack",
+        "--json",
+    ]
     assert app.run(command) == 0
     assert json.loads(capfd.readouterr().out)["output"] == "stack"
     listed = json.loads(Path("stack/layers.json").read_text())["layers"]
