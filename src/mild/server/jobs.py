@@ -1,0 +1,172 @@
+"""Jobs and their records on disk: whatever happens to the server, no half file and no job that hangs.
+
+A job is a folder ``jobs/ID``: ``job.json`` (replaced in one step at every change of state), ``photo`` (as uploaded)
+and, once done, ``result.png`` and ``stack.zip``. The record says ``done`` only after both were written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from mild.photo import write_atomically
+from mild.request import EraseRequest
+
+Kind = Literal["erase", "layers"]
+State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+FINISHED: frozenset[State] = frozenset({"done", "failed", "cancelled", "interrupted"})
+INTERRUPTED = "The server stopped before this job was done; send it again."
+
+
+class JobStatus(BaseModel):
+    """A job as the API shows it, and as it is kept on disk."""
+
+    id: str = Field(examples=["0f8fad5bd9cb469fa16570867728950e"])
+    kind: Kind
+    state: State
+    stage: str = Field("", description="What the running job is doing.", examples=["fill"])
+    progress: float = Field(0.0, ge=0, le=1, description="How much of the stage is done.")
+    photo_id: str
+    request: EraseRequest
+    created: float = Field(description="Seconds since 1970.")
+    started: float | None = None
+    finished: float | None = None
+    fault: Literal["request", "time", "server"] | None = Field(None, description="Whose fault a failure is.")
+    error: str | None = Field(None, description="Why it failed or was stopped, in one sentence.")
+    report: dict[str, Any] | None = Field(None, description="What was done: people, plan, seconds.")
+
+
+class Job:
+    """One job; its status is replaced, never altered, so that readers need no lock."""
+
+    def __init__(self, folder: Path, status: JobStatus) -> None:
+        self.folder = folder
+        self.status = status
+        self.cancel = threading.Event()
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def id(self) -> str:
+        return self.status.id
+
+    @property
+    def over(self) -> bool:
+        return self.status.state in FINISHED
+
+    def update(self, *, save: bool = True, **fields: Any) -> bool:
+        """Change the status (on disk too, unless it is mere progress) and tell the listeners.
+
+        A finished job changes no more: False is returned.
+        """
+        with self._lock:
+            if self.over:
+                return False
+            status = self.status.model_copy(update=fields)
+            if save:
+                self._write(status)
+            self.status = status
+            listeners = list(self._listeners)
+        for tell in listeners:
+            tell()
+        return True
+
+    def listen(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call ``tell`` at every change, from whatever thread; the function returned ends that."""
+        with self._lock:
+            self._listeners.append(tell)
+
+        def stop() -> None:
+            with self._lock, suppress(ValueError):
+                self._listeners.remove(tell)
+
+        return stop
+
+    def _write(self, status: JobStatus) -> None:
+        text = status.model_dump_json(indent=1).encode()
+        write_atomically(self.folder / "job.json", lambda file: file.write(text))
+
+
+class Jobs:
+    """All jobs of a state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._recover()
+
+    def create(self, kind: Kind, photo: Path, photo_id: str, request: EraseRequest) -> Job:
+        """A queued job with its own copy (or hard link) of the photo."""
+        id = uuid.uuid4().hex
+        folder = self._folder / id
+        folder.mkdir()
+        fields = {"kind": kind, "photo_id": photo_id, "request": request}
+        status = JobStatus.model_validate({"id": id, "state": "queued", "created": time.time(), **fields})
+        job = Job(folder, status)
+        try:
+            try:
+                os.link(photo, folder / "photo")
+            except FileNotFoundError:
+                raise
+            except OSError:
+                shutil.copyfile(photo, folder / "photo")
+            job._write(status)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with self._lock:
+            self._jobs[id] = job
+        return job
+
+    def get(self, id: str) -> Job | None:
+        with self._lock:
+            return self._jobs.get(id)
+
+    def all(self) -> list[Job]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    def delete(self, job: Job) -> None:
+        """Forget a finished job and its files."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    def prune(self, keep_seconds: float, keep: int) -> None:
+        """Delete finished jobs that are too old or too many."""
+        over = sorted((job for job in self.all() if job.over), key=lambda job: job.status.finished or 0, reverse=True)
+        for rank, job in enumerate(over):
+            if rank >= keep or time.time() - (job.status.finished or 0) > keep_seconds:
+                self.delete(job)
+
+    def _recover(self) -> None:
+        """Take over what an earlier server left: finished jobs as they are, unfinished ones as interrupted."""
+        for folder in self._folder.iterdir():
+            try:
+                status = JobStatus.model_validate(json.loads((folder / "job.json").read_bytes()))
+            except (OSError, ValueError):
+                # Killed while the folder was being made: nobody was told of this job.
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            for part in folder.glob("*.part"):
+                part.unlink(missing_ok=True)
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
+            job = Job(folder, status)
+            if not job.over:
+                for name in ("result.png", "stack.zip"):
+                    (folder / name).unlink(missing_ok=True)
+                job.update(state="interrupted", finished=time.time(), error=INTERRUPTED)
+            self._jobs[status.id] = job
