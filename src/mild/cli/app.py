@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "erase": Command("mild.cli.erase:erase", "Erase chosen people from a photo."),
     "layers": Command("mild.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
     "compose": Command("mild.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
+    "serve": Command("mild.cli.serve:serve", "Serve the HTTP API on this machine."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }
 
@@ -98,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run(argv: Sequence[str]) -> int:
     """Run ``mild`` and return the exit code: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
     argv = list(argv) or ["--help"]
+    _quieten()
     # The program's own options are switches, so the first word that is no option names the command.
     asked = next((word for word in argv if not word.startswith("-")), "")
     try:
@@ -123,6 +126,15 @@ def run(argv: Sequence[str]) -> int:
             return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
         what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
         return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)
+
+
+def _quieten() -> None:
+    """Keep the libraries' own bars and advice to programmers off the user's terminal."""
+    if not os.environ.get(DEBUG_VARIABLE):
+        # tqdm reads it when it is imported, which no command has done yet; the bar shown is `mild.cli.progress`'s.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
 
 
 def _stopped() -> int:

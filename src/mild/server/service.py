@@ -42,7 +42,7 @@ class Service:
         self.settings, self.road, self.metrics = settings, road, metrics
         try:
             settings.state.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(settings)
+            self._lock = lock(settings)
         except OSError as error:
             raise MildError(
                 f"The state folder {settings.state} cannot be used: {error.strerror or error}."
@@ -140,14 +140,18 @@ class Service:
         self.photos.prune(settings.keep_seconds, settings.keep_photos)
 
 
-def _locked(settings: Settings) -> IO[str]:
-    """The open lock file; the system frees it however the process ends."""
-    lock = (settings.state / "lock").open("w")
+def lock(settings: Settings) -> IO[str]:
+    """The state folder's lock, held while the file returned is open; the system frees it however the process ends.
+
+    Raises:
+        MildError: another server holds it.
+    """
+    file = (settings.state / "lock").open("w")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        file.close()
         raise MildError(
             f"Another server uses the state folder {settings.state}; name another one with --state."
         ) from None  # fmt: skip
-    return lock
+    return file

@@ -30,6 +30,7 @@ class Worker:
         self._changed = threading.Condition()
         self._running: Job | None = None
         self._closing = False
+        self._deadline = 0.0
         self._loaded = False
         self._thread = threading.Thread(target=self._loop, name="mild-worker", daemon=True)
 
@@ -79,16 +80,22 @@ class Worker:
                 self._queue.remove(job)
                 self._end(job, "cancelled", why)
 
-    def close(self) -> None:
-        """Take no more jobs, give the waiting ones back as interrupted, let the running one finish in its grace."""
+    def drain(self) -> None:
+        """Take no more jobs and give the waiting ones back as interrupted; the grace of the running one begins."""
         with self._changed:
-            self._closing = True
+            if not self._closing:
+                self._closing = True
+                self._deadline = time.monotonic() + self._settings.grace_seconds
             while self._queue:
                 self._end(self._queue.popleft(), "interrupted", INTERRUPTED)
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """As :meth:`drain`; then wait for the running job as long as its grace lasts, and stop it."""
+        self.drain()
         if not self._thread.is_alive():
             return
-        self._thread.join(self._settings.grace_seconds)
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
         running = self._running
         if running is not None:
             running.cancel.set()

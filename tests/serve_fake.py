@@ -1,0 +1,16 @@
+"""The server over the road without a model, as a process to load, kill and stop: ``serve_fake.py STATE PORT PAUSE``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fake_road import FakeRoad
+from mild.cli.serve import listen
+from mild.server import Settings
+from mild.server.app import create_app
+
+if __name__ == "__main__":
+    settings = Settings(state=Path(sys.argv[1]), hosts=("127.0.0.1",), max_queue=64, grace_seconds=5.0)
+    road = FakeRoad(steps=10, pause=float(sys.argv[3]))
+    listen(create_app(settings, road), settings, "127.0.0.1", int(sys.argv[2]))
