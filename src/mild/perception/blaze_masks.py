@@ -22,6 +22,9 @@ BONES = (
     (11, 12), (11, 23), (12, 24), (23, 24), (11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26),
     (26, 28), (27, 31), (28, 32), (15, 19), (16, 20), (0, 11), (0, 12), (7, 0), (8, 0),
 )  # fmt: skip
+#: Pieces below this share of the largest piece are dropped.
+SPECK = 0.02
+_SPECK_GRID = 1024
 _REACH = 0.10
 _GRID = 384
 _BLOCK_PIXELS = 1 << 22
@@ -102,6 +105,25 @@ def settle(claims: list[Claim]) -> tuple[list[BoolMask], dict[tuple[int, int], C
             if total:
                 contests[i, j] = Contest(total, first, total - first)
     return masks, contests
+
+
+def without_specks(mask: BoolMask, share: float = SPECK) -> BoolMask:
+    """The mask ``[h, w]`` without pieces smaller than ``share`` of the largest: lamps, chair legs, rags of a cut."""
+    step = -(-max(mask.shape) // _SPECK_GRID)  # big masks are looked at in blocks of step x step pixels
+    if step > 1:
+        padded = np.pad(mask, [(0, -n % step) for n in mask.shape])
+        small = np.asarray(padded.reshape(padded.shape[0] // step, step, -1, step).any((1, 3)), np.uint8)
+    else:
+        small = mask.astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(small, connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    keep = np.concatenate([[False], areas >= share * areas.max()])[pieces]
+    if step > 1:
+        keep = np.repeat(np.repeat(keep, step, 0), step, 1)[: mask.shape[0], : mask.shape[1]]
+    out: BoolMask = mask & keep
+    return out
 
 
 def _compose(to_net: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

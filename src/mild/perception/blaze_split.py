@@ -2,7 +2,7 @@
 
 The landmark net takes a couple for one body, with a head somewhere between the two, but the face net still tells their
 faces apart. Where a candidate's mask holds two or more faces of like size that are nobody else's, the mask is shared
-out: each pixel goes to the nearest of the plain skeletons (spine and shoulders) that hang below the faces. Poses of
+out: each pixel goes to the nearest of the plain spines that hang below the faces. Poses of
 such people are not known.
 """
 
@@ -53,16 +53,18 @@ def is_head_of(face: Face, landmarks: Landmarks) -> bool:
 
 
 def face_bones(face: Face) -> list[NDArray[np.float64]]:
-    """Spine and shoulders below a face, each ``[2, 2]`` end points; as in :func:`body_regions`, bodies lean half as
-    much as heads."""
-    up = 0.5 * np.array(face.up) + (0.0, -0.5)
-    up /= np.hypot(*up) + 1e-6
-    side = np.array([-up[1], up[0]])
+    """The head's axis and a spine below it, each ``[2, 2]`` end points in picture pixels.
+
+    As in :func:`body_regions`, bodies lean half as much as heads. No shoulders: those of two people in an embrace
+    cross, and each would cut islands out of the other.
+    """
+    tilt = np.array(face.up)
+    lean = 0.5 * tilt + (0.0, -0.5)
+    lean /= np.hypot(*lean) + 1e-6
     head = np.array([face.x, face.y])
-    neck = head - 1.2 * face.size * up
     return [
-        np.stack([head, head - 4.5 * face.size * up]),
-        np.stack([neck - 0.8 * face.size * side, neck + 0.8 * face.size * side]),
+        np.stack([head + 0.6 * face.size * tilt, head]),
+        np.stack([head, head - 4.5 * face.size * lean]),
     ]
 
 

@@ -21,7 +21,7 @@ from mild.perception.blaze_candidates import (
     propose,
     verify,
 )
-from mild.perception.blaze_masks import Contest, claim, settle
+from mild.perception.blaze_masks import Contest, claim, settle, without_specks
 from mild.perception.blaze_nets import BODY_POINTS, BlazeNets, Picture, load_nets
 from mild.perception.blaze_split import split_merged
 from mild.perception.order import estimate_order
@@ -73,6 +73,7 @@ def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:
     masks, contests = settle([k for _, k in made])
     drafts: list[tuple[int, Person]] = []
     for index, ((candidate, wanted), mask) in enumerate(zip(made, masks, strict=True)):
+        mask = without_specks(mask)
         if mask.any():
             tight = Box.around(mask)
             box = Box(*(v + wanted.box[k % 2] for k, v in enumerate(tight)))

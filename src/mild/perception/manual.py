@@ -28,7 +28,7 @@ _PRESENCE = 0.3
 #: The user's word stands for much of the evidence: less is asked than of a find of our own.
 _CLICK_SCORE, _BOX_FIT = 0.4, 0.45
 _GROW_SIDE = 512
-_GROW_LIMIT = 0.25
+_GROW_LIMIT = 0.15
 
 
 def at_point(photo: Photo, x: int, y: int, id: int) -> Person:
@@ -87,7 +87,7 @@ def rounded(height: int, width: int) -> BoolMask:
 
 
 def grow_from(photo: Photo, x: int, y: int) -> BoolMask:
-    """The region ``[H, W]`` of similar colour around a pixel, at least a small disc, at most a quarter of the photo.
+    """The region ``[H, W]`` of similar colour around a pixel, at least a small disc, at most 15 % of the photo.
 
     Mean shift flattens texture, then a flood fill whose tolerance is lowered until the region is small enough; holes
     are filled.

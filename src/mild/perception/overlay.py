@@ -22,21 +22,22 @@ def colour_of(number: int) -> Colour:
 
 
 def draw_overlay(scene: Scene, chosen: Collection[int] = ()) -> NDArray[np.uint8]:
-    """The photo ``[H, W, 3]`` with everybody's outline and number; those in ``chosen`` are filled and crossed.
+    """The photo ``[H, W, 3]`` with everybody's outline and number; those in ``chosen`` are filled and framed in red.
 
     Uncertain finds have a dashed outline and a question mark after the number. Line and letter sizes follow the photo's
     size, so that numbers can be read on a 400 px picture and on a shrunk 6000 px one.
     """
     canvas = scene.photo.pixels.copy()
     height, width = scene.size
-    line = max(1, round(max(height, width) / 500))
+    line = max(1, round(max(height, width) / 350))
     for number in scene.order:
         person = scene.person(number)
         window = canvas[person.box.slices]
         strength = 0.5 if number in chosen else 0.12
-        colour = np.array(colour_of(number), np.float32)
-        inside = person.mask
-        window[inside] = np.rint(window[inside] * (1 - strength) + colour * strength).astype(np.uint8)
+        for channel, value in enumerate(colour_of(number)):
+            tinted = np.rint(np.arange(256) * (1 - strength) + value * strength).astype(np.uint8)
+            plane = window[..., channel]
+            plane[person.mask] = tinted[plane[person.mask]]
     for number in scene.order:
         _outline(canvas, scene.person(number), line)
     taken: list[Box] = []
@@ -87,11 +88,9 @@ def _label(canvas: NDArray[np.uint8], person: Person, taken: list[Box], chosen: 
     light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 128
     ink = (0, 0, 0) if light else (255, 255, 255)
     cv2.rectangle(canvas, (plate.x0, plate.y0), (plate.x1 - 1, plate.y1 - 1), colour, -1)
-    cv2.rectangle(canvas, (plate.x0, plate.y0), (plate.x1 - 1, plate.y1 - 1), ink, max(1, thick // 2))
+    frame, frame_width = ((255, 0, 0), max(2, thick)) if chosen else (ink, max(1, thick // 2))
+    cv2.rectangle(canvas, (plate.x0, plate.y0), (plate.x1 - 1, plate.y1 - 1), frame, frame_width)
     cv2.putText(canvas, text, (plate.x0 + pad, plate.y0 + pad + high), font, size, ink, thick, cv2.LINE_AA)
-    if chosen:
-        strike = plate.y0 + plate_height // 2
-        cv2.line(canvas, (plate.x0, strike), (plate.x1 - 1, strike), (255, 0, 0), max(2, thick), cv2.LINE_AA)
     return plate
 
 
