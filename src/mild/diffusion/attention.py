@@ -63,9 +63,7 @@ class SpatialModulation(ModelMixin, ConfigMixin):
 
     def forward(self, timestep: torch.Tensor) -> Amplitudes:
         """``timestep [B]`` in 0..1000 -> ``{path: (beta [B, heads], gamma [B, heads])}``."""
-        rates = torch.exp(
-            -math.log(1e4) * torch.arange(self.frequencies, device=timestep.device) / self.frequencies
-        )
+        rates = torch.exp(-math.log(1e4) * torch.arange(self.frequencies, device=timestep.device) / self.frequencies)
         angles = timestep[:, None].float() * rates
         features = torch.cat([angles.sin(), angles.cos()], 1).to(self.hidden.weight.dtype)
         raw = F.softplus(self.out(F.silu(self.hidden(features)))).clamp(max=MAX_AMPLITUDE)

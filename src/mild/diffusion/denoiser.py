@@ -75,12 +75,24 @@ class BatchDenoiser:
         width = parts.unet.config.cross_attention_dim
         self.tokens = self.base.new_zeros(len(rows), 1, width)
 
-    def __call__(self, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """Clean latents from noisy ones; ``timestep [B]``. Outside the hole: the known values."""
+    def __call__(self, noisy: torch.Tensor, timestep: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+        """Clean latents from noisy ones; outside the hole: the known values.
+
+        Args:
+            noisy: ``[B, C, h, w]`` = ``signal * clean + sqrt(1 - signal²) * noise``.
+            timestep: ``[B]``.
+            signal: ``[B]``, the scheduler's ``sqrt(alpha_bar)``.
+
+        What the UNet sees of ``noisy`` is its evidence about the correction, ``signal * (noisy - signal * base)``:
+        the shrinkage of a linear estimator. It vanishes where there is no signal, so that the first step, which
+        starts from pure noise, need not learn to ignore it.
+        """
         if self.parts.modulation is not None:
             self.regions.amplitudes = self.parts.modulation(timestep)
+        weight = signal.view(-1, 1, 1, 1).to(noisy.dtype)
+        evidence = weight * (noisy - weight * self.base)
         correction = self.parts.unet(
-            torch.cat([noisy, self.condition], 1), timestep, encoder_hidden_states=self.tokens
+            torch.cat([evidence, self.condition], 1), timestep, encoder_hidden_states=self.tokens
         ).sample
         # Known values outside the hole, so that noise there is always exactly what the scheduler expects.
         return self.base + correction * (self.hole > 0)

@@ -33,6 +33,7 @@ class LayerPlan:
         owner: the person's id, None for the background.
         crop: the window of the photo that the layer is made from.
         own, hole, foreign: bool ``[crop.height, crop.width]``; each pixel is in exactly one.
+        focus: the part of the crop whose result counts; the rest is context.
         bucket: ``(height, width)`` of the denoiser's canvas, multiples of :data:`BUCKET`.
         scale: canvas pixels per photo pixel, at most 1. The crop fills the canvas from its top left corner; what
             remains is foreign.
@@ -41,6 +42,7 @@ class LayerPlan:
     domain: Literal["background", "person"]
     owner: int | None
     crop: Box
+    focus: Box
     own: BoolMask
     hole: BoolMask
     bucket: tuple[int, int]
@@ -107,9 +109,20 @@ def person_hole(visible: BoolMask, erased: BoolMask, reach: Box) -> BoolMask:
 
 
 def plan_layers(
-    scene: Scene, erase: tuple[int, ...], region: Region, *, resolution: int = 256, people_layers: bool = True
+    scene: Scene,
+    erase: tuple[int, ...],
+    region: Region,
+    *,
+    resolution: int = 256,
+    people_layers: bool = True,
+    complete: tuple[int, ...] | None = None,
 ) -> Plan:
     """What to make so that the people ``erase`` can leave ``scene``.
+
+    Args:
+        resolution: long side of the denoiser's canvas, pixels.
+        people_layers: also complete the kept people whom an erased one may have covered.
+        complete: whom to complete, when it is not the sure people who stay (a decomposition completes everybody).
 
     Raises:
         UsageError: nobody is to be erased, or nothing of the photo would be left.
@@ -136,38 +149,31 @@ def plan_layers(
         for box in _clusters(hole, region, scene.size)
     ]
     if people_layers:
-        layers += _people_rows(scene, going, staying, hole, region, resolution)
+        wanted = [p for p in staying if p.sure] if complete is None else [scene.person(i) for i in complete]
+        for person in sorted(wanted, key=lambda p: scene.order.index(p.id)):
+            row = _person_row(scene, person, going, hole, region, resolution)
+            if row is not None:
+                layers.append(row)
     return Plan(tuple(layers), mattes, tuple(erase))
 
 
-def _people_rows(
-    scene: Scene, going: list[Person], staying: list[Person], hole: BoolMask, region: Region, resolution: int
-) -> list[LayerPlan]:
-    """A row for every sure kept person whom an erased one may have covered, from the back to the front."""
-    rows = []
-    for person in sorted(staying, key=lambda p: scene.order.index(p.id)):
-        if not person.sure:
-            continue
-        covering = [p for p in going if scene.in_front(p.id, person.id)]
-        guess = _body_guess(person, scene.size)
-        reach = reach_box(person.box, guess, scene.size)
-        near = [p for p in covering if p.box.grow(_pixels(region.dilate, p) + 2, scene.size).intersect(reach).area > 0]
-        if not near:
-            continue
-        window = reach.union(person.box)
-        visible = person.full_mask(scene.size)[window.slices]
-        # Only the region of those in front: behind an erased person further back there is nothing of this one.
-        front = np.zeros(scene.size, bool)
-        for p in near:
-            front |= dilate(p.full_mask(scene.size), _pixels(region.dilate, p))
-        inner = Box(0, 0, window.width, window.height)
-        behind = person_hole(visible, (front & hole)[window.slices], inner)
-        if behind.sum() < max(16, 0.01 * person.area):
-            continue
-        own, part = np.zeros(scene.size, bool), np.zeros(scene.size, bool)
-        own[window.slices], part[window.slices] = visible, behind
-        rows.append(_row("person", person.id, own, part, Box.around(own | part), region, resolution, scene.size))
-    return rows
+def _person_row(
+    scene: Scene, person: Person, going: list[Person], hole: BoolMask, region: Region, resolution: int
+) -> LayerPlan | None:
+    """The row of a person whom one of ``going`` may have covered; None when there is nothing to complete."""
+    # Only those in front: behind a person further back there is nothing of this one.
+    covering = [p for p in going if p.id != person.id and scene.in_front(p.id, person.id)]
+    reach = reach_box(person.box, _body_guess(person, scene.size), scene.size)
+    near = [p for p in covering if p.box.grow(_pixels(region.dilate, p) + 2, scene.size).intersect(reach).area > 0]
+    if not near:
+        return None
+    front = dilate(scene.mask_of(p.id for p in near), max(_pixels(region.dilate, p) for p in near))
+    visible = person.full_mask(scene.size)
+    others = scene.mask_of(p.id for p in scene.people if p.id != person.id and p not in near)
+    part = person_hole(visible, front & hole & ~others, reach)
+    if part.sum() < max(16, 0.01 * person.area):
+        return None
+    return _row("person", person.id, visible, part, Box.around(visible | part), region, resolution, scene.size)
 
 
 def _body_guess(person: Person, size: tuple[int, int]) -> Box | None:
@@ -181,7 +187,7 @@ def _body_guess(person: Person, size: tuple[int, int]) -> Box | None:
     (x0, y0), (x1, y1) = np.floor(xy.min(0)), np.ceil(xy.max(0)) + 1
     box = Box(int(x0), int(y0), int(x1), int(y1)).intersect(Box(0, 0, size[1], size[0]))
     # A pose far larger than the visible person is a wrong pose.
-    return box if 0 < box.area and box.height <= 3 * person.box.height + 8 else None
+    return box if box.area > 0 and box.height <= 3 * person.box.height + 8 else None
 
 
 def _pixels(fraction: float, person: Person) -> int:
@@ -248,7 +254,7 @@ def _row(
     crop = _fill_canvas(crop, (bucket[0] / scale, bucket[1] / scale), size)
     # Holes of other clusters that reach into this crop are not evidence; they are generated here too.
     return LayerPlan(
-        domain, owner, crop, own[crop.slices].copy(), hole[crop.slices].copy(), (bucket[0], bucket[1]), scale
+        domain, owner, crop, box, own[crop.slices].copy(), hole[crop.slices].copy(), (bucket[0], bucket[1]), scale
     )
 
 

@@ -24,9 +24,7 @@ MIN_EXEMPLAR = 64
 _lock = threading.Lock()
 
 
-def exemplar_fill(
-    rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, patch_radius: int = PATCH_RADIUS
-) -> Rgb:
+def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, patch_radius: int = PATCH_RADIUS) -> Rgb:
     """Fill ``hole`` with texture found in ``own``.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import torch
 from diffusers import DDIMScheduler
 
 
@@ -22,3 +23,8 @@ def noise_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,
     )
+
+
+def signal_of(scheduler: DDIMScheduler, timestep: torch.Tensor) -> torch.Tensor:
+    """``sqrt(alpha_bar)`` at ``timestep [B]``: how much of the clean sample a noisy one holds."""
+    return scheduler.alphas_cumprod.to(timestep.device)[timestep].sqrt()

@@ -24,7 +24,7 @@ from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import SpatialModulation
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import Denoiser, small_unet
-from mild.diffusion.schedule import noise_scheduler
+from mild.diffusion.schedule import noise_scheduler, signal_of
 from mild.train.cached import Batch, CachedRows, collate, view
 
 
@@ -69,12 +69,12 @@ def loss_of(model: Model, batch: Batch, timestep: torch.Tensor, noise: torch.Ten
     clean = codec.encode(torch.where(rows.hole > 0, batch.target, rows.base))
     noisy = scheduler.add_noise(clean, noise, timestep)
     with model.denoiser.installed(rows) as denoise:
-        answer = codec.decode(denoise(noisy, timestep).float())
+        answer = codec.decode(denoise(noisy, timestep, signal_of(scheduler, timestep)).float())
     error = answer - batch.target
     person = torch.tensor([d == "person" for d in rows.domains]).view(-1, 1, 1, 1)
     opacity = (batch.target[:, 3:] + 1) / 2
-    # Colour counts where the layer is there; alpha counts for people only.
-    weight = torch.cat([(rows.hole * opacity).expand(-1, 3, -1, -1), 0.5 * rows.hole * person], 1)
+    # Colour counts where the layer is there; alpha counts for people only, and less: its errors are ten times larger.
+    weight = torch.cat([(rows.hole * opacity).expand(-1, 3, -1, -1), 0.1 * rows.hole * person], 1)
     per_pixel = (weight * error.square()).sum((1, 2, 3)) / (3 * rows.hole.sum((1, 2, 3)) + 64)
     coarse = F.avg_pool2d(weight * error, 8).square().sum((1, 2, 3)) * 64 / (3 * rows.hole.sum((1, 2, 3)) + 64)
     return (per_pixel + coarse).mean()
@@ -118,7 +118,11 @@ def train(config: Config, cache: str, out: str, test: str | None, save_every: in
             data.refresh()
         batch = data.batch(rng, config.batch // (4 if large else 1), config.size * (2 if large else 1))
         t = timesteps(rng, len(batch.rows))
-        shape = (len(batch.rows), model.codec.latent_channels, *(s // model.codec.factor for s in batch.target.shape[2:]))
+        shape = (
+            len(batch.rows),
+            model.codec.latent_channels,
+            *(s // model.codec.factor for s in batch.target.shape[2:]),
+        )
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
         for group in optimizer.param_groups:
             group["lr"] = rate(config, step)
@@ -161,7 +165,7 @@ def evaluate(config: Config, weights: dict[str, torch.Tensor], batches: list[Bat
         side = [s // model.codec.factor for s in batch.target.shape[2:]]
         noise = torch.from_numpy(np.random.default_rng(0).standard_normal((count, 256, *side), np.float32))
         with model.denoiser.installed(rows) as denoise:
-            answer = model.codec.decode(denoise(noise, torch.full((count,), 999)))
+            answer = model.codec.decode(denoise(noise, torch.full((count,), 999), torch.zeros(count)))
         blend = rows.fill + _smooth(answer[:, :3] - rows.fill)
         for i, domain in enumerate(rows.domains):
             hole = rows.hole[i] > 0
@@ -173,6 +177,20 @@ def evaluate(config: Config, weights: dict[str, torch.Tensor], batches: list[Bat
                 guess, truth = answer[i, 3:][hole] > 0, batch.target[i, 3:][hole] > 0
                 scores["alpha_iou"].append(float((guess & truth).sum() / max(1, int((guess | truth).sum()))))
     return {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
+
+
+def export(run: str, folder: str) -> None:
+    """Write the averaged weights of a run as a half-precision pipeline that ``MildPipeline.from_pretrained`` loads."""
+    from mild.diffusion.pipeline import MildPipeline
+
+    values = json.loads((Path(run) / "config.json").read_text())
+    config = Config(**{**values, "channels": tuple(values["channels"])})
+    model = Model(config)
+    state = torch.load(Path(run) / "latest.pt", weights_only=True)
+    model.load_state_dict(state["average"])
+    pipeline = MildPipeline(model.unet, noise_scheduler(), model.codec, model.adapters, model.modulation)
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    print(f"step {state['step']}, {state['samples']} samples, {state['seconds'] / 3600:.2f} hours -> {folder}")
 
 
 def _smooth(image: torch.Tensor) -> torch.Tensor:
@@ -193,13 +211,19 @@ def _log(folder: Path, entry: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--cache", required=True, help="folder of cached rows (mild.train.cache)")
-    parser.add_argument("--out", required=True, help="folder of the run; a checkpoint there is continued")
+    parser.add_argument("--cache", help="folder of cached rows (mild.train.cache)")
+    parser.add_argument("--out", help="folder of the run; a checkpoint there is continued")
+    parser.add_argument("--export", metavar="RUN", help="write this run's averaged weights as a pipeline and end")
+    parser.add_argument("--to", help="folder for --export")
     parser.add_argument("--test", help="folder of cached rows of the test split, for the figures in the log")
     for f in fields(Config):
         if f.name not in ("channels", "bf16"):
             parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default)
     args = parser.parse_args()
+    if args.export:
+        return export(args.export, args.to or parser.error("--export needs --to"))
+    if not (args.cache and args.out):
+        parser.error("--cache and --out are needed to train")
     values = {f.name: getattr(args, f.name) for f in fields(Config) if hasattr(args, f.name)}
     train(Config(**values), args.cache, args.out, args.test)
 

@@ -1,0 +1,139 @@
+"""From denoised rows to a layer stack: full-resolution colour, alpha, and the photo's own pixels where they are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.detail import enlarge, match_ring, with_texture
+from mild.diffusion.canvas import LayerCrop
+from mild.diffusion.plan import LayerPlan, Plan
+from mild.layers import Layer, LayerStack
+from mild.scene import Box, Person, Scene
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CleanLayer:
+    """What the denoiser made of one layer, on its canvas (the crop's part of it).
+
+    Attributes:
+        rgba: float32 ``[h, w, 4]`` in [-1, 1].
+        fill: float32 ``[h, w, 3]`` in [-1, 1], the prior as the denoiser saw it.
+        hole: bool ``[h, w]``.
+    """
+
+    rgba: Float
+    fill: Float
+    hole: NDArray[np.bool_]
+
+
+def assemble(
+    scene: Scene, plan: Plan, crops: list[LayerCrop], clean: list[CleanLayer | None], *, detail: bool = True
+) -> LayerStack:
+    """The stack of one photo.
+
+    Args:
+        crops, clean: one per ``plan.layers``; a clean layer is None where nothing was denoised (fill only).
+        detail: texture from the fill; off: the denoiser's own pixels, enlarged.
+    """
+    made = {id(crop.plan): _colour(crop, layer, detail) for crop, layer in zip(crops, clean, strict=True)}
+    alphas = {id(crop.plan): _alpha(crop.plan, layer) for crop, layer in zip(crops, clean, strict=True)}
+    layers = [_background(scene, [(c.plan, made[id(c.plan)]) for c in crops if c.plan.domain == "background"])]
+    completed = {c.plan.owner: c.plan for c in crops if c.plan.domain == "person"}
+    for number in scene.order:
+        row = completed.get(number)
+        if row is None and number not in plan.mattes:
+            continue
+        person = scene.person(number)
+        generated = None if row is None else (row, made[id(row)], alphas[id(row)])
+        layers.append(_person(scene, person, generated, plan.mattes.get(number)))
+    return LayerStack(scene.photo.pixels, tuple(layers), frozenset(plan.erased))
+
+
+def _colour(crop: LayerCrop, clean: CleanLayer | None, detail: bool) -> Float:
+    """Colour of the layer in its crop, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
+    plan = crop.plan
+    photo = crop.photo.astype(np.float32)
+    if clean is None:
+        colour = photo if crop.fill is None else crop.fill.astype(np.float32)
+    else:
+        model, seen = (np.clip(a, -1, 1) * 127.5 + 127.5 for a in (clean.rgba[..., :3], clean.fill))
+        if detail and crop.fill is not None:
+            colour = with_texture(crop.fill.astype(np.float32), model, seen, clean.hole)
+        else:
+            colour = enlarge(model, plan.hole.shape)
+    box = Box.around(plan.hole)
+    reach = 0.08 * min(box.width, box.height)
+    return match_ring(colour, photo, plan.hole, plan.own, reach)
+
+
+def _alpha(plan: LayerPlan, clean: CleanLayer | None) -> Float:
+    """Opacity of a person's generated part, float32 ``[H, W]`` 0..1; without a denoiser nothing is invented."""
+    if plan.domain == "background" or clean is None:
+        return np.zeros(plan.hole.shape, np.float32)
+    soft = enlarge(np.ascontiguousarray(clean.rgba[..., 3]), plan.hole.shape)
+    # The model's doubt is not translucency: people are opaque but for a thin border.
+    alpha = np.clip(0.5 + 2.0 * soft, 0, 1) * plan.hole
+    solid = alpha > 0.5
+    count, labels = cv2.connectedComponents((solid | plan.own).astype(np.uint8), connectivity=8)
+    attached = np.unique(labels[plan.own])
+    keep = np.isin(labels, attached[attached > 0]) | ~solid
+    return np.asarray(alpha * keep, np.float32)
+
+
+def _background(scene: Scene, rows: list[tuple[LayerPlan, Float]]) -> Layer:
+    box = rows[0][0].focus
+    for plan, _ in rows[1:]:
+        box = box.union(plan.focus)
+    rgba = np.zeros((box.height, box.width, 4), np.uint8)
+    rgba[..., :3] = scene.photo.pixels[box.slices]
+    for plan, colour in rows:
+        inner = _inside(plan.focus, plan.crop)
+        hole = plan.hole[inner.slices]
+        target = rgba[_inside(plan.focus, box).slices]
+        target[hole, :3] = _bytes(colour[inner.slices][hole])
+        target[hole, 3] = 255
+    return Layer("background", None, "background", box, rgba, rgba[..., 3] > 0)
+
+
+def _person(
+    scene: Scene,
+    person: Person,
+    generated: tuple[LayerPlan, Float, Float] | None,
+    matte: tuple[Box, NDArray[np.uint8]] | None,
+) -> Layer:
+    box = person.box if matte is None else person.box.union(matte[0])
+    if generated is not None:
+        box = box.union(generated[0].focus)
+    rgba = np.zeros((box.height, box.width, 4), np.uint8)
+    made = np.zeros((box.height, box.width), bool)
+    if generated is not None:
+        plan, colour, alpha = generated
+        inner, outer = _inside(plan.focus, plan.crop), _inside(plan.focus, box)
+        rgba[outer.slices][..., :3] = _bytes(colour[inner.slices])
+        rgba[outer.slices][..., 3] = _bytes(255 * alpha[inner.slices])
+        made[outer.slices] = rgba[outer.slices][..., 3] > 0
+    own = _inside(person.box, box)
+    window = rgba[own.slices]
+    window[person.mask, :3] = scene.photo.pixels[person.box.slices][person.mask]
+    window[person.mask, 3] = 255
+    made[own.slices] &= ~person.mask
+    rgba[rgba[..., 3] == 0] = 0
+    full_matte = None
+    if matte is not None:
+        full_matte = np.zeros((box.height, box.width), np.uint8)
+        full_matte[_inside(matte[0], box).slices] = matte[1]
+    return Layer("person", person.id, f"person {person.id}", box, rgba, made, full_matte)
+
+
+def _inside(box: Box, frame: Box) -> Box:
+    return Box(box.x0 - frame.x0, box.y0 - frame.y0, box.x1 - frame.x0, box.y1 - frame.y0)
+
+
+def _bytes(values: Float) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

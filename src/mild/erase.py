@@ -1,0 +1,243 @@
+"""The road, from photo to photo: find people, plan layers, make them, compose.
+
+    photo -> perception -> Scene -> plan_layers -> Plan -> MildPipeline -> LayerStack -> photo
+
+Whoever reads :func:`run` has read the program.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mild import assets
+from mild.diffusion.plan import Plan, plan_layers
+from mild.errors import UsageError
+from mild.layers import LayerStack
+from mild.perception import find_people, select
+from mild.photo import Photo
+from mild.request import EraseRequest
+from mild.scene import Scene
+
+if TYPE_CHECKING:
+    from mild.diffusion.pipeline import MildPipeline
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class EraseResult:
+    """What one job gave.
+
+    Attributes:
+        photo: the edited photo, with the input's metadata.
+        scene: who was found, and who was added by hand.
+        erased: numbers of those who went; empty for a decomposition.
+        stack: the layers.
+        plan: which layers were made, from what.
+        request: the complete request; running it again gives the same pixels.
+        seconds: wall time per stage.
+    """
+
+    photo: Photo
+    scene: Scene
+    erased: tuple[int, ...]
+    stack: LayerStack
+    plan: Plan
+    request: EraseRequest
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def save(self, path: str | Path, *, overwrite: bool = True) -> Path:
+        """Write the edited photo; the format is the suffix's."""
+        return self.photo.save(path, overwrite=overwrite)
+
+    def report(self) -> dict[str, Any]:
+        """A JSON-able account of the job."""
+        changed = int((self.photo.pixels != self.stack.photo).any(2).sum())
+        height, width = self.scene.size
+        return {
+            "size": {"width": width, "height": height},
+            "people": self.scene.summary(),
+            "erased": list(self.erased),
+            "completed": [row.owner for row in self.plan.layers if row.domain == "person"],
+            "layers": [
+                {"domain": row.domain, "owner": row.owner, "crop": list(row.crop), "canvas": list(row.bucket)}
+                for row in self.plan.layers
+            ],
+            "changed_pixels": changed,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "request": self.request.model_dump(mode="json"),
+        }
+
+
+def run(request: EraseRequest, photo: Photo | None = None, *, progress: Progress | None = None) -> EraseResult:
+    """Erase the chosen people.
+
+    Args:
+        request: the whole job.
+        photo: the photo, when ``request.photo`` is None.
+        progress: called with a stage's name (``find``, ``plan``, ``fill``, ``denoise``, ``compose``) and the fraction
+            of it that is done; raising :class:`mild.errors.Cancelled` in it stops the job.
+
+    Raises:
+        MildError: one sentence that says what is wrong.
+    """
+    if request.selection.empty:
+        raise UsageError("Nobody is chosen: say whom to erase, for example with --person 1; `mild people` lists them.")
+    clock = _Clock(progress)
+    with clock.stage("find"):
+        photo = _opened(request, photo)
+        scene = find_people(photo, request.finder)
+        scene, erased = select(scene, request.selection)
+    with clock.stage("plan"):
+        plan = _planned(scene, erased, request)
+    stack = _made(scene, plan, request, clock)
+    with clock.stage("compose"):
+        result = photo.with_pixels(stack.compose())
+    return EraseResult(result, scene, erased, stack, plan, request, clock.seconds)
+
+
+def decompose(request: EraseRequest, photo: Photo | None = None, *, progress: Progress | None = None) -> EraseResult:
+    """Take the photo apart: the background without anybody, and every sure (or named) person complete.
+
+    The photo comes back unchanged; nobody is hidden until somebody says so.
+    """
+    clock = _Clock(progress)
+    with clock.stage("find"):
+        photo = _opened(request, photo)
+        scene = find_people(photo, request.finder)
+        if request.selection.empty:
+            everyone = tuple(person.id for person in scene.sure)
+            if not everyone:
+                raise UsageError("Nobody was surely found in this photo: mark people with --box, --at or --mask.")
+        else:
+            scene, everyone = select(scene, request.selection)
+    with clock.stage("plan"):
+        plan = _planned(scene, everyone, request, complete=everyone)
+    stack = _made(scene, plan, request, clock)
+    stack = LayerStack(stack.photo, stack.layers, frozenset())
+    return EraseResult(photo, scene, (), stack, plan, request, clock.seconds)
+
+
+def _opened(request: EraseRequest, photo: Photo | None) -> Photo:
+    if photo is not None:
+        return photo
+    if request.photo is None:
+        raise UsageError("The request names no photo.")
+    return Photo.open(request.photo)
+
+
+def _planned(
+    scene: Scene, erased: tuple[int, ...], request: EraseRequest, complete: tuple[int, ...] | None = None
+) -> Plan:
+    return plan_layers(
+        scene,
+        erased,
+        request.region,
+        resolution=request.method.resolution,
+        people_layers=request.method.layers,
+        complete=complete,
+    )
+
+
+def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock) -> LayerStack:
+    """Run the pipeline on the plan."""
+    import torch
+
+    method = request.method
+    with clock.stage("load"):
+        pipeline = load_pipeline(method.model)
+    with clock.stage("layers"):
+        output = pipeline(
+            scene=scene,
+            plan=plan,
+            num_inference_steps=method.steps,
+            generator=torch.Generator().manual_seed(request.seed),
+            prior=method.prior,
+            denoise=method.denoise,
+            detail=method.detail,
+            use_adapters=method.adapters,
+            sma=method.sma,
+            output_type="np",
+            progress=clock.tell,
+        )
+    stack: LayerStack = output.stacks[0]
+    return stack
+
+
+@lru_cache(maxsize=2)
+def load_pipeline(model: str = "mild-small") -> MildPipeline:
+    """The pipeline of a model, kept in memory.
+
+    Args:
+        model: ``mild-small`` (embedded), or a folder or hub id that :class:`MildPipeline` can load.
+    """
+    import torch
+
+    from mild.diffusion.pipeline import MildPipeline
+
+    folder = assets.model_folder(model)
+    pipeline: MildPipeline = MildPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
+    pipeline.unet.to(memory_format=torch.channels_last)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+class _Clock:
+    """Wall time per stage, and where progress is told."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self.tell: Progress = progress or (lambda stage, fraction: None)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.tell(name, 0.0)
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begun
+        self.tell(name, 1.0)
+
+
+def erase(
+    photo: Any, people: int | tuple[int, ...] | list[int] = (), *, progress: Progress | None = None, **options: Any
+) -> EraseResult:
+    """The library's short form: ``mild.erase("group.jpg", people=[2]).save("out.png")``.
+
+    Args:
+        photo: a path, a Pillow image, a uint8 array ``[H, W, 3]`` or a :class:`Photo`.
+        people: numbers of those who go.
+        options: fields of the request's parts by their own names: ``keep``, ``everyone``, ``points``, ``boxes``,
+            ``mask`` (a path or a bool array), ``steps``, ``resolution``, ``seed``, ``dilate``, ``backend``, …
+    """
+    opened = Photo.of(photo)
+    numbers = (people,) if isinstance(people, int) else tuple(people)
+    request = build_request(people=numbers, **options)
+    if opened.path is not None:
+        request = request.model_copy(update={"photo": str(opened.path)})
+    return run(request, opened, progress=progress)
+
+
+def build_request(**options: Any) -> EraseRequest:
+    """An :class:`EraseRequest` from flat keyword arguments, each sorted into the part that has a field of that name."""
+    parts: dict[str, Any] = {"selection": {}, "finder": {}, "region": {}, "method": {}}
+    for name, value in options.items():
+        if isinstance(value, np.ndarray) and name == "mask":
+            from mild.perception.coco import encode_rle
+
+            name, value = "mask_rle", encode_rle(value.astype(bool))
+        # "model" is a field of the finder too; the flat form means the denoiser's.
+        for part in ("selection", "method", "region", "finder"):
+            if name in EraseRequest.model_fields[part].annotation.model_fields:  # type: ignore[union-attr]
+                parts[part][name] = value
+                break
+        else:
+            parts[name] = value
+    return EraseRequest.build(**parts)
