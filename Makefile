@@ -21,7 +21,7 @@ OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
 
 demo: $(STAMP)
 	@$(BIN)/python -m mild.assets >/dev/null
-	@$(OFFLINE) $(BIN)/python examples/demo.py
+	@$(OFFLINE) TQDM_DISABLE=1 PYTHONWARNINGS=ignore $(BIN)/python examples/demo.py
 
 test: $(STAMP)
 	@$(BIN)/python -m mild.assets >/dev/null
