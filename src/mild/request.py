@@ -27,6 +27,9 @@ class Selection(_Part):
     boxes: tuple[tuple[int, int, int, int], ...] = Field((), description="Boxes (x0, y0, x1, y1) around a person.")
     mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
     mask_rle: dict[str, object] | None = Field(None, description="A mask as COCO run-length code {size, counts}.")
+    spare_rle: dict[str, object] | None = Field(
+        None, description="Pixels that stay whatever else is said: a mask as COCO run-length code."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Selection:

@@ -57,6 +57,8 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
     if selection.mask_rle is not None:
         scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept)
         chosen |= numbers
+    if selection.spare_rle is not None:
+        scene, chosen = spare(scene, decode_rle(selection.spare_rle, scene.size), chosen)
     both = sorted(chosen & kept)
     if both:
         raise UsageError(f"Person {both[0]} is to be kept and is marked for erasing as well; say only one.")
@@ -150,6 +152,35 @@ def apply_mask(scene: Scene, mask: BoolMask, kept: frozenset[int] = frozenset())
         order = (*order, new.id)
         chosen.add(new.id)
     return Scene(scene.photo, tuple(people), order), chosen
+
+
+def spare(scene: Scene, mask: BoolMask, chosen: set[int]) -> tuple[Scene, set[int]]:
+    """Take every true pixel of ``mask`` ``[H, W]`` away from what is erased.
+
+    The pixels become an uncertain find that is not chosen: like a person's who stays, they are then neither widened
+    into nor painted over. Whoever is wholly spared is not chosen any more.
+
+    Raises:
+        UsageError: nothing is left to erase.
+    """
+    people: list[Person] = []
+    left = set(chosen)
+    for person in scene.people:
+        rest = person.mask & ~mask[person.box.slices]
+        if person.id in chosen and not rest.any():
+            left.discard(person.id)
+        elif person.id in chosen and not np.array_equal(rest, person.mask):
+            full = np.zeros(scene.size, bool)
+            full[person.box.slices] = rest
+            person = with_mask(person, full)
+        people.append(person)
+    if chosen and not left:
+        raise UsageError("Everything that was chosen is spared as well, so there is nobody to erase.")
+    scene = Scene(scene.photo, tuple(people), scene.order)
+    free = mask & ~scene.mask_of(p.id for p in people)
+    if free.any():
+        scene = scene.with_person(Person.from_mask(scene.next_id, free, sure=False, source="spared"))
+    return scene, left
 
 
 def _join_edges(people: list[Person], chosen: set[int], rest: BoolMask) -> tuple[list[Person], BoolMask]:

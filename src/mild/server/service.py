@@ -106,11 +106,12 @@ class Service:
             mask = await asyncio.to_thread(self.photos.mask, body.mask, photo.size)
             if request.selection.mask_rle is not None:
                 raise Problem(422, "Send one mask, as a picture or as run-length code.")
-            code = {"mask_rle": encode_rle(mask)}
-            request = request.model_copy(update={"selection": request.selection.model_copy(update=code)})
+            drawn = {"mask_rle": encode_rle(mask)}
+            request = request.model_copy(update={"selection": request.selection.model_copy(update=drawn)})
         check_http(request, self.settings, erase=kind == "erase")
-        if request.selection.mask_rle is not None:
-            decode_rle(request.selection.mask_rle, photo.size)
+        for code in (request.selection.mask_rle, request.selection.spare_rle):
+            if code is not None:
+                decode_rle(code, photo.size)
         return await asyncio.to_thread(self._queue, kind, photo_id, request)
 
     def _queue(self, kind: Kind, photo_id: str, request: EraseRequest) -> Job:
