@@ -1,0 +1,156 @@
+"""Whom does the user mean?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from perception_scenes import SIZE, block, person, two_people
+
+from mild.errors import MildError, UsageError
+from mild.perception import manual, select
+from mild.perception.coco import encode_rle
+from mild.perception.selection import apply_mask
+from mild.photo import write_image
+from mild.request import Selection
+from mild.scene import Box, Person, Scene
+
+
+@pytest.fixture(autouse=True)
+def no_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marking by hand must work without weights, and these tests must not depend on them."""
+
+    def missing() -> None:
+        raise MildError("no nets")
+
+    monkeypatch.setattr(manual, "load_nets", missing)
+
+
+def chosen(scene: Scene, **fields: object) -> tuple[int, ...]:
+    return select(scene, Selection.model_validate(fields))[1]
+
+
+def maybe(id: int = 3) -> Person:
+    return person(id, 70, 10, 80, 50, sure=False, score=0.6)
+
+
+def test_numbers_everyone_and_keep() -> None:
+    scene = two_people(maybe())
+    assert chosen(scene, people=(2,)) == (2,)
+    assert chosen(scene, people=(3, 1)) == (1, 3), "an uncertain find goes when named"
+    assert chosen(scene, everyone=True) == (1, 2), "but not with everyone"
+    assert chosen(scene, keep=(1,)) == (2,)
+    assert chosen(scene, keep=()) == (1, 2)
+    assert chosen(scene, keep=(3,)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "Nobody is chosen"),
+        ({"people": (9,)}, "no person 9"),
+        ({"keep": (9,)}, "no person 9"),
+        ({"keep": (1, 2)}, "nobody to erase"),
+        ({"points": ((100, 5),)}, "outside the photo"),
+        ({"points": ((-1, 5),)}, "outside the photo"),
+        ({"boxes": ((5, 5, 5, 9),)}, "empty"),
+        ({"boxes": ((200, 5, 220, 9),)}, "outside the photo"),
+        ({"mask_rle": {"size": [60, 100], "counts": [6000]}}, "mask is empty"),
+        ({"mask_rle": {"size": [60, 100], "counts": [0, 6000]}}, "whole photo"),
+        ({"mask_rle": {"size": [6, 10], "counts": [60]}}, "made for 10 x 6"),
+        ({"keep": (1,), "points": ((15, 20),)}, "Person 1 is to be kept"),
+        ({"keep": (1,), "boxes": ((9, 9, 26, 51),)}, "Person 1 is to be kept"),
+    ],
+)
+def test_faults_are_one_sentence(fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        chosen(two_people(), **fields)
+
+
+def test_nobody_found() -> None:
+    empty = Scene(two_people().photo)
+    for fields in ({"people": (1,)}, {"everyone": True}, {"keep": ()}, {"keep": (1,)}):
+        with pytest.raises(UsageError, match="No person was found"):
+            chosen(empty, **fields)
+    with pytest.raises(UsageError, match="only maybe"):
+        chosen(Scene(empty.photo, (maybe(1),)), everyone=True)
+
+
+def test_click_means_the_person_there() -> None:
+    assert chosen(two_people(maybe()), points=((12, 20),)) == (1,)
+    assert chosen(two_people(maybe()), points=((75, 20),)) == (3,), "pointing at an uncertain find names it"
+    assert chosen(two_people(), points=((25, 20),)) == (1,), "one pixel beside the mask is still that person"
+
+
+def test_click_elsewhere_adds_a_region() -> None:
+    photo = np.full((*SIZE, 3), 90, np.uint8)
+    photo[20:35, 80:95] = (250, 40, 40)
+    scene = Scene(type(two_people().photo).from_array(photo), two_people().people)
+    after, ids = select(scene, Selection.model_validate({"points": ((87, 27),)}))
+    assert ids == (3,)
+    new = after.person(3)
+    assert new.source == "click" and new.sure
+    assert (new.full_mask(SIZE) & block(Box(80, 20, 95, 35))).sum() > 0.8 * 15 * 15
+    assert new.area < 2 * 15 * 15
+
+
+def test_box_means_the_framed_people_or_a_region() -> None:
+    assert chosen(two_people(), boxes=((8, 8, 27, 52),)) == (1,)
+    assert chosen(two_people(), boxes=((8, 8, 57, 57),)) == (1, 2)
+    after, ids = select(two_people(), Selection.model_validate({"boxes": ((60, 5, 120, 55),)}))
+    assert ids == (3,)
+    assert after.person(3).source == "box"
+    assert after.person(3).box.x1 == 100, "cut at the photo's edge"
+    assert after.person(3).area > 0.8 * 40 * 50
+
+
+def test_mask_file(tmp_path: Path) -> None:
+    mask = block(Box(70, 20, 80, 30))
+    path = tmp_path / "mask.png"
+    write_image((mask * 255).astype(np.uint8), path)
+    after, ids = select(two_people(), Selection.model_validate({"mask": str(path)}))
+    assert ids == (3,)
+    np.testing.assert_array_equal(after.mask_of(ids), mask)
+
+
+def test_mask_over_most_of_a_person_is_that_person() -> None:
+    scene, ids = apply_mask(two_people(), block(Box(10, 10, 25, 40)))
+    assert ids == {1}
+    assert scene.person(1).area == 15 * 40, "the whole person, not just the marked part"
+
+
+def test_sloppy_edges_join_the_person() -> None:
+    scene, ids = apply_mask(two_people(), block(Box(8, 8, 27, 52)))
+    assert ids == {1}
+    assert len(scene.people) == 2
+    assert scene.person(1).box == Box(8, 8, 27, 52)
+
+
+def test_mask_over_part_of_a_person_takes_those_pixels() -> None:
+    marked = block(Box(20, 20, 35, 30))
+    scene, ids = apply_mask(two_people(), marked)
+    assert ids == {3}
+    assert scene.order[-1] == 3, "what is marked lies in front"
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
+    assert scene.person(1).area == 15 * 40 - 5 * 10
+
+
+def test_mask_over_a_kept_person() -> None:
+    with pytest.raises(UsageError, match="covers person 1"):
+        apply_mask(two_people(), block(Box(5, 5, 30, 55)), frozenset({1}))
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, SIZE, elements=st.booleans(), fill=st.just(False)), st.integers(0, 90), st.integers(1, 50))
+def test_every_white_pixel_goes_and_masks_stay_exclusive(noise: np.ndarray, x: int, width: int) -> None:
+    mask = noise | block(Box(x, 5, min(99, x + width), 52))
+    scene, ids = select(two_people(maybe()), Selection.model_validate({"mask_rle": encode_rle(mask)}))
+    assert not (mask & ~scene.mask_of(ids)).any()
+    assert sum(p.area for p in scene.people) == scene.mask_of(p.id for p in scene.people).sum()
+    assert sorted(scene.order) == [p.id for p in scene.people]
+    for p in scene.people:
+        assert Box.around(p.full_mask(SIZE)) == p.box
