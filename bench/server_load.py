@@ -2,7 +2,7 @@
 
 ``python bench/server_load.py [--requests 200] [--at-once 8] [--real PHOTO]`` starts a server of its own (a road without
 a model, unless ``--real`` names a photo to erase person 1 from), sends the requests, compares every answer with what
-its own photo and seed must give, and the server's memory after with that before. One JSON line; exit code 1 if it fails.
+own photo and seed must give, and the memory of the server after with that before. One JSON line; exit 1 if it fails.
 """
 
 from __future__ import annotations

@@ -68,6 +68,15 @@ class Process:
         return self.process.wait(30)
 
 
+def wait_done(server: Process, id: str) -> Any:
+    """The status of a job once it is over."""
+    end = time.monotonic() + 30
+    while (status := server.call("GET", f"/v1/jobs/{id}"))["state"] in ("queued", "running"):
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+    return status
+
+
 def test_kill_9_in_a_job_leaves_no_half_file_and_no_stuck_job(tmp_path: Path) -> None:
     first = Process(tmp_path, pause=0.5)
     ids = first.start_jobs(2)
@@ -85,11 +94,7 @@ def test_kill_9_in_a_job_leaves_no_half_file_and_no_stuck_job(tmp_path: Path) ->
                 second.call("GET", f"/v1/jobs/{id}/result")
             assert {path.name for path in (tmp_path / "jobs" / id).iterdir()} == {"job.json", "photo"}
         assert {path.name for path in (tmp_path / "jobs").iterdir()} == set(ids)
-        new = second.start_jobs(1)[0]
-        end = time.monotonic() + 10
-        while (state := second.call("GET", f"/v1/jobs/{new}")["state"]) != "done" and time.monotonic() < end:
-            time.sleep(0.05)
-        assert state == "done"
+        assert wait_done(second, second.start_jobs(1)[0])["state"] == "done"
     finally:
         second.end(signal.SIGTERM)
 
@@ -109,3 +114,11 @@ def test_a_taken_port_or_a_public_address_is_one_sentence(tmp_path: Path, capsys
     assert f"Cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
     assert run(["serve", "--host", "0.0.0.0", "--state", str(tmp_path)]) == 2
     assert "set MILD_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis")
+    script = Path(__file__).parents[1] / "bench" / "server_fuzz.py"
+    done = subprocess.run([sys.executable, script, "--examples", "3"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

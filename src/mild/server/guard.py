@@ -11,7 +11,7 @@ from mild.server.metrics import Metrics
 from mild.server.problems import Problem, document
 from mild.server.settings import Settings
 
-_OPEN = ("/health",)
+_OPEN = ("/health", "/")
 
 
 class Guard:
@@ -65,7 +65,8 @@ class Guard:
                 and origin not in settings.cors_origins
             ):
                 raise Problem(403, "Requests from other web pages are not answered.")
-        if settings.api_key is not None and scope["path"] not in _OPEN and scope["method"] != "OPTIONS":
+        is_open = scope["path"] in _OPEN or scope["path"].startswith(settings.open_prefixes)
+        if settings.api_key is not None and not is_open and scope["method"] != "OPTIONS":
             given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
             if not secrets.compare_digest(given.encode(), settings.api_key.encode()):
                 raise Problem(

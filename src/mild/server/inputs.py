@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +23,8 @@ from mild.server.settings import Settings
 FIELD_BYTES = 16 * 2**20
 
 _EXAMPLE: dict[str, Any] = {"selection": {"people": [2]}, "seed": 0}
+M = TypeVar("M", bound=BaseModel)
+
 _ID = "5f70bf18a086007016e948b04aed3b82"
 
 
@@ -98,12 +100,29 @@ def check_finder(finder: Finder) -> None:
         raise UsageError("The server fetches no weights on request; leave out finder.allow_download.")
 
 
-def parse_request(text: str | bytes) -> EraseRequest:
-    """JSON to a request; a wrong value is a sentence."""
+def parse(model: type[M], text: str | bytes) -> M:
+    """JSON to a model, strictly (false is not 0): what the OpenAPI document forbids is refused, in one sentence.
+
+    Raises:
+        Problem: 400 when it is not JSON.
+        UsageError: a wrong value.
+    """
     try:
-        return EraseRequest.model_validate_json(text)
+        json.loads(text)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body, or its part `request`, is not JSON.") from None
+    try:
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise UsageError(_sentence(error)) from None
+
+
+async def read_json(request: Request, model: type[M]) -> M:
+    """A JSON body as a model; errors as :func:`parse`."""
+    try:
+        return parse(model, await request.body())
+    except ClientDisconnect:
+        raise Problem(400, "The upload was cut short.") from None
 
 
 def _sentence(error: ValidationError) -> str:
@@ -134,7 +153,7 @@ def _fill(body: Body, name: str, content: bytes | str) -> None:
             raise UsageError(f"The form's part {name} must be a file.")
         setattr(body, name, content)
     elif name == "request":
-        body.request = parse_request(content)
+        body.request = parse(EraseRequest, content)
     elif name == "photo_id" and isinstance(content, str):
         body.photo_id = content
     elif name == "kind" and isinstance(content, str):
@@ -144,18 +163,7 @@ def _fill(body: Body, name: str, content: bytes | str) -> None:
 
 
 async def _json(request: Request) -> Body:
-    try:
-        raw = await request.body()
-    except ClientDisconnect:
-        raise Problem(400, "The upload was cut short.") from None
-    try:
-        json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Problem(400, "The body is not JSON.") from None
-    try:
-        data = JobBody.model_validate_json(raw)
-    except ValidationError as error:
-        raise UsageError(_sentence(error)) from None
+    data = await read_json(request, JobBody)
     return Body(
         photo=_base64("photo", data.photo),
         photo_id=data.photo_id,

@@ -42,6 +42,18 @@ JOB_BODY: dict[str, Any] = {
     }
 }
 
+SELECTION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="Selection")},
+                "example": {"points": [[310, 95]]},
+            }
+        },
+    }
+}
+
 PHOTO_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from mild.errors import MildError
 
@@ -55,6 +56,17 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What this address does take: all its routes', where the framework names the first one's alone."""
+    scope = request.scope
+    found: set[str] = set()
+    for route in app.routes:
+        for method in ("GET", "POST", "DELETE"):
+            if route.matches({**scope, "method": method})[0] == Match.FULL:
+                found.add(method)
+    return sorted(found)
+
+
 def install(app: FastAPI) -> None:
     """Every error of the app leaves as a problem document."""
 
@@ -70,7 +82,10 @@ def install(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> Response:
         known = {404: "There is nothing at this address.", 405: "This address does not take this method."}
         detail = known.get(error.status_code, f"{error.detail}".rstrip(".") + ".")
-        return document(error.status_code, detail, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request))
+        return document(error.status_code, detail, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

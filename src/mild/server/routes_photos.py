@@ -16,8 +16,8 @@ from mild.perception.coco import encode_rle
 from mild.photo import Photo
 from mild.request import Finder, Selection
 from mild.scene import Scene
-from mild.server.inputs import check_finder, check_http, read_body
-from mild.server.openapi import JOB_BODY, PHOTO_BODY
+from mild.server.inputs import check_finder, check_http, read_body, read_json
+from mild.server.openapi import JOB_BODY, PHOTO_BODY, SELECTION_BODY
 from mild.server.problems import Problem, responses
 from mild.server.service import Found, Service
 
@@ -144,12 +144,13 @@ async def label_map(photo_id: PhotoId, service: Held, backend: Backend = "auto")
 
 
 @router.post(
-    "/photos/{photo_id}/select", response_model=Chosen, responses=responses(404, 429),
+    "/photos/{photo_id}/select", response_model=Chosen, openapi_extra=SELECTION_BODY, responses=responses(404, 429),
     summary="Whom does a click, a box or a mask mean? Nothing is erased",
 )  # fmt: skip
 async def choose(
-    photo_id: PhotoId, selection: Selection, service: Held, backend: Backend = "auto", masks: Masks = False
+    photo_id: PhotoId, request: Request, service: Held, backend: Backend = "auto", masks: Masks = False
 ) -> dict[str, Any]:
+    selection = await read_json(request, Selection)
     if selection.mask is not None:
         raise Problem(422, "selection.mask is a path, which the server does not read; send mask_rle.")
     finder = finder_of(backend)

@@ -34,6 +34,7 @@ class Settings:
             empty answers to any.
         models: values of ``method.model`` that a request may name.
         cors_origins: web origins that may call the API from a browser; none by default.
+        open_prefixes: paths that begin so are answered without a key: a page's files, never data.
     """
 
     state: Path
@@ -51,3 +52,4 @@ class Settings:
     hosts: tuple[str, ...] = ()
     models: tuple[str, ...] = ("mild-small",)
     cors_origins: tuple[str, ...] = ()
+    open_prefixes: tuple[str, ...] = ()
