@@ -19,6 +19,8 @@ from PIL import Image
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.assemble import CleanLayer, assemble
 from mild.diffusion.attention import SmaTerms, SpatialModulation
+from mild.diffusion.cag import CagProbe
+from mild.diffusion.cag_paths import probed_rows
 from mild.diffusion.canvas import LayerCrop, content_of, stack_rows
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import Denoiser
@@ -88,6 +90,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         return_dict: bool = True,
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]] | None = None,
         progress: Progress | None = None,
+        probe: CagProbe | None = None,
     ) -> MildPipelineOutput | tuple[list[Any], list[LayerStack]]:
         """Erase.
 
@@ -102,6 +105,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             rows_per_batch: at most so many layers in one forward.
             callback_on_step_end: as in diffusers; setting ``pipe._interrupt = True`` in it stops the job.
             progress: called with a stage's name and the fraction of it that is done.
+            probe: measures where the layers' attention goes; the result is the same without it.
 
         Raises:
             UsageError: inputs that do not fit.
@@ -134,6 +138,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                     sma,
                     callback_on_step_end,
                     lambda f, n=number: tell("denoise", (n + f) / len(batches)),
+                    probe,
                 )
                 for (i, j), layer in zip(batch, done, strict=True):
                     clean[i][j] = layer
@@ -194,6 +199,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         sma: SmaTerms,
         callback: Any,
         tell: Callable[[float], None],
+        probe: CagProbe | None = None,
     ) -> list[CleanLayer]:
         device, dtype = self._execution_device, self.unet.dtype
         rows = stack_rows(crops).to(device, dtype)
@@ -201,7 +207,10 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         # Schedulers keep state; a copy per batch keeps the registered one as it was.
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
         scheduler.set_timesteps(steps, device=device)
-        denoiser = Denoiser(self.unet, self.codec, self.adapters if use_adapters else None, self.modulation, sma)
+        adapters = self.adapters if use_adapters else None
+        denoiser = Denoiser(self.unet, self.codec, adapters, self.modulation, sma, probe)
+        if probe is not None:
+            probe.start(probed_rows([crop.plan for crop in crops]))
         with denoiser.installed(rows) as predict:
             for number, timestep in enumerate(scheduler.timesteps):
                 steps_now = timestep.expand(len(rows))
