@@ -6,11 +6,14 @@ request gives the same pixels whoever built it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mild.errors import UsageError
+
+#: What human morphology guidance may know of a person.
+HmgSource = Literal["pose", "parsing", "relations"]
 
 
 class _Part(BaseModel):
@@ -75,6 +78,18 @@ class Method(_Part):
     detail: bool = Field(True, description="The fill's texture at the photo's resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")
     sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")
+    hmg: Literal["all", "none"] | Annotated[tuple[HmgSource, ...], Field(min_length=1)] = Field(
+        "all", description="Human morphology guidance: all, none, or a list of pose, parsing, relations."
+    )
+
+    @field_validator("hmg", mode="before")
+    @classmethod
+    def _known_sources(cls, value: object) -> object:
+        # A union of two kinds would be refused in two sentences.
+        listed = isinstance(value, list | tuple) and value and all(v in get_args(HmgSource) for v in value)
+        if value not in ("all", "none") and not listed:
+            raise ValueError("say all, none, or some of pose, parsing, relations")
+        return value
 
 
 class EraseRequest(_Part):
