@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from perception_scenes import SIZE, block, person, two_people
 
 from mild.errors import MildError, UsageError
 from mild.perception import manual, select
@@ -18,6 +17,7 @@ from mild.perception.selection import apply_mask
 from mild.photo import write_image
 from mild.request import Selection
 from mild.scene import Box, Person, Scene
+from perception_scenes import SIZE, block, person, two_people
 
 
 @pytest.fixture(autouse=True)
