@@ -44,6 +44,7 @@ def erase(
     no_layers: options.NoLayers = False,
     no_adapters: options.NoAdapters = False,
     sma: options.Sma = None,
+    hmg: options.Hmg = None,
     request_file: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +81,7 @@ def erase(
                 "layers": no_layers,
                 "adapters": no_adapters,
             },
+            hmg,
         ),
         seed=seed,
     )

@@ -111,6 +111,15 @@ Sma = Annotated[
         "--sma", rich_help_panel=SWITCHES, help="Spatially-modulated attention: on, off, beta or gamma. [default: on]"
     ),
 ]
+Hmg = Annotated[
+    str | None,
+    typer.Option(
+        "--hmg",
+        metavar="SOURCES",
+        rich_help_panel=SWITCHES,
+        help="Human morphology guidance: all, none, or some of pose,parsing,relations. [default: all]",
+    ),
+]
 
 
 def numbers(option: str, values: Sequence[str], length: int | None = None) -> list[tuple[int, ...]]:
@@ -178,13 +187,16 @@ def method(
     resolution: int | None,
     sma: str | None,
     off: Mapping[str, bool],
+    hmg: str | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Method` that were given.
 
     Args:
         off: switch name -> was it switched off?
+        hmg: ``all``, ``none``, or sources with commas between.
     """
-    given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma}
+    sources = hmg if hmg in (None, "all", "none") else tuple(hmg.split(","))
+    given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma, "hmg": sources}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | {name: False for name, is_off in off.items() if is_off}
 
