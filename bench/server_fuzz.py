@@ -34,7 +34,7 @@ def fuzz(state: Path, examples: int, seed: int) -> int:
         ]  # fmt: skip
         program = [sys.executable, "-m", "schemathesis.cli"]
         known = [*program, "--config-file", str(config), *common, "--exclude-method", "DELETE"]
-        return max(subprocess.run(command).returncode for command in (known, [*program, *common]))
+        return max(subprocess.run(command, cwd=state).returncode for command in (known, [*program, *common]))
     finally:
         server.process.terminate()
         server.process.wait(30)

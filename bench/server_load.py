@@ -42,13 +42,13 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=200)
     options.add_argument("--at-once", type=int, default=8)
     options.add_argument("--real", type=Path, help="a photo; the real road erases its person 1")
+    options.add_argument("--model", default="mild-small", help="of the real road: a name or a folder")
     options.add_argument("--steps", type=int, default=1, help="denoising steps of the real road")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as state:
         port = free_port()
-        fake = [sys.executable, str(TESTS / "serve_fake.py"), state, str(port), "0"]
-        real = [sys.executable, "-m", "mild", "serve", "--port", str(port), "--state", state, "--max-queue", "64"]
-        process = subprocess.Popen(real if given.real else fake, stderr=subprocess.DEVNULL)
+        command = [sys.executable, str(TESTS / "serve_fake.py"), state, str(port), "0"]
+        process = subprocess.Popen([*command, *([given.model] if given.real else [])], stderr=subprocess.DEVNULL)
         try:
             report = load(f"http://127.0.0.1:{port}", process.pid, given)
         finally:
@@ -118,7 +118,9 @@ def job(n: int, given: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         out = io.BytesIO()
         Image.fromarray(make_photo(360, 480, k % PHOTOS)).save(out, "png")
         data, people, seed = out.getvalue(), [1 + k % 3], k
-    request = {"selection": {"people": people}, "seed": seed, "method": {"steps": given.steps}}
+    request: dict[str, Any] = {"selection": {"people": people}, "seed": seed}
+    if given.real:
+        request["method"] = {"steps": given.steps, "model": given.model}
     return str(k), {"photo": base64.b64encode(data).decode(), "request": request}
 
 

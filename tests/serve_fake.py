@@ -1,4 +1,7 @@
-"""The server over the road without a model, as a process to load, kill and stop: ``serve_fake.py STATE PORT PAUSE``."""
+"""The server over the road without a model, as a process to load, kill and stop.
+
+``serve_fake.py STATE PORT PAUSE [MODEL]``; with a model's folder it is the real road.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,17 @@ from fake_road import FakeRoad
 from mild.cli.serve import listen
 from mild.server import Settings
 from mild.server.app import create_app
+from mild.server.road import MildRoad
 
 if __name__ == "__main__":
-    settings = Settings(state=Path(sys.argv[1]), hosts=("127.0.0.1",), max_queue=64, grace_seconds=5.0)
-    road = FakeRoad(steps=10, pause=float(sys.argv[3]))
+    models = tuple(sys.argv[4:])
+    settings = Settings(
+        state=Path(sys.argv[1]),
+        hosts=("127.0.0.1",),
+        max_queue=64,
+        grace_seconds=5.0,
+        sync_seconds=600.0,
+        models=models or ("mild-small",),
+    )
+    road = MildRoad() if models else FakeRoad(steps=10, pause=float(sys.argv[3]))
     listen(create_app(settings, road), settings, "127.0.0.1", int(sys.argv[2]))
