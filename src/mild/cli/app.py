@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "erase": Command("mild.cli.erase:erase", "Erase chosen people from a photo."),
     "layers": Command("mild.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
     "compose": Command("mild.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
+    "studio": Command("mild.studio.command:studio", "Erase people in the browser; nothing leaves this machine."),
     "serve": Command("mild.cli.serve:serve", "Serve the HTTP API on this machine."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }

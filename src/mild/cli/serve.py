@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from mild.server import Settings
 
-_LOOPBACK = {"localhost": "localhost", "127.0.0.1": "127.0.0.1", "::1": "[::1]"}
+LOOPBACK = {"localhost": "localhost", "127.0.0.1": "127.0.0.1", "::1": "[::1]"}
 LIMITS = "Limits"
 
 
@@ -48,7 +49,7 @@ def serve(
     keep_hours: Annotated[float, typer.Option(min=0.01, rich_help_panel=LIMITS, help="Delete results after.")] = 24.0,
 ) -> None:
     """Serve the HTTP API; /docs describes it, with examples. Ctrl-C ends it: the running job is finished first."""
-    if host not in _LOOPBACK and api_key is None and not open_to_all:
+    if host not in LOOPBACK and api_key is None and not open_to_all:
         raise UsageError(f"Anybody who reaches {host} could use this server: set MILD_API_KEY, or say --open.")
     try:
         from mild.server.app import create_app
@@ -65,14 +66,17 @@ def serve(
         grace_seconds=grace_seconds,
         keep_seconds=keep_hours * 3600,
         api_key=api_key,
-        hosts=tuple(_LOOPBACK.values()) if host in _LOOPBACK else (),
+        hosts=tuple(LOOPBACK.values()) if host in LOOPBACK else (),
         cors_origins=tuple(origin or ()),
     )
     listen(create_app(settings), settings, host, port)
 
 
-def listen(app: FastAPI, settings: Settings, host: str, port: int) -> None:
+def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callable[[str], None] | None = None) -> None:
     """Serve an app until told to stop.
+
+    Args:
+        ready: called with the address once it takes connections; by default the address is printed.
 
     Raises:
         MildError: the address or the state folder is taken.
@@ -98,7 +102,11 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int) -> None:
     except OSError as error:
         raise MildError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
     place = f"[{host}]" if ":" in host else host
-    typer.echo(f"MILD listens on http://{place}:{listener.getsockname()[1]} (describing itself at /docs)", err=True)
+    address = f"http://{place}:{listener.getsockname()[1]}"
+    if ready is None:
+        typer.echo(f"MILD listens on {address} (describing itself at /docs)", err=True)
+    else:
+        ready(address)
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), lifespan="on"
     )  # fmt: skip

@@ -1,0 +1,69 @@
+// What the page knows, in one place. Whoever alters it calls `tell()`, and everything that is shown is drawn again.
+
+import { Edits } from "./edits.js";
+
+class App extends EventTarget {
+  /** "start": no photo; "choose": who goes; "work": a job runs; "result": it is done. */
+  mode = "start";
+  /** {id, width, height, name, picture: Picture}. */
+  photo = null;
+  /** The people as found, without the regions marked by hand. */
+  found = [];
+  /** Crowd: everybody, with the regions. */
+  crowd = null;
+  edits = new Edits();
+  tool = "choose";
+  /** Radius of the brush in pixels of the photo. */
+  radius = 20;
+  /** Number of the person under the pointer or focused in the list; 0 for nobody. */
+  hover = 0;
+  /** What the photo cannot be touched for: "Looking for people…"; empty when it can. */
+  busy = "";
+  /** The job's status as the server tells it. */
+  job = null;
+  /** Result: {id, after: Picture, layers, order, hidden, alone, divider}. */
+  result = null;
+
+  tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  set(fields) {
+    Object.assign(this, fields);
+    this.tell();
+  }
+
+  /** Number of the region that a mark made. */
+  regionOf(markIndex) {
+    const base = Math.max(0, ...this.found.map((person) => person.id));
+    const { marks } = this.edits.now;
+    const points = marks.filter((mark) => mark.kind === "point").length;
+    const before = marks.slice(0, markIndex).filter((mark) => mark.kind === marks[markIndex].kind).length;
+    return base + 1 + before + (marks[markIndex].kind === "box" ? points : 0);
+  }
+
+  /** Everybody in the list: found people, then regions, each with whether they go. */
+  get everybody() {
+    const { chosen, marks } = this.edits.now;
+    const people = this.found.map((person) => ({ id: person.id, going: chosen.includes(person.id), person, mark: -1 }));
+    const regions = marks.map((mark, index) => {
+      const id = this.regionOf(index);
+      return { id, going: mark.on, person: this.crowd?.person(id), mark: index };
+    });
+    return [...people, ...regions].filter((entry) => entry.person);
+  }
+
+  get going() {
+    return this.everybody.filter((entry) => entry.going).map((entry) => entry.id);
+  }
+
+  /** Keep or erase: what a click, the list and the number keys do. */
+  toggle(id) {
+    const entry = this.everybody.find((other) => other.id === id);
+    if (!entry) return;
+    if (entry.mark < 0) this.edits.togglePerson(id);
+    else this.edits.toggleMark(entry.mark);
+  }
+}
+
+export const app = new App();

@@ -1,0 +1,77 @@
+// What the user decided, with undo: who goes, what was marked by hand, what was brushed. Values are never altered in
+// place, so that a step back is the value from before.
+
+const NOTHING = { chosen: [], marks: [], strokes: [] };
+const DEPTH = 200;
+
+export class Edits extends EventTarget {
+  now = NOTHING;
+  #past = [];
+  #future = [];
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  get canRedo() {
+    return this.#future.length > 0;
+  }
+
+  get empty() {
+    const { chosen, marks, strokes } = this.now;
+    return !chosen.length && !marks.some((mark) => mark.on) && !strokes.some((stroke) => stroke.mode === "add");
+  }
+
+  change(fields) {
+    this.#past = [...this.#past.slice(1 - DEPTH), this.now];
+    this.#future = [];
+    this.#become({ ...this.now, ...fields });
+  }
+
+  undo() {
+    if (!this.canUndo) return;
+    this.#future.push(this.now);
+    this.#become(this.#past.pop());
+  }
+
+  redo() {
+    if (!this.canRedo) return;
+    this.#past.push(this.now);
+    this.#become(this.#future.pop());
+  }
+
+  /** Another photo, or the same after a reload: there is no way back behind this. */
+  begin(value = NOTHING) {
+    this.#past = [];
+    this.#future = [];
+    this.#become({ ...NOTHING, ...value });
+  }
+
+  togglePerson(id) {
+    const { chosen } = this.now;
+    this.change({ chosen: chosen.includes(id) ? chosen.filter((other) => other !== id) : [...chosen, id].sort((a, b) => a - b) });
+  }
+
+  toggleMark(index) {
+    this.change({ marks: this.now.marks.map((mark, k) => (k === index ? { ...mark, on: !mark.on } : mark)) });
+  }
+
+  #become(value) {
+    this.now = value;
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** The marks in the order in which the server numbers what they add: points first, then boxes. */
+export function inServerOrder(marks) {
+  const numbered = marks.map((mark, index) => ({ ...mark, index }));
+  return [...numbered.filter((mark) => mark.kind === "point"), ...numbered.filter((mark) => mark.kind === "box")];
+}
+
+/** A Selection of the API that says what these marks say. */
+export function selectionOf(marks) {
+  return {
+    points: marks.filter((mark) => mark.kind === "point").map((mark) => mark.at),
+    boxes: marks.filter((mark) => mark.kind === "box").map((mark) => mark.at),
+  };
+}

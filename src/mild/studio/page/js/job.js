@@ -1,0 +1,134 @@
+// A job: started from the user's choice, watched, cancelled, found again after a reload.
+
+import * as api from "./api.js";
+import { app } from "./app.js";
+import { selectionOf } from "./edits.js";
+import { rememberPlace } from "./memory.js";
+import { announce, attempt, fault, note } from "./messages.js";
+import { marksOn } from "./photo.js";
+import { showResult } from "./result.js";
+import { codesOf } from "./strokes.js";
+
+/** The stages in their order, in words; the server may tell of others, which are shown by their own name. */
+const STAGES = {
+  find: "Finding people",
+  plan: "Planning the layers",
+  load: "Loading the model",
+  fill: "Filling from the photo",
+  denoise: "Making what was hidden",
+  compose: "Putting the layers together",
+  save: "Saving",
+};
+const stages = document.getElementById("stages");
+const now = document.getElementById("stage-now");
+const bar = document.getElementById("progress");
+const cancelButton = document.getElementById("cancel");
+let watching = null;
+let reached = 0;
+
+/** The request for the API: the same that the library and the command line build. */
+export function requestNow() {
+  const { photo, edits } = app;
+  const { added, taken } = codesOf(edits.now.strokes, photo.width, photo.height);
+  const selection = { people: edits.now.chosen, ...selectionOf(marksOn()) };
+  if (added) selection.mask_rle = added;
+  if (taken) selection.spare_rle = taken;
+  return { selection };
+}
+
+/** Start a job of a kind: "erase" or "layers". */
+export async function start(kind) {
+  if (app.busy || (kind === "erase" && app.edits.empty)) return;
+  app.set({ busy: "Sending…" });
+  const { photo } = app;
+  const job = await attempt(() => api.startJob(kind, photo.id, kind === "erase" ? requestNow() : {}));
+  if (photo !== app.photo) return;
+  app.busy = "";
+  if (!job) return app.tell();
+  await follow(job);
+}
+
+/** Watch a job until it is over, and show what became of it. */
+export async function follow(job) {
+  watching?.abort();
+  watching = new AbortController();
+  const { signal } = watching;
+  const { photo } = app;
+  rememberPlace(photo.id, job.id);
+  reached = 0;
+  cancelButton.disabled = false;
+  app.set({ mode: "work", job, hover: 0 });
+  progress(job);
+  try {
+    for await (const status of api.watch(job.id, signal)) {
+      if (signal.aborted) return;
+      progress(status);
+      if (status.state !== "away") app.job = status;
+    }
+    if (!signal.aborted) await finish(photo);
+  } catch (error) {
+    if (signal.aborted) return;
+    fault(error);
+    leave();
+  }
+}
+
+/** Another photo is opened: the job goes on, but nobody here waits for it. */
+export function unfollow() {
+  watching?.abort();
+  watching = null;
+}
+
+async function finish(photo) {
+  const { job } = app;
+  if (job.state === "done") {
+    const shown = await attempt(() => showResult(job, photo));
+    if (shown) announce("Done. The result is shown.");
+    else if (photo === app.photo) leave();
+    return;
+  }
+  if (job.state === "cancelled") note("Cancelled. Your choice is as it was.");
+  else fault(job.error ?? "The job was not done.");
+  leave();
+}
+
+function leave() {
+  rememberPlace(app.photo?.id, null);
+  app.set({ mode: "choose", job: null });
+}
+
+export async function cancel() {
+  if (app.mode !== "work") return;
+  cancelButton.disabled = true;
+  now.textContent = "Stopping…";
+  // A running step is finished first; what becomes of the job comes with its events.
+  await attempt(() => api.cancelJob(app.job.id));
+}
+
+cancelButton.addEventListener("click", cancel);
+
+function progress({ state, stage, progress: share = 0 }) {
+  const names = Object.keys(STAGES);
+  const index = names.indexOf(stage);
+  reached = Math.max(reached, index);
+  let words = STAGES[stage] ?? "Starting";
+  if (state === "queued") words = "Waiting for another job";
+  if (state === "away") words = "The server does not answer; trying again";
+  // "layers" frames the making of them, "start" is none: the stage before goes on.
+  else if (index < 0 && reached && state === "running") words = STAGES[names[reached]];
+  const sentence = cancelButton.disabled && state === "running" ? "Stopping…" : `${words}…`;
+  if (now.textContent !== sentence) {
+    now.textContent = sentence;
+    announce(sentence);
+  }
+  if (state === "running" && index >= 0) bar.value = (index + share) / names.length;
+  else if (state === "queued") bar.value = 0;
+  stages.replaceChildren(
+    ...names.map((name, place) => {
+      const item = document.createElement("li");
+      item.textContent = STAGES[name];
+      if (state === "running") item.className = place < reached ? "done" : place === reached && index >= 0 ? "now" : "";
+      return item;
+    }),
+  );
+}

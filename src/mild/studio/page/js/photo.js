@@ -1,0 +1,135 @@
+// A photo comes in, by whatever way, and the people in it are found.
+
+import * as api from "./api.js";
+import { app } from "./app.js";
+import { inServerOrder, selectionOf } from "./edits.js";
+import { recallEdits, rememberEdits, rememberPlace } from "./memory.js";
+import { announce, attempt, note } from "./messages.js";
+import { Crowd } from "./people.js";
+import { Picture } from "./picture.js";
+
+/** Above this a PNG takes longer than it is worth for looking; downloads are not concerned. */
+export const LARGE = 12_000_000;
+
+let limits = null;
+/** Counts the photos opened: an answer about an earlier one is dropped. */
+let turn = 0;
+const regions = new Map();
+
+/** Open a file, a Blob with a name. */
+export async function openFile(file) {
+  const mine = ++turn;
+  await working("Reading the photo…", mine, async () => {
+    limits ??= await api.limits();
+    // The server would say so as well, but only by hanging up in the middle of the upload.
+    if (file.size > limits.max_bytes) {
+      const most = Math.floor(limits.max_bytes / 2 ** 20);
+      throw new api.Refusal(`This file is larger than the ${most} MB taken here.`);
+    }
+    await show(await api.upload(file), file.name, mine);
+  });
+}
+
+/** Open a photo that the server has already, after a reload. */
+export async function openKnown(id) {
+  const mine = ++turn;
+  await working("Reading the photo…", mine, async () => {
+    const info = await api.photoInfo(id);
+    const { file, edits } = recallEdits(id);
+    await show(info, file ?? "photo", mine, edits);
+  });
+}
+
+async function show(info, name, mine, edits = undefined) {
+  const { width, height } = info;
+  const picture = await Picture.load(await api.photoPicture(info.id, width * height > LARGE), width, height);
+  if (mine !== turn) return picture.close();
+  app.photo?.picture.close();
+  app.result?.after.close();
+  regions.clear();
+  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], crowd: null, job: null, result: null });
+  Object.assign(app, { mode: "choose", tool: "choose", hover: 0, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
+  app.busy = "Looking for people…";
+  app.edits.begin();
+  rememberPlace(info.id, null);
+  app.tell();
+  const { people } = await api.people(info.id);
+  if (mine !== turn) return;
+  app.found = people;
+  app.crowd = new Crowd(people, app.photo);
+  app.busy = "";
+  app.edits.begin(edits);
+  app.tell();
+  const sure = people.filter((person) => person.sure).length;
+  announce(`${sure} ${sure === 1 ? "person" : "people"} found${people.length > sure ? `, and ${people.length - sure} uncertain` : ""}.`);
+  if (!people.length) note("Nobody was found; mark somebody with a click or a box, or paint with the brush.");
+}
+
+async function working(what, mine, action) {
+  app.set({ busy: what });
+  await attempt(action);
+  if (mine !== turn) return;
+  if (app.photo && !app.crowd) app.crowd = new Crowd([], app.photo);
+  app.set({ busy: "" });
+}
+
+app.edits.addEventListener("change", () => {
+  if (!app.photo || app.busy) return;
+  rememberEdits(app.photo, app.edits.now);
+  void syncRegions();
+});
+
+/** The regions that the marks add, as the server sees them; asked once for each set of marks, so that undo is instant. */
+async function syncRegions() {
+  const { photo } = app;
+  const { marks } = app.edits.now;
+  const key = JSON.stringify(marks.map(({ kind, at }) => [kind, at]));
+  const shown = app.crowd.key ?? "[]";
+  if (key === shown) return;
+  let people = app.found;
+  if (marks.length) people = regions.get(key) ?? (await attempt(async () => (await api.select(photo.id, selectionOf(marks))).people));
+  // Meanwhile the user may have gone on.
+  if (!people || photo !== app.photo || marks !== app.edits.now.marks) return;
+  regions.set(key, people);
+  setCrowd(people, key);
+}
+
+function setCrowd(people, key) {
+  app.crowd = Object.assign(new Crowd(people, app.photo), { key });
+  app.tell();
+}
+
+/** A click or a box on what was missed: a new region, or somebody who was found after all. */
+export async function addMark(kind, at) {
+  const { photo, crowd } = app;
+  const { marks } = app.edits.now;
+  if (kind === "point") {
+    const there = crowd.at(...at);
+    if (there) {
+      if (!app.going.includes(there)) app.toggle(there);
+      return;
+    }
+  }
+  const mark = { kind, at, on: true };
+  const more = [...marks, mark];
+  app.set({ busy: "Looking…" });
+  const answer = await attempt(() => api.select(photo.id, selectionOf(more)));
+  if (photo !== app.photo) return;
+  app.busy = "";
+  if (!answer) return app.tell();
+  if (answer.people.length === app.found.length + more.length) {
+    const key = JSON.stringify(more.map(({ kind: k, at: a }) => [k, a]));
+    regions.set(key, answer.people);
+    setCrowd(answer.people, key);
+    app.edits.change({ marks: more });
+    announce("Marked by hand, and to be erased.");
+    return;
+  }
+  // Nothing new came: the box or the click meant people who are in the list.
+  const meant = new Set(answer.selected);
+  app.edits.change({ chosen: app.found.map((person) => person.id).filter((id) => meant.has(id) || app.edits.now.chosen.includes(id)) });
+  app.tell();
+}
+
+/** The regions of the marks that are on, in the order in which a job numbers them. */
+export const marksOn = () => inServerOrder(app.edits.now.marks).filter((mark) => mark.on);
