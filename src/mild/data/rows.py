@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from mild.body import mirrored_keypoints
 from mild.data.ingredients import Ingredients
 from mild.diffusion.plan import dilate, person_hole, reach_box
 from mild.scene import Box
@@ -33,11 +34,16 @@ class Row:
         rgba: uint8 ``[S, S, 4]``, the complete layer; alpha 255 everywhere for a background. A person's colour is
             extended past the outline, so that resampling never mixes in another colour.
         regions: uint8 ``[S, S]``: ``FOREIGN``, ``OWN`` or ``HOLE``.
+        keypoints: float32 ``[17, 3]`` of a person whose joints are annotated, hidden ones too: x, y in pixels of the
+            row, confidence 0 (unknown), 0.3 (hidden in the original photo) or 1; or None.
+        front: box of whoever stands in front of a person; None for a background.
     """
 
     domain: Domain
     rgba: NDArray[np.uint8]
     regions: NDArray[np.uint8]
+    keypoints: NDArray[np.float32] | None = None
+    front: Box | None = None
 
 
 def background_row(rng: Generator, photos: Ingredients, size: int) -> Row:
@@ -64,9 +70,12 @@ def background_row(rng: Generator, photos: Ingredients, size: int) -> Row:
 
 def person_row(rng: Generator, photos: Ingredients, size: int) -> Row:
     """A complete cut-out, partly behind somebody else's outline."""
-    rgba = clean_cutout(photos.rgba(photos.people[rng.integers(len(photos.people))]))
+    entry = photos.people[rng.integers(len(photos.people))]
+    original = clean_cutout(photos.rgba(entry))
     height = size * rng.uniform(0.55, 0.92)
-    rgba = _scaled(_flipped(rng, rgba), min(height / rgba.shape[0], 0.92 * size / rgba.shape[1]))
+    flip = rng.random() < 0.5
+    rgba = np.ascontiguousarray(original[:, ::-1]) if flip else original
+    rgba = _scaled(rgba, min(height / rgba.shape[0], 0.92 * size / rgba.shape[1]))
     canvas = np.zeros((size, size, 4), np.uint8)
     h, w = rgba.shape[:2]
     y, x = int(rng.integers(0, size - h + 1)), int(rng.integers(0, size - w + 1))
@@ -85,7 +94,23 @@ def person_row(rng: Generator, photos: Ingredients, size: int) -> Row:
     hole = person_hole(visible, erased, reach)
     regions = np.full((size, size), FOREIGN, np.uint8)
     regions[visible], regions[hole] = OWN, HOLE
-    return Row("person", canvas, regions)
+    points = _placed_keypoints(entry.get("keypoints"), original.shape[1], flip, (w / original.shape[1], x, y))
+    return Row("person", canvas, regions, points, Box.around(front))
+
+
+def _placed_keypoints(
+    annotated: list[list[float]] | None, width: int, flip: bool, place: tuple[float, float, float]
+) -> NDArray[np.float32] | None:
+    """Annotated joints (x, y, COCO's visibility) of a cut-out, where ``place = (scale, x, y)`` puts it in a row."""
+    if not annotated:
+        return None
+    points = np.asarray(annotated, np.float32)
+    points[:, 2] = np.asarray([0.0, 0.3, 1.0], np.float32)[points[:, 2].astype(int)]
+    if flip:
+        points = mirrored_keypoints(points, width)
+    scale, x, y = place
+    points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5 + np.asarray([x, y], np.float32)
+    return points
 
 
 def clean_cutout(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -98,8 +98,7 @@ class BodyRow:
         parts, worth = person.parts, 1.0
         if parts is None and points is not None:
             inner = points - np.asarray([person.box.x0, person.box.y0, 0], np.float32)
-            parts = coarse_parts(person.mask, inner)
-            worth = COARSE_CONFIDENCE * float(points[:, 2].mean())
+            parts, worth = coarse(person.mask, inner)
         on_canvas = None
         if parts is not None and parts.any():
             frame = np.zeros((plan.crop.height, plan.crop.width), np.uint8)
@@ -199,6 +198,11 @@ _TENSORS: Mapping[HmgSource, tuple[str, ...]] = {
     "parsing": ("part_confidence", "part_maps"),
     "relations": ("other_confidence",),
 }
+
+
+def coarse(mask: NDArray[np.bool_], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
+    """The coarse map of body regions and its confidence: it is worth no more than the pose that it is drawn from."""
+    return coarse_parts(mask, points), COARSE_CONFIDENCE * float(points[:, 2].mean())
 
 
 def _described(body: BodyRow, others: int) -> tuple[NDArray[np.float32], ...]:
