@@ -24,7 +24,7 @@ DEFAULT_TARGETS = (
 )  # fmt: skip
 
 
-class DomainAdapters(ModelMixin, ConfigMixin):
+class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The stacked LoRAs of all domains for one UNet.
 
     Args:
@@ -37,7 +37,7 @@ class DomainAdapters(ModelMixin, ConfigMixin):
 
     config_name = "config.json"
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         domains: Sequence[str] = ("background", "person"),
@@ -73,6 +73,7 @@ class DomainAdapters(ModelMixin, ConfigMixin):
         """Fresh adapters (zero update) for every linear or convolution of ``unet`` whose path ends in a target."""
         layers: dict[str, Sequence[int]] = {}
         for path, module in unet.named_modules():
+            module = getattr(module, "base_layer", module)
             if not any(path == t or path.endswith(f".{t}") for t in targets):
                 continue
             if isinstance(module, nn.Linear):
@@ -99,16 +100,14 @@ class DomainAdapters(ModelMixin, ConfigMixin):
         Forward hooks only: the UNet's modules and weights stay as they are, and the hooks go whatever happens.
 
         Raises:
-            MildError: the adapters were made for another architecture or with another rank.
+            MildError: the adapters were made for another architecture.
         """
-        modules = dict(unet.named_modules())
+        modules = self.check(unet)
         scaled = gate.repeat_interleave(self.rank, dim=1) * (self.alpha / self.rank)
         handles = []
         try:
             for path in self.layers:
-                module = modules.get(path)
-                self._check(path, module)
-                handles.append(module.register_forward_hook(self._hook(path, scaled)))  # type: ignore[union-attr]
+                handles.append(modules[path].register_forward_hook(self._hook(path, scaled)))
             yield
         finally:
             for handle in handles:
@@ -118,29 +117,40 @@ class DomainAdapters(ModelMixin, ConfigMixin):
         down, up = self.down[_key(path)], self.up[_key(path)]
 
         def add_update(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-            x = args[0]
+            x, base = args[0], getattr(module, "base_layer", module)
+            a, b = down.to(x.dtype), up.to(x.dtype)
             # Rows may come repeated (classifier-free guidance) or with their frames unrolled.
             rows = gate.repeat(x.shape[0] // gate.shape[0], 1) if x.shape[0] != gate.shape[0] else gate
-            if isinstance(module, nn.Conv2d):
-                hidden = F.conv2d(x, down, None, module.stride, module.padding, module.dilation)
-                return output + F.conv2d(hidden * rows[:, :, None, None], up)
-            hidden = F.linear(x, down)
-            return output + F.linear(hidden * rows.view(rows.shape[0], *(1,) * (x.ndim - 2), -1), up)
+            if isinstance(base, nn.Conv2d):
+                hidden = F.conv2d(x, a, None, base.stride, base.padding, base.dilation)
+                return output + F.conv2d(hidden * rows[:, :, None, None].to(x.dtype), b)
+            hidden = F.linear(x, a)
+            by_row = rows.view(rows.shape[0], *(1,) * (x.ndim - 2), -1).to(x.dtype)
+            return output + F.linear(hidden * by_row, b)
 
         return add_update
 
-    def _check(self, path: str, module: nn.Module | None) -> None:
-        n_out, n_in, kernel = self.layers[path]
-        found: tuple[int, ...] | None = None
-        if isinstance(module, nn.Linear):
-            found = (module.out_features, module.in_features, 0)
-        elif isinstance(module, nn.Conv2d):
-            found = (module.out_channels, module.in_channels, module.kernel_size[0])
-        if found != (n_out, n_in, kernel):
-            raise MildError(
-                f"The adapters do not fit this UNet: '{path}' should be {(n_out, n_in, kernel)}, but is {found}; "
-                "use adapters trained for this backbone."
-            )
+    def check(self, unet: nn.Module) -> dict[str, nn.Module]:
+        """The modules of ``unet`` by path.
+
+        Raises:
+            MildError: the adapters were made for another architecture.
+        """
+        modules = dict(unet.named_modules())
+        for path, wanted in self.layers.items():
+            # peft wraps what it adapts; a user's own LoRA may be on the same layer.
+            module, found = modules.get(path), None
+            module = getattr(module, "base_layer", module)
+            if isinstance(module, nn.Linear):
+                found = (module.out_features, module.in_features, 0)
+            elif isinstance(module, nn.Conv2d):
+                found = (module.out_channels, module.in_channels, module.kernel_size[0])
+            if found != wanted:
+                raise MildError(
+                    f"The adapters do not fit this UNet: '{path}' should be {wanted}, but is {found}; "
+                    "use adapters trained for this backbone."
+                )
+        return modules
 
     def domain_state(self, domain: str) -> dict[str, torch.Tensor]:
         """One domain's LoRA with diffusers' key names (``unet.<path>.lora_A.weight``), for ``load_lora_weights``."""

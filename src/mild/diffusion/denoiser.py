@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,8 @@ from diffusers import UNet2DConditionModel
 
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import RegionTokens, SmaTerms, sma_installed
-from mild.diffusion.codec import PixelCodec
+from mild.diffusion.codec import Codec, PixelCodec
+from mild.diffusion.prompts import DomainText
 from mild.diffusion.rows import LayerRows
 
 
@@ -40,15 +41,22 @@ def small_unet(codec: PixelCodec, channels: tuple[int, ...] = (128, 192, 256), l
 class Denoiser:
     """The UNet with everything that is installed around it for the rows of one batch.
 
-    ``with denoiser.installed(rows): denoiser(noisy, timestep)`` predicts the clean latents ``[B, C, h, w]``.
+    ``with denoiser.installed(rows) as predict: predict(noisy, timestep, signal)`` gives clean latents ``[B, C, h, w]``.
+
+    Attributes:
+        text: encoded words per domain, for backbones that take them; None: a single zero token.
+        guidance: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 = off, one row per layer. Above 1
+            every row runs twice, and adapters, regions and amplitudes with it.
     """
 
     unet: Any
-    codec: PixelCodec
+    codec: Codec
     adapters: DomainAdapters | None = None
     modulation: Any = None
     sma: SmaTerms = "on"
     probe: Any = None
+    text: Mapping[str, DomainText] | None = None
+    guidance: float = 1.0
 
     @contextmanager
     def installed(self, rows: LayerRows) -> Iterator[BatchDenoiser]:
@@ -69,11 +77,8 @@ class BatchDenoiser:
 
     def __init__(self, parts: Denoiser, rows: LayerRows, regions: RegionTokens) -> None:
         self.parts, self.rows, self.regions = parts, rows, regions
-        self.condition = parts.codec.condition(rows)
-        self.base = parts.codec.base(rows)
-        self.hole = parts.codec.encode(rows.hole.expand(-1, PixelCodec.LAYER_CHANNELS, -1, -1))
-        width = parts.unet.config.cross_attention_dim
-        self.tokens = self.base.new_zeros(len(rows), 1, width)
+        self.known = parts.codec.known(rows)
+        self.tokens, self.added = self._words()
 
     def __call__(self, noisy: torch.Tensor, timestep: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
         """Clean latents from noisy ones; outside the hole: the known values.
@@ -82,19 +87,39 @@ class BatchDenoiser:
             noisy: ``[B, C, h, w]`` = ``signal * clean + sqrt(1 - signal²) * noise``.
             timestep: ``[B]``.
             signal: ``[B]``, the scheduler's ``sqrt(alpha_bar)``.
-
-        What the UNet sees of ``noisy`` is its evidence about the correction, ``signal * (noisy - signal * base)``:
-        the shrinkage of a linear estimator. It vanishes where there is no signal, so that the first step, which
-        starts from pure noise, need not learn to ignore it.
         """
+        parts, codec = self.parts, self.parts.codec
         if self.parts.modulation is not None:
             self.regions.amplitudes = self.parts.modulation(timestep)
         if self.parts.probe is not None:
             self.parts.probe.at(timestep)
-        weight = signal.view(-1, 1, 1, 1).to(noisy.dtype)
-        evidence = weight * (noisy - weight * self.base)
-        correction = self.parts.unet(
-            torch.cat([evidence, self.condition], 1), timestep, encoder_hidden_states=self.tokens
-        ).sample
-        # Known values outside the hole, so that noise there is always exactly what the scheduler expects.
-        return self.base + correction * (self.hole > 0)
+        inputs = codec.unet_input(noisy, signal, self.known).to(parts.unet.dtype)
+        if self.guided:
+            inputs, timestep = torch.cat([inputs, inputs]), torch.cat([timestep, timestep])
+        output = parts.unet(
+            inputs, timestep, encoder_hidden_states=self.tokens, added_cond_kwargs=self.added
+        ).sample.to(noisy.dtype)
+        if self.guided:
+            without, told = output.chunk(2)
+            output = without + parts.guidance * (told - without)
+        return codec.clean(output, noisy, signal, self.known)
+
+    @property
+    def guided(self) -> bool:
+        return self.parts.text is not None and self.parts.guidance > 1
+
+    def _words(self) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        """``encoder_hidden_states [B or 2B, n, D]`` (negative rows first) and what SDXL wants beside them."""
+        text, count = self.parts.text, len(self.rows)
+        if text is None:
+            unet = self.parts.unet
+            return self.known.base.new_zeros(count, 1, unet.config.cross_attention_dim, dtype=unet.dtype), None
+        words = [text[domain] for domain in self.rows.domains]
+        tokens = torch.cat([w.no_tokens for w in words if self.guided] + [w.tokens for w in words])
+        if words[0].pooled is None:
+            return tokens, None
+        pooled = [w.no_pooled for w in words if self.guided] + [w.pooled for w in words]
+        # SDXL's size conditions: original size, crop corner, target size; the canvas is all three.
+        size = [float(side) for side in self.rows.hole.shape[-2:]]
+        sizes = tokens.new_tensor([*size, 0.0, 0.0, *size]).expand(len(tokens), -1)
+        return tokens, {"text_embeds": torch.cat([p for p in pooled if p is not None]), "time_ids": sizes}

@@ -6,33 +6,42 @@ forward per step. Rows of several photos share batches too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from PIL import Image
+from torch import nn
 
+from mild.diffusion import inputs, prompts
 from mild.diffusion.adapters import DomainAdapters
+from mild.diffusion.alpha import AlphaDecoder
 from mild.diffusion.assemble import CleanLayer, assemble
-from mild.diffusion.attention import SmaTerms, SpatialModulation
+from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.cag_paths import probed_rows
 from mild.diffusion.canvas import LayerCrop, content_of, stack_rows
-from mild.diffusion.codec import PixelCodec
+from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
+from mild.diffusion.loading import check_components, told_in_a_sentence
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prior import exemplar_fill
-from mild.diffusion.schedule import signal_of
+from mild.diffusion.prompts import DomainText, Words
+from mild.diffusion.rows import LayerRows
+from mild.diffusion.schedule import as_prediction, running_copy, signal_at
+from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
 from mild.layers import LayerStack
 from mild.photo import Photo
 from mild.request import Region
-from mild.scene import Person, Scene
+from mild.scene import Scene
 
+#: A mask handed to the pipeline is meant as it is, as everywhere in diffusers.
+EXACT = Region(dilate=0, feather=0)
 Progress = Callable[[str, float], None]
 
 
@@ -50,24 +59,74 @@ class MildPipelineOutput(BaseOutput):  # type: ignore[misc]
 
 
 class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """Multi-layer erasing.
+    """Multi-layer erasing, on the embedded model or on an inpainting pipeline of Stable Diffusion 1.5 or XL.
+
+    ``MildPipeline.from_pretrained`` loads our own folders and the inpainting folders of diffusers alike;
+    ``MildPipeline.from_pipe`` wraps a pipeline that is in memory. Without trained adapters and modulation such a
+    backbone runs training-free: layers, blanking, a fixed SMA schedule and one prompt per domain.
 
     Args:
-        unet: predicts a correction of the prior, in the codec's latents.
-        scheduler: any diffusers scheduler that takes clean-sample predictions.
-        codec: RGBA layers <-> latents.
-        adapters: one LoRA per domain.
-        modulation: the SMA amplitudes.
+        unet: predicts the clean layer (embedded model) or what the scheduler says (others).
+        scheduler: any diffusers scheduler for noise of variance 1 or sigma².
+        codec: RGBA layers <-> latents, for models without an autoencoder.
+        adapters: one LoRA per domain; None: the same UNet for all.
+        modulation: the trained SMA amplitudes; None: a fixed schedule (backbones with an autoencoder), or none.
+        vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2: of the backbone.
+        alpha_decoder: opacity of people from latents; None: from the distance to the neutral canvas.
+        force_zeros_for_empty_prompt: SDXL: an empty negative prompt is zeros instead of encoded nothing.
     """
 
-    model_cpu_offload_seq = "unet"
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae"
+    _optional_components = [  # noqa: RUF012 - diffusers' own convention
+        "codec", "adapters", "modulation", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
+        "alpha_decoder",
+    ]  # fmt: skip
+    # Their tensors are used from hooks and processors, not from a forward of their own that could fetch them.
+    _exclude_from_cpu_offload = ["codec", "adapters", "modulation", "alpha_decoder"]  # noqa: RUF012
     _callback_tensor_inputs = ("latents",)
 
     def __init__(
-        self, unet: Any, scheduler: Any, codec: PixelCodec, adapters: DomainAdapters, modulation: SpatialModulation
+        self,
+        unet: UNet2DConditionModel,
+        scheduler: SchedulerMixin,
+        codec: PixelCodec | None = None,
+        adapters: DomainAdapters | None = None,
+        modulation: SpatialModulation | None = None,
+        vae: AutoencoderKL | AutoencoderTiny | None = None,
+        text_encoder: nn.Module | None = None,
+        tokenizer: Any = None,
+        text_encoder_2: nn.Module | None = None,
+        tokenizer_2: Any = None,
+        alpha_decoder: AlphaDecoder | None = None,
+        force_zeros_for_empty_prompt: bool = True,
     ) -> None:
         super().__init__()
-        self.register_modules(unet=unet, scheduler=scheduler, codec=codec, adapters=adapters, modulation=modulation)
+        if codec is None and vae is None:
+            raise MildError("A MildPipeline needs a codec or an autoencoder (vae).")
+        self.register_modules(
+            unet=unet, scheduler=scheduler, codec=codec, adapters=adapters, modulation=modulation, vae=vae,
+            text_encoder=text_encoder, tokenizer=tokenizer, text_encoder_2=text_encoder_2, tokenizer_2=tokenizer_2,
+            alpha_decoder=alpha_decoder,
+        )  # fmt: skip
+        self.register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
+        check_components(unet, self.layer_codec, adapters, modulation, alpha_decoder, self._text_parts()[1])
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """Load a folder or hub id: our own, or an inpainting pipeline of SD 1.5 or SDXL.
+
+        Raises:
+            MildError: it holds no such pipeline, or parts that do not belong together; one sentence.
+        """
+        with told_in_a_sentence(str(pretrained_model_name_or_path)):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @property
+    def layer_codec(self) -> Codec:
+        """How layers become latents: the registered codec, or one around the autoencoder."""
+        if self.codec is not None:
+            return self.codec  # type: ignore[no-any-return]
+        return VaeCodec(self.vae, self.scheduler.config.prediction_type, self.alpha_decoder)
 
     @torch.no_grad()
     def __call__(
@@ -91,6 +150,11 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]] | None = None,
         progress: Progress | None = None,
         probe: CagProbe | None = None,
+        prompt: Words = None,
+        negative_prompt: Words = None,
+        guidance_scale: float = 7.5,
+        strength: float = 0.85,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> MildPipelineOutput | tuple[list[Any], list[LayerStack]]:
         """Erase.
 
@@ -106,6 +170,10 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             callback_on_step_end: as in diffusers; setting ``pipe._interrupt = True`` in it stops the job.
             progress: called with a stage's name and the fraction of it that is done.
             probe: measures where the layers' attention goes; the result is the same without it.
+            prompt, negative_prompt: words for the background, or ``{domain: words}``; defaults in ``prompts.py``.
+                Backbones with text encoders only, as the next two.
+            guidance_scale: of classifier-free guidance; 1 = off.
+            strength: of the noise that backgrounds start from: 1 = pure noise, less keeps more of the exemplar prior.
 
         Raises:
             UsageError: inputs that do not fit.
@@ -114,37 +182,54 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         scenes, plans = self.check_inputs(image, mask_image, scene, plan, num_inference_steps, resolution)
         if not (prior or denoise):
             raise UsageError("Both the exemplar fill and the denoiser are off: leave at least one on.")
+        self.check_sampling(guidance_scale, strength, output_type, callback_on_step_end_tensor_inputs)
         self._interrupt = False
-        tell = progress or (lambda stage, fraction: None)
-        generators = self._generators(generator, len(scenes))
+
+        def share(stage: str, number: int, count: int) -> Callable[[float], None]:
+            """Tells the progress of one of ``count`` equal parts of a stage."""
+
+            def tell(fraction: float) -> None:
+                if progress is not None:
+                    progress(stage, (number + fraction) / count)
+
+            return tell
+
+        generators = inputs.generators(generator, len(scenes))
         crops: list[list[LayerCrop]] = []
         for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
-            crops.append(
-                self.prepare_crops(
-                    one, its_plan, source, prior, lambda f, n=number: tell("fill", (n + f) / len(scenes))
-                )
-            )
+            crops.append(self.prepare_crops(one, its_plan, source, prior, share("fill", number, len(scenes))))
         clean: list[list[CleanLayer | None]] = [[None] * len(row) for row in crops]
+        codec = self.layer_codec
         if denoise:
+            denoiser = Denoiser(
+                self.unet, codec, self.adapters if use_adapters else None, self._modulation(), sma, probe,
+                self.encode_prompt(plans, prompt, negative_prompt, guidance_scale), guidance_scale,
+            )  # fmt: skip
             noises = [[self.prepare_latents(c.plan, g) for c in row] for row, g in zip(crops, generators, strict=True)]
+
+            def kind(job: tuple[int, int]) -> tuple[tuple[int, int], float]:
+                row = crops[job[0]][job[1]]
+                primed = codec.starts_at_prior and row.fill is not None and row.plan.domain == "background"
+                return row.plan.bucket, strength if primed else 1.0
+
             jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
-            batches = _batched(jobs, lambda ij: crops[ij[0]][ij[1]].plan.bucket, rows_per_batch)
+            batches = inputs.batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
                 done = self._denoise(
+                    denoiser,
                     [crops[i][j] for i, j in batch],
                     torch.cat([noises[i][j] for i, j in batch]),
                     num_inference_steps,
-                    use_adapters,
-                    sma,
+                    kind(batch[0])[1],
                     callback_on_step_end,
-                    lambda f, n=number: tell("denoise", (n + f) / len(batches)),
-                    probe,
+                    callback_on_step_end_tensor_inputs,
+                    share("denoise", number, len(batches)),
                 )
                 for (i, j), layer in zip(batch, done, strict=True):
                     clean[i][j] = layer
         stacks = []
         for one, its_plan, row, layers in zip(scenes, plans, crops, clean, strict=True):
-            stacks.append(assemble(one, its_plan, row, layers, detail=detail and prior))
+            stacks.append(assemble(one, its_plan, row, layers, detail=detail and prior and codec.borrows_texture))
         images: list[Any] = [stack.compose() for stack in stacks]
         if output_type == "pil":
             images = [Image.fromarray(pixels) for pixels in images]
@@ -160,21 +245,55 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         if (scene is None) != (plan is None) or (scene is None) == (image is None):
             raise UsageError("Give either image and mask_image, or scene and plan.")
         if scene is not None:
-            scenes, plans = _listed(scene), _listed(plan)
+            scenes, plans = inputs.listed(scene), inputs.listed(plan)
             if len(scenes) != len(plans):
                 raise UsageError(f"There are {len(scenes)} scenes but {len(plans)} plans.")
             return scenes, plans
-        images, masks = _listed(image), _listed(mask_image)
+        images, masks = inputs.listed(image), inputs.listed(mask_image)
         if mask_image is None or len(images) != len(masks):
             raise UsageError("Give one mask_image (white = erase) for every image.")
-        scenes = [_marked(Photo.of(i), m) for i, m in zip(images, masks, strict=True)]
-        return scenes, [plan_layers(s, (1,), Region(), resolution=resolution) for s in scenes]
+        scenes = [inputs.marked(Photo.of(i), m) for i, m in zip(images, masks, strict=True)]
+        return scenes, [plan_layers(s, (1,), EXACT, resolution=resolution) for s in scenes]
+
+    def check_sampling(self, guidance: float, strength: float, output_type: str, tensors: Sequence[str]) -> None:
+        """Are the numbers and names of a call such as can be meant?"""
+        if not 0 < strength <= 1:
+            raise UsageError("strength must be above 0 and at most 1.")
+        if not 0 <= guidance <= 100:
+            raise UsageError("guidance_scale must be between 0 and 100; 1 switches guidance off.")
+        if output_type not in ("pil", "np"):
+            raise UsageError(f"output_type is 'pil' or 'np', not '{output_type}'.")
+        unknown = sorted(set(tensors) - set(self._callback_tensor_inputs))
+        if unknown:
+            raise UsageError(f"A callback can be given {', '.join(self._callback_tensor_inputs)}, not {unknown[0]}.")
+
+    def encode_prompt(
+        self, plans: Sequence[Plan], prompt: Words, negative_prompt: Words, guidance: float
+    ) -> Mapping[str, DomainText] | None:
+        """The words of every domain in the plans, each encoded once; None for a backbone without text encoders."""
+        tokenizers, encoders = self._text_parts()
+        if not encoders:
+            return None
+        device = self._execution_device
+        encoded: dict[str, DomainText] = {}
+        for domain in dict.fromkeys(row.domain for plan in plans for row in plan.layers):
+            words = prompts.words_for(domain, prompt, prompts.PROMPTS)
+            others = prompts.words_for(domain, negative_prompt, prompts.NEGATIVE_PROMPTS)
+            tokens, pooled = prompts.encode_text(words, tokenizers, encoders, device)
+            if guidance <= 1:
+                no_tokens, no_pooled = tokens, pooled
+            elif not others and pooled is not None and self.config.force_zeros_for_empty_prompt:
+                no_tokens, no_pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
+            else:
+                no_tokens, no_pooled = prompts.encode_text(others, tokenizers, encoders, device)
+            encoded[domain] = DomainText(tokens, no_tokens, pooled, no_pooled).to(device, self.unet.dtype)
+        return encoded
 
     def prepare_crops(
         self, scene: Scene, plan: Plan, generator: torch.Generator, prior: bool, tell: Callable[[float], None]
     ) -> list[LayerCrop]:
         """Cut every layer's crop and fill its hole from its own pixels."""
-        seed = int(torch.randint(2**31, (1,), generator=generator))
+        seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
         crops = []
         for number, row in enumerate(plan.layers):
             tell(number / len(plan.layers))
@@ -185,84 +304,75 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         return crops
 
     def prepare_latents(self, plan: LayerPlan, generator: torch.Generator) -> torch.Tensor:
-        """Noise ``[1, C, h, w]`` of one row, drawn on the CPU so that every device gives the same."""
-        factor = self.codec.factor
-        shape = (1, self.codec.latent_channels, plan.bucket[0] // factor, plan.bucket[1] // factor)
-        return torch.randn(shape, generator=generator) * self.scheduler.init_noise_sigma
+        """Unit noise ``[1, C, h, w]`` of one row, from the generator's device (a CPU's gives the same everywhere)."""
+        codec = self.layer_codec
+        shape = (1, codec.latent_channels, plan.bucket[0] // codec.factor, plan.bucket[1] // codec.factor)
+        return torch.randn(shape, generator=generator, device=generator.device).cpu()
 
     def _denoise(
         self,
+        denoiser: Denoiser,
         crops: list[LayerCrop],
-        latents: torch.Tensor,
+        noise: torch.Tensor,
         steps: int,
-        use_adapters: bool,
-        sma: SmaTerms,
+        strength: float,
         callback: Any,
+        callback_tensors: Sequence[str],
         tell: Callable[[float], None],
-        probe: CagProbe | None = None,
     ) -> list[CleanLayer]:
-        device, dtype = self._execution_device, self.unet.dtype
-        rows = stack_rows(crops).to(device, dtype)
-        latents = latents.to(device, dtype)
-        # Schedulers keep state; a copy per batch keeps the registered one as it was.
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        scheduler.set_timesteps(steps, device=device)
-        adapters = self.adapters if use_adapters else None
-        denoiser = Denoiser(self.unet, self.codec, adapters, self.modulation, sma, probe)
-        if probe is not None:
-            probe.start(probed_rows([crop.plan for crop in crops]))
+        """One batch of rows, all the way. Latents and the scheduler's arithmetic are 32 bits whatever the UNet is."""
+        device, codec = self._execution_device, denoiser.codec
+        rows = stack_rows(crops).to(device, torch.float32)
+        scheduler, timesteps = running_copy(self.scheduler, steps, device, strength)
+        prediction = scheduler.config.prediction_type
+        latents = self._start(scheduler, timesteps, noise.to(device), rows, codec, strength)
+        extra = {}
+        if "generator" in inspect.signature(scheduler.step).parameters:
+            extra["generator"] = [inputs.of_noise(row) for row in noise]
+        if denoiser.probe is not None:
+            denoiser.probe.start(probed_rows([crop.plan for crop in crops]))
         with denoiser.installed(rows) as predict:
-            for number, timestep in enumerate(scheduler.timesteps):
-                steps_now = timestep.expand(len(rows))
-                clean = predict(latents, steps_now, signal_of(scheduler, steps_now))
-                latents = scheduler.step(clean, timestep, latents).prev_sample
+            for number, timestep in enumerate(timesteps):
+                noisy = scheduler.scale_model_input(latents, timestep)
+                signal = signal_at(scheduler, timestep, len(rows))
+                clean = predict(noisy, timestep.expand(len(rows)), signal)
+                answer = as_prediction(clean, noisy, signal, prediction)
+                latents = scheduler.step(answer, timestep, latents, **extra).prev_sample
                 if callback is not None:
-                    latents = callback(self, number, timestep, {"latents": latents}).get("latents", latents)
-                tell((number + 1) / len(scheduler.timesteps))
+                    given = dict.fromkeys(callback_tensors, latents)
+                    latents = (callback(self, number, timestep, given) or {}).get("latents", latents)
+                tell((number + 1) / len(timesteps))
                 if self._interrupt:
                     raise Cancelled("The job was stopped; nothing was written.")
-        answer = self.codec.decode(clean)
-        if not torch.isfinite(answer).all():
+        image = codec.decode(latents, rows)
+        if not torch.isfinite(image).all():
             raise MildError("The denoiser returned values that are not numbers; try float32 or other weights.")
         return [
             CleanLayer(
-                content_of(answer[i], crop.plan),
+                content_of(image[i], crop.plan),
                 content_of(rows.fill[i], crop.plan),
                 content_of(rows.hole[i], crop.plan)[..., 0] > 0,
             )
             for i, crop in enumerate(crops)
         ]
 
-    def _generators(self, generator: Any, count: int) -> list[torch.Generator]:
-        if isinstance(generator, list):
-            if len(generator) != count:
-                raise UsageError(f"There are {count} photos but {len(generator)} generators.")
-            return generator
-        if generator is None:
-            generator = torch.Generator().manual_seed(0)
-        if count == 1:
-            return [generator]
-        seeds = torch.randint(2**31, (count,), generator=generator).tolist()
-        return [torch.Generator().manual_seed(seed) for seed in seeds]
+    @staticmethod
+    def _start(
+        scheduler: Any, timesteps: torch.Tensor, noise: torch.Tensor, rows: LayerRows, codec: Codec, strength: float
+    ) -> torch.Tensor:
+        """Latents to start from: pure noise, or the prior with the noise of the first step."""
+        if strength >= 1:
+            return noise * float(scheduler.init_noise_sigma)
+        started: torch.Tensor = scheduler.add_noise(codec.base(rows), noise, timesteps[:1].expand(len(rows)))
+        return started
 
+    def _modulation(self) -> Any:
+        if self.modulation is None and self.codec is None:
+            return FixedModulation(self.unet)
+        return self.modulation
 
-def _batched(items: list[Any], key: Callable[[Any], Any], most: int) -> list[list[Any]]:
-    groups: dict[Any, list[Any]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _marked(photo: Photo, mask: Any) -> Scene:
-    """A scene whose only "person" is the white of the mask."""
-    array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
-    if array.ndim == 3:
-        array = array.max(2)
-    white = array if array.dtype == bool else array > (0.5 if array.dtype.kind == "f" else 127)
-    if white.shape != photo.size:
-        raise UsageError(f"The mask is {white.shape[::-1]} but the photo is {photo.size[::-1]} (width, height).")
-    return Scene(photo, (Person.from_mask(1, white),))
+    def _text_parts(self) -> tuple[list[Any], list[Any]]:
+        """Tokenizers and text encoders, those that there are."""
+        pairs = [(self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)]
+        pairs = [(tokenizer, encoder) for tokenizer, encoder in pairs if encoder is not None]
+        return [tokenizer for tokenizer, _ in pairs], [encoder for _, encoder in pairs]
