@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.diffusion.density import densities, fill_canvas
 from mild.errors import UsageError
 from mild.request import Region
 from mild.scene import Box, Person, Scene
 
 BoolMask = NDArray[np.bool_]
-#: Crops come in multiples of this at the denoiser's resolution, so that equal ones share a batch.
-BUCKET = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class LayerPlan:
         crop: the window of the photo that the layer is made from.
         own, hole, foreign: bool ``[crop.height, crop.width]``; each pixel is in exactly one.
         focus: the part of the crop whose result counts; the rest is context.
-        bucket: ``(height, width)`` of the denoiser's canvas, multiples of :data:`BUCKET`.
+        bucket: ``(height, width)`` of the denoiser's canvas, multiples of :data:`mild.diffusion.density.BUCKET`.
         scale: canvas pixels per photo pixel, at most 1. The crop fills the canvas from its top left corner; what
             remains is foreign.
     """
@@ -74,6 +73,32 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     mattes: dict[int, tuple[Box, NDArray[np.uint8]]]
     erased: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A layer before its canvas is chosen.
+
+    Masks are in the frame of ``box`` (sixty megapixels for each of ten people would not be small); nothing of the
+    layer's own or hole lies outside it.
+    """
+
+    domain: Literal["background", "person"]
+    owner: int | None
+    box: Box
+    own: BoolMask
+    hole: BoolMask
+    focus: Box
+    crop: Box
+
+    def row(self, bucket: tuple[int, int], scale: float, size: tuple[int, int]) -> LayerPlan:
+        crop = fill_canvas(self.crop, bucket, scale, size)
+        own, hole = (np.zeros((crop.height, crop.width), bool) for _ in range(2))
+        common = crop.intersect(self.box)
+        here, there = _inside(common, crop).slices, _inside(common, self.box).slices
+        # Holes of other clusters that reach into this crop are not evidence; they are generated here too.
+        own[here], hole[here] = self.own[there], self.hole[there]
+        return LayerPlan(self.domain, self.owner, crop, self.focus, own, hole, bucket, scale)
 
 
 def dilate(mask: BoolMask, radius: int) -> BoolMask:
@@ -116,6 +141,7 @@ def plan_layers(
     resolution: int = 256,
     people_layers: bool = True,
     complete: tuple[int, ...] | None = None,
+    budget: float | None = 1.25,
 ) -> Plan:
     """What to make so that the people ``erase`` can leave ``scene``.
 
@@ -123,6 +149,9 @@ def plan_layers(
         resolution: long side of the denoiser's canvas, pixels.
         people_layers: also complete the kept people whom an erased one may have covered.
         complete: whom to complete, when it is not the sure people who stay (a decomposition completes everybody).
+        budget: a job with people layers is denoised on at most so many times the pixels of one pass over the whole
+            photo (see :func:`mild.diffusion.density.densities`). A decomposition, whose layers are wanted for
+            themselves, has none.
 
     Raises:
         UsageError: nobody is to be erased, or nothing of the photo would be left.
@@ -144,23 +173,27 @@ def plan_layers(
         raise UsageError("The mask covers the whole photo: leave some of it visible to fill from.")
     halo = max((_pixels(region.dilate, p) for p in staying), default=0)
     own = ~(dilate(kept, halo) | hole) if staying else ~hole
-    layers = [
-        _row("background", None, own, hole, box, region, resolution, scene.size)
+    frame = Box(0, 0, scene.size[1], scene.size[0])
+    windows = [
+        _Window("background", None, frame, own, hole, box, _with_context(box, region, scene.size))
         for box in _clusters(hole, region, scene.size)
     ]
+    people: list[_Window] = []
     if people_layers:
         wanted = [p for p in staying if p.sure] if complete is None else [scene.person(i) for i in complete]
         for person in sorted(wanted, key=lambda p: scene.order.index(p.id)):
-            row = _person_row(scene, person, going, hole, region, resolution)
-            if row is not None:
-                layers.append(row)
+            window = _person_window(scene, person, going, hole, region)
+            if window is not None:
+                people.append(window)
+    shared = budget if people and complete is None else None
+    windows += people
+    canvases = densities([w.crop for w in windows], scene.size, resolution, shared)
+    layers = [w.row(bucket, scale, scene.size) for w, (bucket, scale) in zip(windows, canvases, strict=True)]
     return Plan(tuple(layers), mattes, tuple(erase))
 
 
-def _person_row(
-    scene: Scene, person: Person, going: list[Person], hole: BoolMask, region: Region, resolution: int
-) -> LayerPlan | None:
-    """The row of a person whom one of ``going`` may have covered; None when there is nothing to complete."""
+def _person_window(scene: Scene, person: Person, going: list[Person], hole: BoolMask, region: Region) -> _Window | None:
+    """The layer of a person whom one of ``going`` may have covered; None when there is nothing to complete."""
     # Only those in front: behind a person further back there is nothing of this one.
     covering = [p for p in going if p.id != person.id and scene.in_front(p.id, person.id)]
     reach = reach_box(person.box, _body_guess(person, scene.size), scene.size)
@@ -173,7 +206,10 @@ def _person_row(
     part = person_hole(visible, front & hole & ~others, reach)
     if part.sum() < max(16, 0.01 * person.area):
         return None
-    return _row("person", person.id, visible, part, Box.around(visible | part), region, resolution, scene.size)
+    box = Box.around(visible | part)
+    # The whole person: a body's hidden half is to be guessed from the other, and a narrower crop saves next to nothing.
+    own, hidden = visible[box.slices].copy(), part[box.slices].copy()
+    return _Window("person", person.id, box, own, hidden, box, box.grow(8, scene.size))
 
 
 def _body_guess(person: Person, size: tuple[int, int]) -> Box | None:
@@ -236,36 +272,6 @@ def _with_context(box: Box, region: Region, size: tuple[int, int]) -> Box:
     return box.grow(max(8, math.ceil(region.context * max(box.width, box.height) / 2)), size)
 
 
-def _row(
-    domain: Literal["background", "person"],
-    owner: int | None,
-    own: BoolMask,
-    hole: BoolMask,
-    box: Box,
-    region: Region,
-    resolution: int,
-    size: tuple[int, int],
-) -> LayerPlan:
-    """Cut the crop for a hole (background: with context; person: as it is, a small margin) and choose its bucket."""
-    crop = _with_context(box, region, size) if domain == "background" else box.grow(8, size)
-    scale = min(1.0, resolution / max(crop.height, crop.width))
-    bucket = tuple(BUCKET * max(1, math.ceil(round(side * scale) / BUCKET)) for side in (crop.height, crop.width))
-    # The canvas is there anyway: let the photo's own pixels fill it rather than blank padding.
-    crop = _fill_canvas(crop, (bucket[0] / scale, bucket[1] / scale), size)
-    # Holes of other clusters that reach into this crop are not evidence; they are generated here too.
-    return LayerPlan(
-        domain, owner, crop, box, own[crop.slices].copy(), hole[crop.slices].copy(), (bucket[0], bucket[1]), scale
-    )
-
-
-def _fill_canvas(crop: Box, canvas: tuple[float, float], size: tuple[int, int]) -> Box:
-    y0, y1 = _stretch(crop.y0, crop.y1, canvas[0], size[0])
-    x0, x1 = _stretch(crop.x0, crop.x1, canvas[1], size[1])
-    return Box(x0, y0, x1, y1)
-
-
-def _stretch(low: int, high: int, want: float, limit: int) -> tuple[int, int]:
-    """Grow ``[low, high)`` to at most ``want`` inside ``[0, limit)``, evenly where there is room."""
-    length = max(high - low, min(int(want), limit))
-    start = min(max(0, low - (length - (high - low)) // 2), limit - length)
-    return start, start + length
+def _inside(box: Box, frame: Box) -> Box:
+    """``box`` of the photo's frame in the frame of the window ``frame``."""
+    return Box(box.x0 - frame.x0, box.y0 - frame.y0, box.x1 - frame.x0, box.y1 - frame.y0)
