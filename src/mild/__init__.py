@@ -55,7 +55,6 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'mild' has no attribute {name!r}")
-    # Importing the submodule `mild.erase` would bind that name to the module; the function must win.
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value
     return value

@@ -33,7 +33,7 @@ def with_texture(fill: Float, coarse: Float, coarse_fill: Float, coarse_hole: Bo
     # Normalised: what is outside the hole is known and must not pull the correction towards zero.
     blurred = cv2.GaussianBlur(correction, (0, 0), CROSSOVER)
     share = cv2.GaussianBlur(weight, (0, 0), CROSSOVER)
-    correction = blurred / np.maximum(share, 1e-3)[..., None]
+    correction = np.asarray(blurred / np.maximum(share, 1e-3)[..., None], np.float32)
     return fill + enlarge(correction, (fill.shape[0], fill.shape[1]))
 
 
@@ -63,7 +63,7 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
 
     def mean_near(image: Float, where: Float) -> tuple[Float, Float]:
         share = cv2.GaussianBlur(where, (0, 0), sigma)
-        return cv2.GaussianBlur(image * where[..., None], (0, 0), sigma), share
+        return np.asarray(cv2.GaussianBlur(image * where[..., None], (0, 0), sigma)), np.asarray(share)
 
     inner, inner_share = mean_near(made, inside)
     outer, outer_share = mean_near(photo, outside)

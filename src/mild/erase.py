@@ -7,7 +7,9 @@ Whoever reads :func:`run` has read the program.
 
 from __future__ import annotations
 
+import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -241,3 +243,13 @@ def build_request(**options: Any) -> EraseRequest:
         else:
             parts[name] = value
     return EraseRequest.build(**parts)
+
+
+class _CallableModule(types.ModuleType):
+    """``mild.erase`` is both this module and the library's short form, whichever was imported first."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> EraseResult:
+        return erase(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

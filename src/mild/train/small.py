@@ -73,11 +73,14 @@ def loss_of(model: Model, batch: Batch, timestep: torch.Tensor, noise: torch.Ten
     error = answer - batch.target
     person = torch.tensor([d == "person" for d in rows.domains]).view(-1, 1, 1, 1)
     opacity = (batch.target[:, 3:] + 1) / 2
-    # Colour counts where the layer is there; alpha counts for people only, and less: its errors are ten times larger.
-    weight = torch.cat([(rows.hole * opacity).expand(-1, 3, -1, -1), 0.1 * rows.hole * person], 1)
-    per_pixel = (weight * error.square()).sum((1, 2, 3)) / (3 * rows.hole.sum((1, 2, 3)) + 64)
-    coarse = F.avg_pool2d(weight * error, 8).square().sum((1, 2, 3)) * 64 / (3 * rows.hole.sum((1, 2, 3)) + 64)
-    return (per_pixel + coarse).mean()
+    area = rows.hole.sum((1, 2, 3)) + 16
+    colour = (rows.hole * opacity) * error[:, :3]
+    fine = colour.square().sum((1, 2, 3)) / (3 * area)
+    coarse = F.avg_pool2d(colour, 8).square().sum((1, 2, 3)) * 64 / (3 * area)
+    alpha = (rows.hole * person * error[:, 3:].square()).sum((1, 2, 3)) / area
+    # The logarithm makes a plain sky count as much as a crowd: else the few hopeless rows drown what could be learned
+    # from the others, and corrections that help them spoil fills that were already right.
+    return (0.05 * torch.log(fine + coarse + 2e-3) + 0.1 * alpha).mean()
 
 
 def timesteps(rng: np.random.Generator, count: int) -> torch.Tensor:
