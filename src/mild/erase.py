@@ -29,6 +29,7 @@ from mild.request import EraseRequest
 from mild.scene import Scene
 
 if TYPE_CHECKING:
+    from mild.diffusion.cag import CagProbe
     from mild.diffusion.pipeline import MildPipeline
 
 Progress = Callable[[str, float], None]
@@ -79,7 +80,13 @@ class EraseResult:
         }
 
 
-def run(request: EraseRequest, photo: Photo | None = None, *, progress: Progress | None = None) -> EraseResult:
+def run(
+    request: EraseRequest,
+    photo: Photo | None = None,
+    *,
+    progress: Progress | None = None,
+    probe: CagProbe | None = None,
+) -> EraseResult:
     """Erase the chosen people.
 
     Args:
@@ -87,6 +94,7 @@ def run(request: EraseRequest, photo: Photo | None = None, *, progress: Progress
         photo: the photo, when ``request.photo`` is None.
         progress: called with a stage's name (``find``, ``plan``, ``fill``, ``denoise``, ``compose``) and the fraction
             of it that is done; raising :class:`mild.errors.Cancelled` in it stops the job.
+        probe: measures where the layers' attention goes; costs nothing when it is not there.
 
     Raises:
         MildError: one sentence that says what is wrong.
@@ -100,7 +108,7 @@ def run(request: EraseRequest, photo: Photo | None = None, *, progress: Progress
         scene, erased = select(scene, request.selection)
     with clock.stage("plan"):
         plan = _planned(scene, erased, request)
-    stack = _made(scene, plan, request, clock)
+    stack = _made(scene, plan, request, clock, probe)
     with clock.stage("compose"):
         result = photo.with_pixels(stack.compose())
     return EraseResult(result, scene, erased, stack, plan, request, clock.seconds)
@@ -149,7 +157,7 @@ def _planned(
     )
 
 
-def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock) -> LayerStack:
+def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe: CagProbe | None = None) -> LayerStack:
     """Run the pipeline on the plan."""
     import torch
 
@@ -169,6 +177,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock) -> Lay
             sma=method.sma,
             output_type="np",
             progress=clock.tell,
+            probe=probe,
         )
     stack: LayerStack = output.stacks[0]
     return stack
