@@ -13,6 +13,8 @@ from diffusers import UNet2DConditionModel
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import RegionTokens, SmaTerms, sma_installed
 from mild.diffusion.codec import Codec, PixelCodec
+from mild.diffusion.morphology import MorphologyGuidance
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.prompts import DomainText
 from mild.diffusion.rows import LayerRows
 
@@ -47,6 +49,7 @@ class Denoiser:
         text: encoded words per domain, for backbones that take them; None: a single zero token.
         guidance: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 = off, one row per layer. Above 1
             every row runs twice, and adapters, regions and amplitudes with it.
+        morphology: what tells the UNet of the rows' bodies.
     """
 
     unet: Any
@@ -57,9 +60,10 @@ class Denoiser:
     probe: Any = None
     text: Mapping[str, DomainText] | None = None
     guidance: float = 1.0
+    morphology: MorphologyGuidance | None = None
 
     @contextmanager
-    def installed(self, rows: LayerRows) -> Iterator[BatchDenoiser]:
+    def installed(self, rows: LayerRows, bodies: MorphologyRows | None = None) -> Iterator[BatchDenoiser]:
         """Adapters and attention processors in place for these rows; all gone afterwards, whatever happens."""
         hole, foreign = self.codec.masks(rows)
         regions = RegionTokens(hole, foreign)
@@ -69,6 +73,8 @@ class Denoiser:
                 stack.enter_context(self.adapters.attached(self.unet, gate))
             if self.modulation is not None or self.probe is not None:
                 stack.enter_context(sma_installed(self.unet, regions, self.sma, self.probe))
+            if self.morphology is not None and bodies is not None:
+                stack.enter_context(self.morphology.attached(self.unet, bodies, modulate=self.sma != "off"))
             yield BatchDenoiser(self, rows, regions)
 
 

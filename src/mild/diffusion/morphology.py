@@ -16,7 +16,7 @@ convolutions without biases (zero in, zero out) and are added to the UNet's firs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -156,7 +156,7 @@ class MorphologyGuidance(ModelMixin, ConfigMixin):
             MildError: the guidance was made for another architecture.
         """
         modules = dict(unet.named_modules())
-        self._check(unet, modules)
+        self.check(unet)
         if rows.missing:
             yield
             return
@@ -180,7 +180,12 @@ class MorphologyGuidance(ModelMixin, ConfigMixin):
             assert isinstance(attention, DecoupledAttention)
             yield key.replace("/", "."), attention
 
-    def _check(self, unet: Any, modules: Mapping[str, nn.Module]) -> None:
+    def check(self, unet: Any) -> None:
+        """Was this guidance made for such a UNet?
+
+        Raises:
+            MildError: it was not.
+        """
         found = cross_attentions(unet)
         for path, attention in self._attentions():
             if found.get(path) != attention.shape:

@@ -28,6 +28,8 @@ from mild.diffusion.canvas import LayerCrop, content_of, stack_rows
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
+from mild.diffusion.morphology import MorphologyGuidance
+from mild.diffusion.morphology_rows import Hmg, MorphologyRows, sources_of
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prior import exemplar_fill
 from mild.diffusion.prompts import DomainText, Words
@@ -73,16 +75,17 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         modulation: the trained SMA amplitudes; None: a fixed schedule (backbones with an autoencoder), or none.
         vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2: of the backbone.
         alpha_decoder: opacity of people from latents; None: from the distance to the neutral canvas.
+        morphology: human morphology guidance; None: the UNet is told nothing of bodies.
         force_zeros_for_empty_prompt: SDXL: an empty negative prompt is zeros instead of encoded nothing.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae"
     _optional_components = [  # noqa: RUF012 - diffusers' own convention
         "codec", "adapters", "modulation", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
-        "alpha_decoder",
+        "alpha_decoder", "morphology",
     ]  # fmt: skip
     # Their tensors are used from hooks and processors, not from a forward of their own that could fetch them.
-    _exclude_from_cpu_offload = ["codec", "adapters", "modulation", "alpha_decoder"]  # noqa: RUF012
+    _exclude_from_cpu_offload = ["codec", "adapters", "modulation", "alpha_decoder", "morphology"]  # noqa: RUF012
     _callback_tensor_inputs = ("latents",)
 
     def __init__(
@@ -98,6 +101,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         text_encoder_2: nn.Module | None = None,
         tokenizer_2: Any = None,
         alpha_decoder: AlphaDecoder | None = None,
+        morphology: MorphologyGuidance | None = None,
         force_zeros_for_empty_prompt: bool = True,
     ) -> None:
         super().__init__()
@@ -106,10 +110,12 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.register_modules(
             unet=unet, scheduler=scheduler, codec=codec, adapters=adapters, modulation=modulation, vae=vae,
             text_encoder=text_encoder, tokenizer=tokenizer, text_encoder_2=text_encoder_2, tokenizer_2=tokenizer_2,
-            alpha_decoder=alpha_decoder,
+            alpha_decoder=alpha_decoder, morphology=morphology,
         )  # fmt: skip
         self.register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
         check_components(unet, self.layer_codec, adapters, modulation, alpha_decoder, self._text_parts()[1])
+        if morphology is not None:
+            morphology.check(unet)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
@@ -143,6 +149,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         detail: bool = True,
         use_adapters: bool = True,
         sma: SmaTerms = "on",
+        hmg: Hmg = "all",
         resolution: int = 256,
         rows_per_batch: int = 8,
         output_type: str = "pil",
@@ -164,7 +171,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         Args:
             num_inference_steps: denoising steps.
             generator: seeds the noise and the exemplar search; one, or one per photo.
-            prior, denoise, detail, use_adapters, sma: switches of the method (see :class:`mild.request.Method`).
+            prior, denoise, detail, use_adapters, sma, hmg: switches of the method (see :class:`mild.request.Method`).
             resolution: long side of the canvas, when the plan is made here.
             rows_per_batch: at most so many layers in one forward.
             callback_on_step_end: as in diffusers; setting ``pipe._interrupt = True`` in it stops the job.
@@ -183,6 +190,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         if not (prior or denoise):
             raise UsageError("Both the exemplar fill and the denoiser are off: leave at least one on.")
         self.check_sampling(guidance_scale, strength, output_type, callback_on_step_end_tensor_inputs)
+        sources_of(hmg)
         self._interrupt = False
 
         def share(stage: str, number: int, count: int) -> Callable[[float], None]:
@@ -204,6 +212,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             denoiser = Denoiser(
                 self.unet, codec, self.adapters if use_adapters else None, self._modulation(), sma, probe,
                 self.encode_prompt(plans, prompt, negative_prompt, guidance_scale), guidance_scale,
+                self.morphology,
             )  # fmt: skip
             noises = [[self.prepare_latents(c.plan, g) for c in row] for row, g in zip(crops, generators, strict=True)]
 
@@ -218,6 +227,9 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 done = self._denoise(
                     denoiser,
                     [crops[i][j] for i, j in batch],
+                    None
+                    if self.morphology is None
+                    else MorphologyRows.of([(scenes[i], crops[i][j].plan) for i, j in batch], hmg),
                     torch.cat([noises[i][j] for i, j in batch]),
                     num_inference_steps,
                     kind(batch[0])[1],
@@ -313,6 +325,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         self,
         denoiser: Denoiser,
         crops: list[LayerCrop],
+        bodies: MorphologyRows | None,
         noise: torch.Tensor,
         steps: int,
         strength: float,
@@ -331,7 +344,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             extra["generator"] = [inputs.of_noise(row) for row in noise]
         if denoiser.probe is not None:
             denoiser.probe.start(probed_rows([crop.plan for crop in crops]))
-        with denoiser.installed(rows) as predict:
+        with denoiser.installed(rows, bodies) as predict:
             for number, timestep in enumerate(timesteps):
                 noisy = scheduler.scale_model_input(latents, timestep)
                 signal = signal_at(scheduler, timestep, len(rows))
