@@ -449,14 +449,15 @@ def segformer(folder: Path, names: dict[int, str]) -> str:
 def test_a_segformer_parses_people(tmp_path: Path) -> None:
     folder = segformer(tmp_path / "parser", {0: "Face", 1: "Pants", 2: "Bag"})
     given = scene(None)
-    parsed = parsing.with_parts(given, folder)
+    assert parsing.with_parts(given, [2], folder).people[0].parts is None
+    parsed = parsing.with_parts(given, model=folder)
     for person in parsed.people:
         assert person.parts is not None and person.parts.shape == person.mask.shape
         assert not person.parts[~person.mask].any()
         assert set(np.unique(person.parts[person.mask])) <= {1, 5, 7}
     row = bodies_of(parsed)[1]
     assert row.parts is not None and row.parts_confidence == 1.0 and row.keypoints is None
-    assert parsing.with_parts(parsed, folder) is parsed  # nobody is parsed twice
+    assert parsing.with_parts(parsed, None, folder) is parsed  # nobody is parsed twice
 
 
 def test_no_parser_is_no_fault_unless_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,12 +465,12 @@ def test_no_parser_is_no_fault_unless_one_is_named(tmp_path: Path, monkeypatch: 
     given = scene(None)
     assert parsing.with_parts(given) is given
     with pytest.raises(MildError, match="not on this machine"):
-        parsing.with_parts(given, str(tmp_path / "nowhere"))
+        parsing.with_parts(given, None, str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MildError, match="cannot be used"):
-        parsing.with_parts(given, str(tmp_path / "empty"))
+        parsing.with_parts(given, None, str(tmp_path / "empty"))
     with pytest.raises(UsageError, match="no body regions"):
-        parsing.with_parts(given, segformer(tmp_path / "street", {0: "road", 1: "sky"}))
+        parsing.with_parts(given, None, segformer(tmp_path / "street", {0: "road", 1: "sky"}))
 
 
 # --- training

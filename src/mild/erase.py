@@ -24,6 +24,7 @@ from mild.diffusion.plan import Plan, plan_layers
 from mild.errors import UsageError
 from mild.layers import LayerStack
 from mild.perception import find_people, select
+from mild.perception.parsing import with_parts
 from mild.photo import Photo
 from mild.request import EraseRequest
 from mild.scene import Scene
@@ -164,6 +165,9 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
     method = request.method
     with clock.stage("load"):
         pipeline = load_pipeline(method.model)
+    if getattr(pipeline, "morphology", None) is not None and (method.hmg == "all" or "parsing" in method.hmg):
+        with clock.stage("parse"):
+            scene = with_parts(scene, [row.owner for row in plan.layers if row.owner is not None])
     with clock.stage("layers"):
         output = pipeline(
             scene=scene,
@@ -175,6 +179,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
             detail=method.detail,
             use_adapters=method.adapters,
             sma=method.sma,
+            hmg=method.hmg,
             output_type="np",
             progress=clock.tell,
             probe=probe,

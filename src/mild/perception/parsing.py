@@ -10,7 +10,7 @@ This code was exercised on tiny models with random weights only: it was not run 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
@@ -41,10 +41,11 @@ _WORDS: tuple[tuple[str, str], ...] = (
 )
 
 
-def with_parts(scene: Scene, model: str | None = None) -> Scene:
-    """The scene with ``parts`` for everybody who has none, by a parser on this machine; without one, as it came.
+def with_parts(scene: Scene, people: Collection[int] | None = None, model: str | None = None) -> Scene:
+    """The scene with ``parts`` for those who have none, by a parser on this machine; without one, as it came.
 
     Args:
+        people: ids of those who are to be parsed; None: everybody.
         model: hub id (cached) or folder. Naming one that is not here is an error; not naming one is none.
 
     Raises:
@@ -56,10 +57,11 @@ def with_parts(scene: Scene, model: str | None = None) -> Scene:
         if model is None:
             return scene
         raise MildError(f"The parsing model '{model}' is not on this machine; name a folder or a cached hub model.")
-    if not any(p.parts is None for p in scene.people):
+    wanted = [p.id for p in scene.people if p.parts is None and (people is None or p.id in people)]
+    if not wanted:
         return scene
-    people = tuple(p if p.parts is not None else _parsed(scene, p, str(folder)) for p in scene.people)
-    return replace(scene, people=people)
+    parsed = tuple(_parsed(scene, p, str(folder)) if p.id in wanted else p for p in scene.people)
+    return replace(scene, people=parsed)
 
 
 def _parsed(scene: Scene, person: Person, folder: str) -> Person:
