@@ -7,7 +7,7 @@ It equals peft's one-adapter-at-a-time result (tested), traces as one graph, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -86,12 +86,14 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """One-hot gate ``[rows, domains]``; a row named None gets no adapter."""
         gate = torch.zeros(len(rows), len(self.domains), device=self.device, dtype=self.dtype)
         for i, name in enumerate(rows):
-            if name is None:
-                continue
-            if name not in self.domains:
-                raise MildError(f"There is no adapter '{name}'; this model has {', '.join(self.domains)}.")
-            gate[i, self.domains.index(name)] = 1.0
+            if name is not None:
+                gate[i, self._number(name)] = 1.0
         return gate
+
+    def _number(self, domain: str) -> int:
+        if domain not in self.domains:
+            raise MildError(f"There is no adapter '{domain}'; this model has {', '.join(self.domains)}.")
+        return self.domains.index(domain)
 
     @contextmanager
     def attached(self, unet: nn.Module, gate: torch.Tensor) -> Iterator[None]:
@@ -154,7 +156,7 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def domain_state(self, domain: str) -> dict[str, torch.Tensor]:
         """One domain's LoRA with diffusers' key names (``unet.<path>.lora_A.weight``), for ``load_lora_weights``."""
-        i = self.domains.index(domain)
+        i = self._number(domain)
         part = slice(i * self.rank, (i + 1) * self.rank)
         state = {}
         for path in self.layers:
@@ -163,6 +165,36 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 self.alpha / self.rank
             )
         return state
+
+    def load_domain(self, domain: str, state: Mapping[str, torch.Tensor]) -> None:
+        """Take one domain's LoRA from a state with diffusers' key names, the inverse of :meth:`domain_state`.
+
+        ``<path>.alpha`` scales, where there is one; layers that the state lacks get an update of zero.
+
+        Raises:
+            MildError: no such domain, another rank, another architecture, or no LoRA at all.
+        """
+        i = self._number(domain)
+        part = slice(i * self.rank, (i + 1) * self.rank)
+        state = {name.removeprefix("unet."): value for name, value in state.items()}
+        paths = {name.removesuffix(".lora_A.weight") for name in state if name.endswith(".lora_A.weight")}
+        if not paths:
+            raise MildError("The file holds no LoRA (there is no key that ends in lora_A.weight).")
+        for path in paths:
+            down, up = state[f"{path}.lora_A.weight"], state.get(f"{path}.lora_B.weight")
+            if path in self.layers and up is not None and down.shape[0] != self.rank:
+                raise MildError(f"The LoRA has rank {down.shape[0]}, but these adapters have rank {self.rank}.")
+            fits = path in self.layers and up is not None and down.shape[1:] == self.down[_key(path)].shape[1:]
+            if not fits or up is None or up.shape[0] != self.layers[path][0]:
+                raise MildError(f"The LoRA was made for another architecture: its layer '{path}' does not fit.")
+        with torch.no_grad():
+            for path in self.layers:
+                if path not in paths:
+                    self.up[_key(path)][:, part] = 0
+                    continue
+                scale = float(state.get(f"{path}.alpha", self.rank)) / self.alpha
+                self.down[_key(path)][part] = state[f"{path}.lora_A.weight"].to(self.down[_key(path)])
+                self.up[_key(path)][:, part] = state[f"{path}.lora_B.weight"].to(self.up[_key(path)]) * scale
 
 
 def _key(path: str) -> str:
