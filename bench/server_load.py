@@ -65,7 +65,7 @@ def load(address: str, pid: int, given: argparse.Namespace) -> dict[str, Any]:
     """Send the requests; ``given`` are the command line's."""
     wait(address)
     jobs = [job(n, given) for n in range(given.requests)]
-    warm = jobs[: 2 * PHOTOS]
+    warm = jobs[: 4 if given.real else 2 * PHOTOS]
     want = {key: digest(call(address, body)) for key, body in warm} if given.real else {}
     with ThreadPoolExecutor(
         given.at_once
@@ -111,7 +111,7 @@ def load(address: str, pid: int, given: argparse.Namespace) -> dict[str, Any]:
 
 def job(n: int, given: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Request ``n``: one of a few photos, one of a few choices; the key names what the answer must be."""
-    k = n % (2 * PHOTOS)
+    k = n % (4 if given.real else 2 * PHOTOS)
     if given.real:
         data, people, seed = given.real.read_bytes(), [1], k
     else:
