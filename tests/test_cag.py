@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -341,3 +342,56 @@ def test_fixed_schedule_closes_the_gap_on_a_random_backbone(single_path: Any) ->
             unet(torch.randn(1, 9, *GRID), 999, torch.randn(1, 3, 8))
         gaps.append(probe.report()[0].mean(probe.report()[0].cag))
     assert gaps[1] > gaps[0]
+
+
+@pytest.fixture(scope="module")
+def measured(pipeline: MildPipeline) -> tuple[Scene, tuple[LayerCag, ...]]:
+    scene, plan = group()
+    probe = CagProbe()
+    pipeline(scene=scene, plan=plan, num_inference_steps=2, prior=False, output_type="np", probe=probe)
+    return scene, probe.report()
+
+
+def test_report_files(measured: tuple[Scene, tuple[LayerCag, ...]], tmp_path: Path) -> None:
+    from PIL import Image
+
+    from mild.cag_report import write_report
+
+    scene, layers = measured
+    write_report(layers, scene.photo.pixels, tmp_path / "a.json", tmp_path / "a.png", {"erased": [2]})
+    table = json.loads((tmp_path / "a.json").read_text())
+    assert table["erased"] == [2] and [entry["layer"] for entry in table["layers"]] == [e.layer.name for e in layers]
+    assert all(-1 <= entry["cag"] <= 1 for entry in table["layers"])
+    assert np.asarray(Image.open(tmp_path / "a.png").convert("L")).std() > 5
+
+
+def test_erase_report_cag(pipeline: MildPipeline, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The whole way, and every refusal before any work."""
+    from PIL import Image
+
+    from mild.cli.app import run
+
+    scene, _ = group()
+    Image.fromarray(scene.photo.pixels).save(tmp_path / "p.png")
+    Image.fromarray(scene.person(2).full_mask(scene.size).astype(np.uint8) * 255).save(tmp_path / "m.png")
+    pipeline.save_pretrained(str(tmp_path / "model"))
+    out = tmp_path / "o.png"
+    job = ["erase", str(tmp_path / "p.png"), "--mask", str(tmp_path / "m.png"), "--finder", "none", "--steps", "1"]
+    job += ["--resolution", "64", "--model", str(tmp_path / "model"), "-o", str(out)]
+    for wrong, words in (["--report", "cost"], "no report"), (["--report", "cag", "--no-denoise"], "switches off"):
+        assert run([*job, *wrong]) == 2 and words in capfd.readouterr().err and not out.exists()
+    assert run([*job, "--report", "cag"]) == 0
+    assert {path.name for path in tmp_path.glob("o.*")} == {"o.png", "o.cag.json", "o.cag.png"}
+    assert json.loads((tmp_path / "o.cag.json").read_text())["layers"][0]["layer"] == "background"
+    out.unlink()
+    assert run([*job, "--report", "cag"]) == 2 and "exists already" in capfd.readouterr().err and not out.exists()
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from mild.cag_report import plotting
+
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    with pytest.raises(MildError, match=r"pip install mild\[report\]"):
+        plotting()

@@ -103,10 +103,7 @@ def _heat(axes: Any, layer: LayerCag) -> Any:
 
 def _overlay(axes: Any, layer: LayerCag, photo: NDArray[np.uint8]) -> None:
     crop = layer.layer.crop
-    if crop is None:
-        base = np.full((*layer.leak.shape, 3), 255, np.uint8)
-    else:
-        base = photo[crop.slices]
+    base = np.full((*layer.leak.shape, 3), 255, np.uint8) if crop is None else photo[crop.slices]
     size = (base.shape[0], base.shape[1])
     grey = cv2.cvtColor(np.ascontiguousarray(base), cv2.COLOR_RGB2GRAY)
     picture = (0.45 + 0.55 * grey.astype(np.float32) / 255)[..., None].repeat(3, 2)
@@ -121,7 +118,7 @@ def _overlay(axes: Any, layer: LayerCag, photo: NDArray[np.uint8]) -> None:
         axes.contour(hole, [0.5], colors="k", linewidths=0.8)
     inside = layer.leak[layer.layer.regions[1].numpy() > 0.5]
     lost = f"{100 * float(inside.mean()):.0f} % of the hole's attention leaks" if inside.size else "no hole"
-    axes.set_title(f"{lost}; red: from here, blue: to here", fontsize=9, loc="left")
+    axes.set_title(f"{lost}\n(red: from here; blue: to here)", fontsize=9, loc="left")
     axes.set_axis_off()
 
 

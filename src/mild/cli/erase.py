@@ -55,6 +55,15 @@ def erase(
         Path | None,
         typer.Option("--save-request", rich_help_panel=options.OUTPUT, help="Save this job as JSON, for --request."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="cag",
+            rich_help_panel=options.OUTPUT,
+            help="Measure leaking attention: OUTPUT.cag.json and OUTPUT.cag.png beside the output.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -91,18 +100,69 @@ def erase(
     target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
     if save_request is not None:
         output.check_json(save_request, force=force)
+    measure = None if report is None else _Measure(report, target, source, force, request.method.denoise)
 
     from mild.erase import run
 
-    with progress.bar(quiet=as_json) as report:
-        result = run(request, progress=report)
+    with progress.bar(quiet=as_json) as tell:
+        result = run(request, progress=tell, probe=None if measure is None else measure.probe)
         result.save(target)
+        if measure is not None:
+            measure.write(result)
     if save_request is not None:
         output.write_text(save_request, result.request.model_dump_json(indent=2, exclude_none=True) + "\n")
     if as_json:
-        output.print_json({**result.report(), "output": str(target)})
+        output.print_json({**result.report(), "output": str(target), **({} if measure is None else measure.files)})
     else:
         _show(result, target)
+        if measure is not None:
+            measure.show()
+
+
+class _Measure:
+    """``--report cag``: its files, checked before any work, and the probe.
+
+    Raises:
+        UsageError: another kind of report, nothing to measure, or a file in the way.
+        MildError: no package to draw with.
+    """
+
+    def __init__(self, kind: str, target: Path, source: Path, force: bool, denoise: bool) -> None:
+        if kind != "cag":
+            raise UsageError(f"There is no report {kind!r}; the one there is: cag.")
+        if not denoise:
+            raise UsageError("--report cag measures the denoiser, which --no-denoise switches off.")
+        self.table, self.picture = target.with_suffix(".cag.json"), target.with_suffix(".cag.png")
+        output.check_json(self.table, force=force)
+        output.check_file(self.picture, suffixes=(".png",), force=force, photo=source)
+        from mild.cag_report import plotting
+        from mild.diffusion.cag import CagProbe
+
+        plotting()
+        self.probe = CagProbe()
+
+    @property
+    def files(self) -> dict[str, dict[str, str]]:
+        return {"report": {"table": str(self.table), "picture": str(self.picture)}}
+
+    def write(self, result: EraseResult) -> None:
+        from mild.cag_report import write_report
+
+        about = {"erased": list(result.erased), "method": result.request.method.model_dump(mode="json")}
+        write_report(self.probe.report(), result.scene.photo.pixels, self.table, self.picture, about)
+
+    def show(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("layer", "CAG", "CAG per area", "foreign part of its view")
+        for layer in self.probe.report():
+            cells = [layer.mean(values) for values in (layer.cag, layer.area)]
+            shown = ["none foreign" if cell is None else f"{cell:.3f}" for cell in cells]
+            table.add_row(layer.layer.name, *shown, f"{100 * layer.foreign_share:.0f} %")
+        console = Console(highlight=False)
+        console.print(table)
+        console.print(f"report: {self.table}, {self.picture}", soft_wrap=True)
 
 
 def _show(result: EraseResult, target: Path) -> None:
