@@ -35,8 +35,7 @@ export async function showResult(job, photo) {
 async function withPicture(job, layer) {
   const blob = await api.layerPicture(job.id, layer.index);
   const bitmap = await createImageBitmap(blob);
-  const source = job.report?.people?.find((person) => person.id === layer.owner)?.source;
-  const byHand = ["mask", "spared"].includes(source) || (layer.owner && !source);
+  const byHand = !app.found.some((person) => person.id === layer.owner);
   const [x0, y0, x1, y1] = layer.box;
   return {
     ...layer,

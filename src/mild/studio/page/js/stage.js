@@ -36,7 +36,8 @@ new ResizeObserver(() => {
   ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(clientWidth * ratio));
   canvas.height = Math.max(1, Math.round(clientHeight * ratio));
-  view.resize(clientWidth, clientHeight);
+  const inset = getComputedStyle(canvas).getPropertyValue("--inset").trim().split(" ").map(Number);
+  view.resize(clientWidth, clientHeight, inset);
   // At once: a canvas that was resized is blank until it is drawn.
   frame();
 }).observe(canvas);

@@ -8,6 +8,7 @@ export class View {
   y = 0;
   #photo = { width: 1, height: 1 };
   #screen = { width: 1, height: 1 };
+  #inset = [0, 0, 0, 0];
   #fitted = true;
 
   show(photo) {
@@ -16,9 +17,11 @@ export class View {
   }
 
   /** The stage's size changed: a fitted photo stays fitted, another keeps its middle. */
-  resize(width, height) {
+  resize(width, height, inset) {
     const middle = this.toPhoto(this.#screen.width / 2, this.#screen.height / 2);
     this.#screen = { width, height };
+    // Room that a fitted photo leaves to the tools: top, right, bottom, left.
+    this.#inset = inset;
     if (this.#fitted) this.fit();
     else {
       this.x = width / 2 - middle.x * this.scale;
@@ -29,7 +32,8 @@ export class View {
 
   get fitScale() {
     const { width, height } = this.#photo;
-    return Math.min((this.#screen.width - 24) / width, (this.#screen.height - 24) / height, 4);
+    const [top, right, bottom, left] = this.#inset;
+    return Math.min((this.#screen.width - left - right) / width, (this.#screen.height - top - bottom) / height, 4);
   }
 
   get fitted() {
@@ -38,8 +42,9 @@ export class View {
 
   fit() {
     this.scale = Math.max(this.fitScale, 0.001);
-    this.x = (this.#screen.width - this.#photo.width * this.scale) / 2;
-    this.y = (this.#screen.height - this.#photo.height * this.scale) / 2;
+    const [top, right, bottom, left] = this.#inset;
+    this.x = (this.#screen.width + left - right - this.#photo.width * this.scale) / 2;
+    this.y = (this.#screen.height + top - bottom - this.#photo.height * this.scale) / 2;
     this.#fitted = true;
   }
 

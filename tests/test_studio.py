@@ -1,0 +1,528 @@
+"""The studio: cheap promises that are always checked, and the whole story in a browser where there is one."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from fake_road import FakeRoad
+from mild.cli import app as cli
+from mild.export import load_stack
+from mild.perception.coco import decode_rle
+from mild.photo import Photo
+from mild.server import Settings
+from mild.server.app import create_app
+from mild.server.road import MildRoad
+from mild.studio import page as studio_page
+from perception_scenes import need_nets
+from stacks import make_photo
+from studio_browser import QUIET, Studio, find_browser, studio
+
+POOL = Path(__file__).resolve().parent.parent / "examples" / "pool.jpg"
+
+
+def png(seed: int = 0, height: int = 300, width: int = 480) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(make_photo(height, width, seed)).save(out, "png")
+    return out.getvalue()
+
+
+# --- without a browser
+
+
+def client_of(tmp_path: Path, **settings: Any) -> TestClient:
+    app = create_app(Settings(state=tmp_path / "state", open_prefixes=("/studio",), **settings), FakeRoad())
+    studio_page.add_studio(app)
+    return TestClient(app)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with client_of(tmp_path) as client:
+        yield client
+
+
+def test_the_page_is_served_with_its_policy(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.url.path == "/studio/"
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "'unsafe" not in policy
+    assert re.findall(r"https?:|\*", policy) == []
+
+
+def test_whatever_the_page_names_is_served(client: TestClient) -> None:
+    html = client.get("/studio/").text
+    seen, waiting = set(), set(re.findall(r'(?:src|href)="([^"#]+)"', html))
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        answer = client.get(f"/studio/{name}")
+        assert answer.status_code == 200, name
+        if name.endswith(".js"):
+            assert answer.headers["content-type"].startswith("text/javascript")
+            waiting |= {f"js/{found}" for found in re.findall(r'from "\./([^"]+)"|', answer.text) if found} - seen
+            waiting |= {f"js/{found}" for found in re.findall(r'^import "\./([^"]+)"', answer.text, re.M)} - seen
+    assert seen | {"index.html"} == set(studio_page.files())
+
+
+def test_no_address_outside_is_named() -> None:
+    namespaces = {"http://www.w3.org/2000/svg"}
+    for name, (content, _) in studio_page.files().items():
+        assert set(re.findall(r"\w+://[^\s\"'`)]+", content.decode())) <= namespaces, name
+
+
+def test_the_page_has_no_inline_code_that_its_policy_would_forbid() -> None:
+    html = studio_page.files()["index.html"][0].decode()
+    assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*\ssrc=)", html)
+
+
+def test_every_id_that_the_scripts_ask_for_is_there() -> None:
+    files = {name: content.decode() for name, (content, _) in studio_page.files().items()}
+    ids = set(re.findall(r'\sid="([^"]+)"', files["index.html"]))
+    asked = {
+        found
+        for name, text in files.items()
+        if name.endswith(".js")
+        for found in re.findall(r'(?:getElementById|\bby|\bon)\("([\w-]+)"', text)
+    }
+    assert asked <= ids
+
+
+def test_other_addresses_are_problem_documents(client: TestClient) -> None:
+    for path in ("/studio/nothing.js", "/studio/../app.py", "/studio/%2e%2e/page.py", "/studio/examples/none.jpg"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_page_needs_no_key_and_the_data_does(tmp_path: Path) -> None:
+    with client_of(tmp_path, api_key="secret") as client:
+        assert client.get("/studio/js/main.js").status_code == 200
+        assert client.get("/").status_code == 200
+        assert client.get("/v1/limits").status_code == 401
+        assert client.get("/openapi.json").status_code == 401
+
+
+def test_examples_only_with_their_notice(client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = client.get("/studio/examples").json()
+    assert names == sorted(path.stem for path in POOL.parent.glob("*.jpg"))
+    assert client.get(f"/studio/examples/{names[0]}.jpg").headers["content-type"] == "image/jpeg"
+    monkeypatch.setattr(studio_page, "__file__", str(tmp_path / "src" / "mild" / "studio" / "page.py"))
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "a.jpg").write_bytes(b"")
+    assert studio_page.examples() == [], "the photos without their licence are not offered"
+
+
+def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import mild.cli.serve as serve
+
+    opened: list[str] = []
+    called: dict[str, Any] = {}
+
+    def listen(app: Any, settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+        called.update(host=host, port=port, state=settings.state)
+        ready("http://127.0.0.1:1")
+        time.sleep(0.05)
+
+    monkeypatch.setattr(serve, "listen", listen)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert cli.run(["studio", "--state", str(tmp_path), "--no-browser"]) == 0
+    assert called == {"host": "127.0.0.1", "port": 0, "state": tmp_path}
+    assert opened == []
+    assert cli.run(["studio", "--state", str(tmp_path)]) == 0
+    assert opened == ["http://127.0.0.1:1/studio/"]
+    assert cli.run(["studio", "--host", "0.0.0.0"]) == 2, "not to everybody without a key"
+
+
+# --- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = find_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Studio]]:
+    """Opens the studio as somebody of their own: nothing is shared with other visits."""
+    contexts: list[Any] = []
+
+    def go(address: str, width: int = 1280, height: int = 800, **options: Any) -> Studio:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        return Studio(page, address)
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, browser: Any) -> Iterator[str]:
+    """A studio over the road without a model; a job takes two seconds."""
+    with studio(tmp_path / "state", FakeRoad(steps=10, pause=0.2)) as address:
+        yield address
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A studio over the real road, with a tiny pipeline that was never trained: its answer is the exemplar fill."""
+    import mild.erase
+    from mild.diffusion.adapters import DomainAdapters
+    from mild.diffusion.attention import SpatialModulation
+    from mild.diffusion.codec import PixelCodec
+    from mild.diffusion.denoiser import small_unet
+    from mild.diffusion.pipeline import MildPipeline
+    from mild.diffusion.schedule import noise_scheduler
+
+    need_nets()
+    codec = PixelCodec()
+    unet = small_unet(codec, (32, 32))
+    parts = DomainAdapters.for_unet(unet), SpatialModulation.for_unet(unet)
+    pipeline = MildPipeline(unet, noise_scheduler(), codec, *parts)
+    monkeypatch.setattr(mild.erase, "load_pipeline", lambda model: pipeline)
+
+    class Road(MildRoad):
+        def unload(self) -> None:
+            pass
+
+    with studio(tmp_path / "state", Road()) as address:
+        yield address
+
+
+def test_the_whole_story(tiny: str, visit: Callable[..., Studio], tmp_path: Path) -> None:
+    size = (800, 600)
+    before = Photo.open(POOL).pixels
+    it = visit(tiny)
+    assert it.axe() == []
+    it.open(POOL)
+    it.wait_people()
+    page = it.page
+    assert it.people.count() >= 2
+
+    # Hover shows one, click toggles; the list says the same.
+    man = it.at(549, 240, size)
+    page.mouse.move(*man)
+    page.wait_for_selector("#people .row.lit")
+    page.mouse.click(*man)
+    chosen = page.locator("#people .row.going .toggle")
+    number = int(chosen.get_attribute("data-person") or 0)
+    assert chosen.get_attribute("aria-pressed") == "true"
+    chosen.click()
+    assert page.locator("#people .row.going").count() == 0
+    assert page.locator("#erase").is_disabled()
+    page.keyboard.press(str(number))
+    assert page.locator("#people .row.going").count() == 1
+    assert it.axe() == []
+
+    # Brush to add, with undo and redo; brush to take away.
+    page.keyboard.press("b")
+    start, end = it.at(700, 150, size), it.at(740, 150, size)
+    it.drag(start, end)
+    red = it.colour(*it.at(720, 150, size))
+    page.keyboard.press("Control+z")
+    assert it.colour(*it.at(720, 150, size)) != red
+    page.keyboard.press("Control+Shift+z")
+    assert it.colour(*it.at(720, 150, size)) == red
+    page.keyboard.press("k")
+    it.drag(it.at(540, 430, size), it.at(560, 430, size))
+
+    page.click("#erase")
+    it.wait_mode("work")
+    it.wait_mode("result", 240)
+    assert it.axe() == []
+
+    request = httpx.get(f"{tiny}/v1/jobs/{it.job()}").json()["request"]
+    assert request["selection"]["people"] == [number]
+    added = decode_rle(request["selection"]["mask_rle"], (600, 800))
+    spared = decode_rle(request["selection"]["spare_rle"], (600, 800))
+    assert added[150, 700:741].all()
+    assert not added[100].any()
+    assert spared[430, 540:561].all()
+
+    # Compare: the slider's two ends are the photo and the result, on the screen and in the file.
+    after = it.pixels()
+    assert it.file_name == "pool.erased.png"
+    assert (after[spared] == before[spared]).all(), "what was spared is the photo's, bit for bit"
+    assert (after != before).any(axis=2).mean() < 0.2
+    y, x = 260, 560
+    assert (after[y, x] != before[y, x]).any()
+    page.click("#zoom-full")
+    page.keyboard.press("c")
+    shown_after = it.colour(*_at_full(it, x, y, size))
+    page.keyboard.press("c")
+    shown_before = it.colour(*_at_full(it, x, y, size))
+    assert np.abs(np.subtract(shown_after, after[y, x].astype(int))).max() <= 2
+    assert np.abs(np.subtract(shown_before, before[y, x].astype(int))).max() <= 2
+    page.click("#zoom-fit")
+
+    # Layered files hold the same picture.
+    for format, suffix in (("psd", ".psd"), ("ora", ".ora"), ("zip", ".zip")):
+        path = tmp_path / f"result{suffix}"
+        path.write_bytes(it.download(format))
+        stack = load_stack(path)
+        np.testing.assert_array_equal(stack.compose(), after)
+    from psd_tools import PSDImage
+
+    names = [layer.name for layer in PSDImage.open(tmp_path / "result.psd").descendants()]
+    assert f"person {number}" in " ".join(names).lower()
+    assert zipfile.ZipFile(tmp_path / "result.zip").testzip() is None
+    assert np.abs(it.pixels("jpeg").astype(int) - after).mean() < 6
+
+    # A layer shown again, and hidden.
+    eye = page.locator(f'[data-key="eye {number}"]')
+    assert eye.get_attribute("aria-pressed") == "false"
+    with page.expect_response(lambda answer: f"show={number}" in answer.url):
+        eye.click()
+    assert eye.get_attribute("aria-pressed") == "true"
+    back = it.pixels()
+    assert (back[y, x] == before[y, x]).all(), "brought back without a model"
+    with page.expect_response("**/result?*"):
+        eye.click()
+    np.testing.assert_array_equal(it.pixels(), after)
+
+    # One alone.
+    page.click('[data-key="alone 0"]')
+    assert page.locator('[data-key="alone 0"]').get_attribute("aria-pressed") == "true"
+    assert it.faults == []
+    assert {url for url in it.asked if not url.startswith((tiny, "blob:"))} == set(), "nothing leaves the machine"
+
+
+def _at_full(it: Studio, x: int, y: int, size: tuple[int, int]) -> tuple[float, float]:
+    """Where a pixel is at 100 %, after zooming at the middle of a fitted photo."""
+    box = it.page.locator("#canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    origin, there = it.at(-0.5, -0.5, size), it.at(size[0] - 0.5, -0.5, size)
+    scale = (there[0] - origin[0]) / size[0]
+    return middle[0] + x + 0.5 - (middle[0] - origin[0]) / scale, middle[1] + y + 0.5 - (middle[1] - origin[1]) / scale
+
+
+def test_two_browsers_at_once(fake: str, visit: Callable[..., Studio]) -> None:
+    both = [visit(fake), visit(fake)]
+    for seed, it in enumerate(both):
+        it.open(data=png(seed))
+        it.wait_people()
+        it.people.nth(seed).click()
+    for it in both:
+        it.page.click("#erase")
+    for it in both:
+        it.wait_mode("result")
+    for seed, it in enumerate(both):
+        photo = make_photo(300, 480, seed)
+        after = it.pixels()
+        same = (after == photo).all(axis=2)
+        assert 0.6 < same.mean() < 1, "each has its own photo"
+        owners = [name for name in it.page.locator("#layers .name > span").all_text_contents() if name != "Background"]
+        assert owners == [f"Person {seed + 1}"]
+        assert it.faults == []
+
+
+def test_a_reload_in_the_middle_of_a_job(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.people.nth(1).click()
+    it.page.click("#erase")
+    it.wait_mode("work")
+    job = it.job()
+    it.page.reload()
+    it.wait_mode("work")
+    assert it.job() == job
+    it.wait_mode("result")
+    it.page.reload()
+    it.wait_mode("result")
+    it.page.click("#step-choose")
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true", "the choice is found again, too"
+
+
+def test_a_cancelled_job(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.click("#everyone")
+    it.page.click("#erase")
+    it.wait_mode("work")
+    it.page.keyboard.press("Escape")
+    it.wait_mode("choose", 20)
+    assert "Cancelled" in it.message.inner_text()
+    assert it.page.locator("#people .row.going").count() == 3
+    it.page.click("#erase")
+    it.wait_mode("result")
+
+
+@pytest.mark.parametrize("data", [b"this is no picture at all", b"", png()[:700]], ids=["text", "empty", "cut"])
+def test_a_file_that_is_no_image(fake: str, visit: Callable[..., Studio], data: bytes) -> None:
+    it = visit(fake)
+    it.open(name="letter.txt", data=data)
+    it.page.wait_for_selector("#message.fault:not([hidden])")
+    sentence = it.message.inner_text()
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert it.page.locator("#welcome").is_visible()
+    it.open(data=png())
+    it.wait_people()
+    assert it.people.count() == 3, "and the page goes on"
+
+
+def test_a_file_that_is_too_large(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    with studio(tmp_path / "state", FakeRoad(), max_bytes=100_000, max_pixels=10_000) as address:
+        it = visit(address)
+        it.open(data=bytes(200_000))
+        it.page.wait_for_selector("#message.fault:not([hidden])")
+        assert "larger than" in it.message.inner_text()
+        it.open(data=png(height=110, width=100))
+        it.page.wait_for_selector("#message-text:has-text('100 x 110')")
+
+
+def test_thirty_megapixels(fake: str, visit: Callable[..., Studio]) -> None:
+    width, height = 6720, 4480
+    out = io.BytesIO()
+    Image.fromarray(make_photo(448, 672)).resize((width, height), Image.Resampling.BICUBIC).save(out, "jpeg")
+    it = visit(fake)
+    it.open(name="big.jpg", data=out.getvalue())
+    it.wait_people(120)
+    it.page.mouse.click(*it.at(width * 0.55, height * 0.6, (width, height)))
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true"
+    it.page.keyboard.press("b")
+    it.drag(it.at(400, 400, (width, height)), it.at(900, 500, (width, height)))
+    it.page.click("#erase")
+    it.wait_mode("result", 180)
+    request = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]
+    added = decode_rle(request["selection"]["mask_rle"], (height, width))
+    assert added[400, 400]
+    assert 0.0005 < added.mean() < 0.05
+    it.page.click("#zoom-full")
+    it.page.wait_for_timeout(1500)
+    assert it.page.locator("#zoom-now").inner_text() == "100 %"
+    assert it.pixels().shape == (height, width, 3)
+    assert it.faults == []
+
+
+def test_what_was_missed_is_marked_by_hand(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    size = (480, 300)
+    it.page.keyboard.press("r")
+    it.drag(it.at(20, 20, size), it.at(70, 90, size))
+    it.page.wait_for_selector('[data-person="4"]')
+    it.page.keyboard.press("p")
+    it.page.mouse.click(*it.at(440, 40, size))
+    it.page.wait_for_selector('[data-person="5"]')
+    assert it.page.locator("#people .row.going").count() == 2
+    it.page.keyboard.press("Control+z")
+    it.page.wait_for_selector('[data-person="5"]', state="detached")
+    it.page.keyboard.press("Control+y")
+    it.page.wait_for_selector('[data-person="5"]')
+    it.page.locator('[data-person="5"]').click()
+    it.page.click("#erase")
+    it.wait_mode("result")
+    selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
+    assert len(selection["boxes"]) + len(selection["points"]) == 1
+
+
+def test_layers_in_another_order(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.click("#apart")
+    it.wait_mode("result")
+    names = it.page.locator("#layers .name > span")
+    assert names.all_text_contents() == ["Person 3", "Person 2", "Person 1", "Background"]
+    with it.page.expect_response("**/result?*front=1*"):
+        it.page.locator('[data-key="up 1"]').click()
+    assert names.all_text_contents() == ["Person 3", "Person 1", "Person 2", "Background"]
+    assert it.page.evaluate("document.activeElement.dataset.key") == "up 1", "the focus stays on the button"
+    grips = it.page.locator("#layers .grip")
+    top, low = (grips.nth(k).bounding_box() for k in (0, 2))
+    with it.page.expect_response("**/result?*"):
+        it.drag((top["x"] + 8, top["y"] + 20), (low["x"] + 8, low["y"] + 30))
+    assert names.all_text_contents() == ["Person 1", "Person 2", "Person 3", "Background"]
+    with zipfile.ZipFile(io.BytesIO(it.download("zip"))) as archive:
+        rows = json.loads(archive.read("layers.json"))["layers"]
+    assert [row["owner"] for row in rows] == [None, 3, 2, 1]
+
+
+def test_by_keyboard_alone(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.locator("#canvas").focus()
+    it.page.keyboard.press("ArrowRight")
+    it.page.keyboard.press("ArrowDown")
+    it.page.wait_for_selector("#people .row.lit")
+    it.page.keyboard.press("Enter")
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true"
+    it.page.keyboard.press("e")
+    it.wait_mode("result")
+    it.page.locator('[data-key="eye 2"]').focus()
+    with it.page.expect_response("**/result?*show=2*"):
+        it.page.keyboard.press("Enter")
+    assert it.page.evaluate("document.activeElement.dataset.key") == "eye 2"
+    with it.page.expect_download() as coming:
+        it.page.keyboard.press("Control+s")
+    assert coming.value.suggested_filename == "photo.erased.png"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone(fake: str, visit: Callable[..., Studio], scheme: str) -> None:
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True, device_scale_factor=2, color_scheme=scheme)
+    assert it.axe() == []
+    it.open(data=png())
+    it.wait_people()
+    x, y = it.at(480 * 0.55, 180, (480, 300))
+    it.page.touchscreen.tap(x, y)
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true"
+    for mode in ("choose", "work", "result"):
+        it.wait_mode(mode)
+        wide = it.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{mode}: nothing hangs out at the side"
+        assert it.axe() == []
+        if mode == "choose":
+            it.page.tap("#erase")
+
+
+def test_a_key_is_asked_for(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    with studio(tmp_path / "state", FakeRoad(), api_key="open sesame") as address:
+        it = visit(address)
+        it.open(data=png())
+        for key in ("wrong", "open sesame"):
+            it.page.wait_for_selector("#key-dialog[open]")
+            it.page.fill("#key", key)
+            it.page.keyboard.press("Enter")
+            it.page.wait_for_timeout(200)
+        it.wait_people()
+        assert it.people.count() == 3
+
+
+def test_the_server_goes_away(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    with studio(tmp_path / "state", FakeRoad()) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.people.first.click()
+    it.page.click("#erase")
+    it.page.wait_for_selector("#message.fault:not([hidden])")
+    assert "does not answer" in it.message.inner_text()
+    assert it.page.locator("#people .row.going").count() == 1
