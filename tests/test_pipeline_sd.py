@@ -473,6 +473,15 @@ def test_damaged_and_mixed_folders_in_one_sentence(plain: Any, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+def test_adapters_of_another_rank_in_one_sentence(plain: Any, tmp_path: Path) -> None:
+    pipeline = MildPipeline.from_pipe(plain, adapters=DomainAdapters.for_unet(plain.unet, rank=4))
+    pipeline.save_pretrained(tmp_path)
+    config = tmp_path / "adapters" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "rank": 8}))
+    with pytest.raises(MildError, match=r"adapters in .* have another rank"):
+        MildPipeline.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -524,3 +533,21 @@ def test_the_embedded_model_takes_the_same_road(small: MildPipeline, tmp_path: P
         run(small, scene, plan, use_adapters=False), first
     )
     assert PROMPTS.keys() == {"background", "person"}
+
+
+def test_the_embedded_models_formula_is_frozen(small: MildPipeline) -> None:
+    """Trained weights depend on every one of these: conditions in this order, shrunk evidence, a corrected prior."""
+    g = torch.Generator().manual_seed(0)
+    own, hole = ((torch.rand(2, 1, 64, 64, generator=g) > level).float() for level in (0.4, 0.6))
+    rgb, fill = torch.rand(2, 2, 3, 64, 64, generator=g)
+    rows = LayerRows.build(["background", "person"], rgb, own, hole, fill)
+    noisy, t, signal = torch.randn(2, 256, 8, 8, generator=g), torch.tensor([999, 500]), torch.tensor([0.0, 0.6])
+    with torch.no_grad(), Denoiser(small.unet, small.layer_codec).installed(rows) as predict:
+        answer = predict(noisy, t, signal)
+    fold = torch.nn.functional.pixel_unshuffle
+    condition = fold(torch.cat([rows.visible, rows.own, rows.hole, rows.fill], 1), 8)
+    base, weight = fold(rows.base, 8), signal.view(-1, 1, 1, 1)
+    with torch.no_grad():
+        seen = torch.cat([weight * (noisy - weight * base), condition], 1)
+        correction = small.unet(seen, t, encoder_hidden_states=torch.zeros(2, 1, 32)).sample
+    assert torch.equal(answer, base + correction * (fold(rows.hole.expand(-1, 4, -1, -1), 8) > 0))

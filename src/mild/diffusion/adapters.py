@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,17 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
             elif isinstance(module, nn.Conv2d) and module.groups == 1:
                 layers[path] = (module.out_channels, module.in_channels, module.kernel_size[0])
         return cls(domains=tuple(domains), rank=rank, alpha=rank if alpha is None else alpha, layers=layers)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """As diffusers' models; :class:`MildError` when the weights are not of the rank or layers that are written."""
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        except (RuntimeError, ValueError) as error:
+            raise MildError(
+                f"The adapters in {pretrained_model_name_or_path} have another rank, or other layers, than their "
+                "config.json says; save them again from the model that they were trained with."
+            ) from error
 
     def gate(self, rows: Sequence[str | None]) -> torch.Tensor:
         """One-hot gate ``[rows, domains]``; a row named None gets no adapter."""

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import nn
 
 #: |bias| beyond this gains nothing and hurts half precision.
@@ -113,6 +114,20 @@ class RegionTokens:
         return hole, foreign
 
 
+def fused_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """``[B, H, N, d]`` through the attention backend of diffusers that is active (its default is torch's own)."""
+    out: torch.Tensor = dispatch_attention_fn(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask, scale=scale
+    )
+    return out.transpose(1, 2)
+
+
 def modulated_attention(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -133,11 +148,11 @@ def modulated_attention(
         ``[B, H, N, d]``, equal to the dense form (tested in fp64, gradients too).
     """
     if beta is None and gamma is None:
-        return F.scaled_dot_product_attention(query, key, value)
+        return fused_attention(query, key, value)
     if gamma is None and query.device.type == "cpu":
         assert beta is not None
         bias = -beta[:, :, None, None] * foreign[:, None, None, :]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        return fused_attention(query, key, value, bias.to(query.dtype))
     batch, heads, tokens, dim = query.shape
     left, right = [], []
     if beta is not None:
@@ -151,7 +166,7 @@ def modulated_attention(
     blank = query.new_zeros(batch, heads, tokens, width - dim - len(left))
     q_extra = torch.stack(left, -1).to(query.dtype) / scale
     k_extra = torch.stack(right, -1).to(key.dtype)
-    out = F.scaled_dot_product_attention(
+    out = fused_attention(
         torch.cat([query, q_extra, blank], -1),
         torch.cat([key, k_extra, blank], -1),
         F.pad(value, (0, width - dim)),
@@ -185,7 +200,7 @@ class SmaProcessor:
         query = self._split(attn, attn.to_q(hidden_states))
         key, value = self._split(attn, attn.to_k(source)), self._split(attn, attn.to_v(source))
         if crossed:
-            out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+            out = fused_attention(query, key, value, attention_mask)
         else:
             hole, foreign = self._rows(tokens, batch)
             beta, gamma = self._amplitudes(batch)
