@@ -14,6 +14,7 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 
 from mild import body
+from mild.data.rows import person_row
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import FixedModulation, RegionTokens, SpatialModulation, sma_installed
 from mild.diffusion.codec import PixelCodec
@@ -503,6 +504,36 @@ def test_training_moves_the_guidance_and_nothing_else(tmp_path: Path) -> None:
     assert all(torch.equal(value, average[name]) for name, value in unmoved.items())
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert set(lines[-1]) == {"step", "none", "all", *SOURCES}
+
+    pipeline(False).save_pretrained(tmp_path / "model")
+    hmg.export(str(tmp_path / "out"), str(tmp_path / "model"), str(tmp_path / "guided"))
+    exported = MildPipeline.from_pretrained(tmp_path / "guided").morphology
+    for name, value in exported.state_dict().items():
+        assert torch.allclose(value, state["average"][name].half().float())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_joints_of_a_cut_out_go_where_it_goes(seed: int) -> None:
+    """The left wrist is a red spot: in the row it is found where the keypoint says, flipped or not."""
+    cutout = np.zeros((160, 80, 4), np.uint8)
+    cutout[..., 2], cutout[..., 3] = 200, 255
+    cutout[94:107, 14:27, :3] = (255, 0, 0)
+    joints = [[0, 0, 0]] * 17
+    joints[9], joints[10] = [20, 100, 2], [60, 40, 1]
+
+    class Photos:
+        people = ({"keypoints": joints},)
+        occluders = ({},)
+
+        def rgba(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
+            return cutout if entry else cutout[:, :40]
+
+    row = person_row(np.random.default_rng(seed), Photos(), 128)  # type: ignore[arg-type]
+    assert row.keypoints is not None and row.front is not None and row.front.area > 0
+    found = [i for i in (9, 10) if row.keypoints[i, 2] == 1.0]
+    x, y = np.rint(row.keypoints[found[0], :2]).astype(int)
+    assert row.rgba[y, x, 0] > 200 and len(found) == 1
+    assert sorted(row.keypoints[9:11, 2]) == pytest.approx([0.3, 1.0])
 
 
 def test_doubted_joints() -> None:
