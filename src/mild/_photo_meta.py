@@ -157,7 +157,9 @@ def _tiff_tags(meta: PhotoMeta) -> Image.Exif:
     tags = Image.Exif()
     if meta.exif:
         tags.load(meta.exif)
-        tags.load(_descriptive(tags))
+        described = _descriptive(tags)
+        if described is not None:
+            tags.load(described)
     for tag, data in ((700, meta.xmp), (33723, meta.iptc)):
         if data:
             tags[tag] = data

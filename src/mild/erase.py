@@ -184,7 +184,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
             progress=clock.tell,
             probe=probe,
         )
-    stack: LayerStack = output.stacks[0]
+    stack: LayerStack = output.stacks[0]  # type: ignore[union-attr]  # return_dict is True
     return stack
 
 

@@ -137,7 +137,7 @@ def _random_crop(rng: Generator, rgb: NDArray[np.uint8], size: int) -> NDArray[n
     side = int(min(h, w) * rng.uniform(0.6, 1.0))
     y, x = int(rng.integers(0, h - side + 1)), int(rng.integers(0, w - side + 1))
     crop = cv2.resize(rgb[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(_flipped(rng, crop))
+    return _flipped(rng, np.asarray(crop, np.uint8))
 
 
 def _flipped(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -75,13 +75,14 @@ def view(row: NDArray[np.uint8], factor: int = 1) -> NDArray[np.float32]:
 
     ``factor`` shrinks it as the pipeline shrinks a crop: a pixel is hole if any part of it is, own if all of it is.
     """
-    rgb, alpha, region, person, fill = np.split(row, (3, 4, 5, 6), axis=2)
+    region, person = row[..., 4:5], row[..., 5:6]
+    pictures = [row[..., part].astype(np.float32) for part in (slice(0, 3), slice(3, 4), slice(6, 9))]
     hole, own = region == HOLE, region == OWN
     if factor > 1:
-        rgb, alpha, fill = (_shrunk(a.astype(np.float32), factor) for a in (rgb, alpha, fill))
+        pictures = [_shrunk(picture, factor) for picture in pictures]
         hole, own = _shrunk(hole.astype(np.float32), factor) > 0, _shrunk(own.astype(np.float32), factor) > 0.999
         person = person[::factor, ::factor]
-    colours = [np.asarray(a, np.float32) / 127.5 - 1 for a in (rgb, alpha, fill)]
+    colours = [picture / 127.5 - 1 for picture in pictures]
     flags = [np.asarray(a, np.float32) for a in (own & ~hole, hole, person)]
     return np.concatenate([colours[0], colours[1], *flags, colours[2]], axis=2)
 
