@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,7 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
         rank: int = 8,
         alpha: float | None = None,
         targets: Sequence[str] = DEFAULT_TARGETS,
-    ) -> DomainAdapters:
+    ) -> Self:
         """Fresh adapters (zero update) for every linear or convolution of ``unet`` whose path ends in a target."""
         layers: dict[str, Sequence[int]] = {}
         for path, module in unet.named_modules():
@@ -81,7 +81,8 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 layers[path] = (module.out_features, module.in_features, 0)
             elif isinstance(module, nn.Conv2d) and module.groups == 1:
                 layers[path] = (module.out_channels, module.in_channels, module.kernel_size[0])
-        return cls(domains=tuple(domains), rank=rank, alpha=rank if alpha is None else alpha, layers=layers)
+        made: Self = cls(domains=tuple(domains), rank=rank, alpha=rank if alpha is None else alpha, layers=layers)
+        return made
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:

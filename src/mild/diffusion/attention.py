@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ def self_attentions(unet: nn.Module) -> dict[str, int]:
     }
 
 
-class SpatialModulation(ModelMixin, ConfigMixin):
+class SpatialModulation(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Learned amplitudes beta_h(t), gamma_h(t) of every self-attention: a small MLP on the timestep embedding.
 
     ``softplus(. - 4)`` keeps them positive and starts training from (nearly) plain attention: both are 0.02.
@@ -46,7 +46,7 @@ class SpatialModulation(ModelMixin, ConfigMixin):
 
     config_name = "config.json"
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, heads: dict[str, int] | None = None, width: int = 32, frequencies: int = 16) -> None:
         """``heads``: as :func:`self_attentions` returns it."""
         super().__init__()
@@ -59,8 +59,9 @@ class SpatialModulation(ModelMixin, ConfigMixin):
         nn.init.constant_(self.out.bias, -4.0)
 
     @classmethod
-    def for_unet(cls, unet: nn.Module, **kwargs: Any) -> SpatialModulation:
-        return cls(heads=self_attentions(unet), **kwargs)
+    def for_unet(cls, unet: nn.Module, **kwargs: Any) -> Self:
+        made: Self = cls(heads=self_attentions(unet), **kwargs)
+        return made
 
     def forward(self, timestep: torch.Tensor) -> Amplitudes:
         """``timestep [B]`` in 0..1000 -> ``{path: (beta [B, heads], gamma [B, heads])}``."""
@@ -70,7 +71,8 @@ class SpatialModulation(ModelMixin, ConfigMixin):
         raw = F.softplus(self.out(F.silu(self.hidden(features)))).clamp(max=MAX_AMPLITUDE)
         beta, gamma = raw.chunk(2, 1)
         sizes = list(self.heads.values())
-        return dict(zip(self.heads, zip(beta.split(sizes, 1), gamma.split(sizes, 1), strict=True), strict=True))
+        pairs = zip(torch.split(beta, sizes, 1), torch.split(gamma, sizes, 1), strict=True)
+        return dict(zip(self.heads, pairs, strict=True))
 
 
 class FixedModulation(nn.Module):
@@ -211,7 +213,8 @@ class SmaProcessor:
         out = attn.to_out[1](attn.to_out[0](out))
         if attn.residual_connection:
             out = out + hidden_states
-        return out / attn.rescale_output_factor
+        answer: torch.Tensor = out / attn.rescale_output_factor
+        return answer
 
     @staticmethod
     def _split(attn: Any, x: torch.Tensor) -> torch.Tensor:
