@@ -106,13 +106,11 @@ def _overlay(axes: Any, layer: LayerCag, photo: NDArray[np.uint8]) -> None:
     base = np.full((*layer.leak.shape, 3), 255, np.uint8) if crop is None else photo[crop.slices]
     size = (base.shape[0], base.shape[1])
     grey = cv2.cvtColor(np.ascontiguousarray(base), cv2.COLOR_RGB2GRAY)
-    picture = (0.45 + 0.55 * grey.astype(np.float32) / 255)[..., None].repeat(3, 2)
+    picture: Float = np.repeat((0.45 + 0.55 * grey.astype(np.float32) / 255)[..., None], 3, 2)
     leak, source = (on_crop(values, layer, size) for values in (layer.leak, layer.source))
     hole = on_crop(layer.layer.regions[1].numpy(), layer, size)
-    strength = np.clip(source / 2, 0, 1)[..., None]
-    picture = picture * (1 - 0.8 * strength) + 0.8 * strength * np.float32([0.10, 0.35, 0.80])
-    strength = np.clip(leak, 0, 1)[..., None]
-    picture = picture * (1 - 0.85 * strength) + 0.85 * strength * np.float32([0.85, 0.10, 0.10])
+    picture = _tinted(picture, source / 2, (0.10, 0.35, 0.80))
+    picture = _tinted(picture, leak, (0.85, 0.10, 0.10))
     axes.imshow(np.clip(picture, 0, 1))
     if hole.any():
         axes.contour(hole, [0.5], colors="k", linewidths=0.8)
@@ -120,6 +118,11 @@ def _overlay(axes: Any, layer: LayerCag, photo: NDArray[np.uint8]) -> None:
     lost = f"{100 * float(inside.mean()):.0f} % of the hole's attention leaks" if inside.size else "no hole"
     axes.set_title(f"{lost}\n(red: from here; blue: to here)", fontsize=9, loc="left")
     axes.set_axis_off()
+
+
+def _tinted(picture: Float, strength: Float, colour: tuple[float, float, float]) -> Float:
+    opacity = 0.8 * np.clip(strength, 0, 1)[..., None]
+    return np.asarray(picture * (1 - opacity) + opacity * np.array(colour, np.float32), np.float32)
 
 
 def on_crop(values: Float, layer: LayerCag, size: tuple[int, int]) -> Float:

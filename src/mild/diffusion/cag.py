@@ -247,14 +247,16 @@ class CagProbe:
         _, hole, foreign = self.layers[index].regions.float()
         leak, source, total = torch.zeros_like(hole), torch.zeros_like(hole), 0.0
         for (i, tokens), maps in self._maps.items():
-            blocks = [path for path in rows if self._tokens[index, path] == tokens]
+            if i != index:
+                continue
+            blocks = sum(self._tokens[index, path] == tokens for path in rows)
             visits = float(maps[2, 0]) / max(1e-9, float(self._grids[index, tokens][1].sum()))
-            if i != index or not visits or not blocks:
+            if not visits:
                 continue
             grid = grid_of(tokens, (hole.shape[0], hole.shape[1]))
             means = torch.stack([maps[0] / visits, maps[1] / maps[2].clamp(min=1e-9) * tokens]).float().cpu()
             large = F.interpolate(means.view(1, 2, *grid), size=hole.shape, mode="bilinear", align_corners=False)[0]
-            weight = tokens * len(blocks)
+            weight = tokens * blocks
             leak, source, total = leak + weight * large[0], source + weight * large[1], total + weight
         total = max(total, 1.0)
         return (leak / total * (hole > 0)).numpy(), (source / total * (foreign > 0)).numpy()
