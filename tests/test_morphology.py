@@ -14,7 +14,8 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 
 from mild import body
-from mild.data.rows import person_row
+from mild.data.ingredients import Ingredients
+from mild.data.rows import Row, person_row
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import FixedModulation, RegionTokens, SpatialModulation, sma_installed
 from mild.diffusion.codec import PixelCodec
@@ -28,8 +29,8 @@ from mild.errors import MildError, UsageError
 from mild.perception import parsing
 from mild.photo import Photo
 from mild.request import EraseRequest, Region
-from mild.scene import Person, Scene
-from mild.train import hmg, small
+from mild.scene import Box, Person, Scene
+from mild.train import cache, hmg, small
 
 CANVAS = (64, 128)
 #: A standing figure, 100 x 200 pixels: joints in COCO's order, all in sight.
@@ -534,6 +535,27 @@ def test_joints_of_a_cut_out_go_where_it_goes(seed: int) -> None:
     x, y = np.rint(row.keypoints[found[0], :2]).astype(int)
     assert row.rgba[y, x, 0] > 200 and len(found) == 1
     assert sorted(row.keypoints[9:11, 2]) == pytest.approx([0.3, 1.0])
+
+
+def test_side_files_only_for_rows_that_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    regions = np.ones((64, 64), np.uint8)
+    picture = np.full((64, 64, 4), 255, np.uint8)
+
+    def made(ingredients: Any, seed: int, index: int, size: int) -> Row:
+        if index % 2 == 0:
+            return Row("background", picture, regions)
+        return Row("person", picture, regions + seed, figure(0.3), Box(1, 2, 30, 40))
+
+    monkeypatch.setattr(cache, "SHARD", 4)
+    monkeypatch.setattr(cache, "make_row", made)
+    monkeypatch.setattr(Ingredients, "open", lambda root, split: None)
+    np.save(tmp_path / "rows-00000.npy", np.dstack([picture, *[regions] * 5])[None].repeat(4, 0))
+    with pytest.raises(MildError, match=r"Row 1 of .* was not made"):
+        cache.write_bodies("data", "train", str(tmp_path), 0, 64, 1)
+    assert not list(tmp_path.glob("bodies-*"))
+    stored = np.load(cache.write_bodies("data", "train", str(tmp_path), 0, 64, 0))
+    assert stored["front"].tolist() == [[0, 0, 0, 0], [1, 2, 30, 40]] * 2
+    assert np.array_equal(stored["keypoints"][3], figure(0.3)) and not stored["keypoints"][0].any()
 
 
 def test_doubted_joints() -> None:
