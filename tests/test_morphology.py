@@ -373,6 +373,8 @@ def test_joints_that_are_none_are_one_sentence(wrong: NDArray[np.float32]) -> No
     with pytest.raises(MildError, match="keypoints of person 1") as caught:
         BodyRow.of(given, plan.layers[1])
     assert "\n" not in str(caught.value)
+    with pytest.raises(MildError, match="keypoints of person 1"):
+        plan_layers(given, (2,), Region.model_validate({}), resolution=128)
 
 
 # --- body regions

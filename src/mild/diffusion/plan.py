@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.diffusion.density import densities, fill_canvas
+from mild.body import checked_keypoints
 from mild.errors import UsageError
 from mild.request import Region
 from mild.scene import Box, Person, Scene
@@ -141,7 +142,7 @@ def plan_layers(
     resolution: int = 256,
     people_layers: bool = True,
     complete: tuple[int, ...] | None = None,
-    budget: float | None = 1.25,
+    budget: float | None = 1.2,
 ) -> Plan:
     """What to make so that the people ``erase`` can leave ``scene``.
 
@@ -155,9 +156,12 @@ def plan_layers(
 
     Raises:
         UsageError: nobody is to be erased, or nothing of the photo would be left.
+        MildError: somebody's keypoints are not numbers.
     """
     if not erase:
         raise UsageError("Nobody is chosen: say whom to erase, for example with --person 1.")
+    for person in scene.people:
+        checked_keypoints(person.keypoints, scene.size, f"person {person.id}")
     going = [scene.person(i) for i in erase]
     staying = [p for p in scene.people if p.id not in erase]
     kept = scene.mask_of(p.id for p in staying)
