@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.diffusion.density import densities, fill_canvas
 from mild.body import checked_keypoints
+from mild.diffusion.density import densities, fill_canvas
 from mild.errors import UsageError
 from mild.request import Region
 from mild.scene import Box, Person, Scene
