@@ -43,6 +43,7 @@ class Config:
     decay: float = 0.3  # fraction of the steps at the end over which the rate runs down
     ema: float = 0.998
     seed: int = 0
+    first: float = 0.8  # share of the rows that start from pure noise, as sampling does
     bf16: bool = True
 
 
@@ -83,10 +84,10 @@ def loss_of(model: Model, batch: Batch, timestep: torch.Tensor, noise: torch.Ten
     return (0.05 * torch.log(fine + coarse + 2e-3) + 0.1 * alpha).mean()
 
 
-def timesteps(rng: np.random.Generator, count: int) -> torch.Tensor:
-    """Half at the very start, where sampling begins and most is decided; the rest spread evenly."""
+def timesteps(rng: np.random.Generator, count: int, first: float) -> torch.Tensor:
+    """A share at the very start, where sampling begins and most is decided; the rest spread evenly."""
     t = rng.integers(0, 1000, count)
-    t[rng.random(count) < 0.5] = 999
+    t[rng.random(count) < first] = 999
     return torch.from_numpy(t)
 
 
@@ -120,7 +121,7 @@ def train(config: Config, cache: str, out: str, test: str | None, save_every: in
         if step % 100 == 0:
             data.refresh()
         batch = data.batch(rng, config.batch // (4 if large else 1), config.size * (2 if large else 1))
-        t = timesteps(rng, len(batch.rows))
+        t = timesteps(rng, len(batch.rows), config.first)
         shape = (
             len(batch.rows),
             model.codec.latent_channels,
