@@ -8,6 +8,7 @@ One entry per backend in :data:`BACKENDS`, with provenance and licence. Find onc
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from mild.perception.overlay import draw_overlay
 from mild.perception.selection import select
 from mild.photo import Photo
 from mild.request import Finder
-from mild.scene import Scene
+from mild.scene import Person, Scene
 
 __all__ = ["BACKENDS", "Backend", "draw_overlay", "find_people", "resolve", "select"]
 
@@ -89,6 +90,14 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
+#: Backends that depend on nothing but the pixels.
+REMEMBERED = ("blazepose", "hub")
+#: Photos whose people are kept in mind; masks live in windows, so this is little memory.
+MOST_REMEMBERED = 8
+_found: dict[tuple[str, str, str], tuple[tuple[Person, ...], tuple[int, ...]]] = {}
+_lock = threading.Lock()
+
+
 def resolve(finder: Finder) -> Backend:
     """The backend that a request means. ``auto``: coco when annotations are given, hub when its weights are on this
     machine (or a model is named), otherwise blazepose.
@@ -113,9 +122,25 @@ def resolve(finder: Finder) -> Backend:
 def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
     """The people in a photo, numbered from left to right.
 
+    A photo that was searched before in this process, by its pixels' hash, is not searched again: finding takes
+    seconds, and people look for the same photo's people many times.
+
     Raises:
         UsageError: no such backend, or the annotations cannot be used.
         MildError: the backend's weights are not on this machine.
     """
     finder = finder or Finder.model_validate({})
-    return resolve(finder).find(photo, finder)
+    backend = resolve(finder)
+    if backend.name not in REMEMBERED:
+        return backend.find(photo, finder)
+    key = (photo.sha256, backend.name, finder.model_dump_json())
+    with _lock:
+        known = _found.get(key)
+    if known is None:
+        scene = backend.find(photo, finder)
+        known = (scene.people, scene.order)
+        with _lock:
+            _found[key] = known
+            while len(_found) > MOST_REMEMBERED:
+                _found.pop(next(iter(_found)))
+    return Scene(photo, *known)
