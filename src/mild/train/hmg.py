@@ -43,6 +43,7 @@ class Config:
     steps: int = 600
     decay: float = 0.4  # fraction of the steps at the end over which the rate runs down
     ema: float = 0.99
+    first: float = 0.5  # share of the rows that start from pure noise
     posed: float = 0.7  # fraction of rows drawn from those with joints
     seed: int = 0
     bf16: bool = True
@@ -139,7 +140,7 @@ def train(config: Config, run: str, cache: str, out: str, test: str | None, save
         large = config.large_every > 0 and step % config.large_every == config.large_every - 1
         count, size = (config.batch // 4, 2 * config.size) if large else (config.batch, config.size)
         batch, bodies = data.batch(rng, count, size, config.posed)
-        t = small.timesteps(rng, count)
+        t = small.timesteps(rng, count, config.first)
         noise = _noise(rng, model, batch)
         for group in optimizer.param_groups:
             group["lr"] = rate(config, step)
