@@ -76,5 +76,6 @@ class Ingredients:
 
 @lru_cache(maxsize=16)
 def _tar(path: Path) -> tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]:
-    handle = tarfile.open(path)
+    # Stays open: members are read at random for as long as the process lives.
+    handle = tarfile.open(path)  # noqa: SIM115
     return handle, {member.name.removeprefix("./"): member for member in handle.getmembers() if member.isfile()}

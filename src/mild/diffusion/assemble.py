@@ -1,4 +1,4 @@
-"""From denoised rows to a layer stack: full-resolution colour, alpha, and the photo's own pixels where they are known."""
+"""From denoised rows to a layer stack: full-resolution colour, alpha, the photo's own pixels where they are known."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _alpha(plan: LayerPlan, clean: CleanLayer | None) -> Float:
     # The model's doubt is not translucency: people are opaque but for a thin border.
     alpha = np.clip(0.5 + 2.0 * soft, 0, 1) * plan.hole
     solid = alpha > 0.5
-    count, labels = cv2.connectedComponents((solid | plan.own).astype(np.uint8), connectivity=8)
+    _, labels = cv2.connectedComponents((solid | plan.own).astype(np.uint8), connectivity=8)
     attached = np.unique(labels[plan.own])
     keep = np.isin(labels, attached[attached > 0]) | ~solid
     return np.asarray(alpha * keep, np.float32)

@@ -39,7 +39,9 @@ def make_row(ingredients: Ingredients, seed: int, index: int, size: int) -> Row:
 
 def pack(row: Row, seed: int) -> NDArray[np.uint8]:
     """The row and its fill as uint8 ``[S, S, CHANNELS]``."""
-    fill = exemplar_fill(row.rgba[..., :3], row.regions == OWN, row.regions == HOLE, seed=seed, patch_radius=PATCH_RADIUS)
+    fill = exemplar_fill(
+        row.rgba[..., :3], row.regions == OWN, row.regions == HOLE, seed=seed, patch_radius=PATCH_RADIUS
+    )
     domain = np.full(row.regions.shape, row.domain == "person", np.uint8)
     return np.dstack([row.rgba, row.regions, domain, fill])
 

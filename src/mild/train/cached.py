@@ -1,4 +1,4 @@
-"""Batches from cached rows: crops, scales, flips and colours, and the degradations that teach when to trust the prior."""
+"""Batches from cached rows: crops, scales, flips, colours, and the damage that teaches when to trust the prior."""
 
 from __future__ import annotations
 
@@ -96,10 +96,8 @@ def _augmented(rng: Generator, row: NDArray[np.uint8], size: int) -> NDArray[np.
     whole = row.shape[0]
     if rng.random() < 0.5:
         row = row[:, ::-1]
-    if size < whole and rng.random() < 0.6:
-        image = view(row, whole // size)
-    else:
-        image = view(_crop_with_hole(rng, row, size))
+    shrunk = size < whole and rng.random() < 0.6
+    image = view(row, whole // size) if shrunk else view(_crop_with_hole(rng, row, size))
     # One gain and offset per colour for the truth, the evidence and the fill alike: it stays the same problem.
     gain, offset = rng.uniform(0.7, 1.15, 3), rng.uniform(-0.12, 0.12, 3)
     out = image.copy()

@@ -159,7 +159,7 @@ def train(config: Config, cache: str, out: str, test: str | None, save_every: in
 
 @torch.no_grad()
 def evaluate(config: Config, weights: dict[str, torch.Tensor], batches: list[Batch]) -> dict[str, float]:
-    """PSNR in the hole of held-back background rows (fill, answer, fill + coarse correction), and people's alpha IoU."""
+    """PSNR in the hole of held-back backgrounds (fill, answer, fill + coarse correction), and people's alpha IoU."""
     model = Model(config)
     model.load_state_dict(weights)
     model.eval()
