@@ -198,15 +198,18 @@ def locate_hub(model: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    try:
-        config = try_to_load_from_cache(model, "config.json")
-    except HFValidationError:
-        return None
-    if not isinstance(config, str):
-        return None
-    folder = Path(config).parent
-    # The config alone is cached by a mere look at a model; only weights make it usable.
-    return folder if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")) else None
+    # A model has a config; a diffusers pipeline has an index, and its weights in folders below.
+    for name in ("config.json", "model_index.json"):
+        try:
+            found = try_to_load_from_cache(model, name)
+        except HFValidationError:
+            return None
+        if isinstance(found, str):
+            folder = Path(found).parent
+            # The config alone is cached by a mere look at a model; only weights make it usable.
+            if any(folder.glob("**/*.safetensors")) or any(folder.glob("**/*.bin")):
+                return folder
+    return None
 
 
 def ensure(name: str, download: bool = False) -> Path:

@@ -82,6 +82,16 @@ class Method(_Part):
         "all", description="Human morphology guidance: all, none, or a list of pose, parsing, relations."
     )
 
+    prompt: str | None = Field(None, max_length=1000, description="The background in words; models with text only.")
+    negative_prompt: str | None = Field(None, max_length=1000, description="What the background must not show.")
+    guidance: float = Field(7.5, ge=1, le=50, description="Weight of the words; 1 = off. Models with text only.")
+    strength: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Noise that a background's fill starts with; 1 = nothing of it. Latent models only.",
+    )
+
     @field_validator("hmg", mode="before")
     @classmethod
     def _known_sources(cls, value: object) -> object:

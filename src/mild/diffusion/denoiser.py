@@ -106,7 +106,7 @@ class BatchDenoiser:
             inputs, timestep, encoder_hidden_states=self.tokens, added_cond_kwargs=self.added
         ).sample.to(noisy.dtype)
         if self.guided:
-            without, told = output.chunk(2)
+            told, without = output.chunk(2)
             output = without + parts.guidance * (told - without)
         return codec.clean(output, noisy, signal, self.known)
 
@@ -115,16 +115,16 @@ class BatchDenoiser:
         return self.parts.text is not None and self.parts.guidance > 1
 
     def _words(self) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-        """``encoder_hidden_states [B or 2B, n, D]`` (negative rows first) and what SDXL wants beside them."""
+        """``encoder_hidden_states [B or 2B, n, D]`` (negative rows last) and what SDXL wants beside them."""
         text, count = self.parts.text, len(self.rows)
         if text is None:
             unet = self.parts.unet
             return self.known.base.new_zeros(count, 1, unet.config.cross_attention_dim, dtype=unet.dtype), None
         words = [text[domain] for domain in self.rows.domains]
-        tokens = torch.cat([w.no_tokens for w in words if self.guided] + [w.tokens for w in words])
+        tokens = torch.cat([w.tokens for w in words] + [w.no_tokens for w in words if self.guided])
         if words[0].pooled is None:
             return tokens, None
-        pooled = [w.no_pooled for w in words if self.guided] + [w.pooled for w in words]
+        pooled = [w.pooled for w in words] + [w.no_pooled for w in words if self.guided]
         # SDXL's size conditions: original size, crop corner, target size; the canvas is all three.
         size = [float(side) for side in self.rows.hole.shape[-2:]]
         sizes = tokens.new_tensor([*size, 0.0, 0.0, *size]).expand(len(tokens), -1)
