@@ -148,6 +148,21 @@ def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert cli.run(["studio", "--host", "0.0.0.0"]) == 2, "not to everybody without a key"
 
 
+def test_started_twice_it_shows_the_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mild.server.service import lock
+
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    (tmp_path / "address").write_text("http://127.0.0.1:5/studio/")
+    held = lock(Settings(state=tmp_path))
+    assert cli.run(["studio", "--state", str(tmp_path)]) == 0
+    held.close()
+    assert opened == ["http://127.0.0.1:5/studio/"]
+    assert "runs already" in capfd.readouterr().err
+
+
 # --- in a browser
 
 
@@ -318,6 +333,25 @@ def _at_full(it: Studio, x: int, y: int, size: tuple[int, int]) -> tuple[float, 
     return middle[0] + x + 0.5 - (middle[0] - origin[0]) / scale, middle[1] + y + 0.5 - (middle[1] - origin[1]) / scale
 
 
+def test_dropped_and_pasted(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    script = """(numbers) => { const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(numbers)], "here.png", { type: "image/png" })); return files; }"""
+    files = it.page.evaluate_handle(script, list(png(1)))
+    it.page.dispatch_event("#welcome", "dragenter", {"dataTransfer": files})
+    assert it.page.locator("#drop-hint").is_visible()
+    it.page.dispatch_event("#welcome", "drop", {"dataTransfer": files})
+    it.wait_people()
+    assert "here.png" in it.page.locator("#canvas").get_attribute("aria-label")
+    first = it.page.url
+    pasted = it.page.evaluate_handle(script, list(png(2)))
+    paste = "(files) => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: files, bubbles: true }))"
+    it.page.evaluate(paste, pasted)
+    it.page.wait_for_url(lambda url: url != first)
+    it.wait_people()
+    assert it.people.count() == 3
+
+
 def test_two_browsers_at_once(fake: str, visit: Callable[..., Studio]) -> None:
     both = [visit(fake), visit(fake)]
     for seed, it in enumerate(both):
@@ -338,22 +372,26 @@ def test_two_browsers_at_once(fake: str, visit: Callable[..., Studio]) -> None:
         assert it.faults == []
 
 
-def test_a_reload_in_the_middle_of_a_job(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
-    it.people.nth(1).click()
-    it.page.click("#erase")
-    it.wait_mode("work")
-    job = it.job()
-    it.page.reload()
-    it.wait_mode("work")
-    assert it.job() == job
-    it.wait_mode("result")
-    it.page.reload()
-    it.wait_mode("result")
-    it.page.click("#step-choose")
-    assert it.people.nth(1).get_attribute("aria-pressed") == "true", "the choice is found again, too"
+def test_a_reload_in_the_middle_of_a_job(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    road = FakeRoad(steps=1000, pause=0.05)
+    with studio(tmp_path / "state", road) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.people.nth(1).click()
+        it.page.click("#erase")
+        it.wait_mode("work")
+        job = it.job()
+        it.page.reload()
+        it.wait_mode("work")
+        assert it.job() == job
+        road.pause = 0
+        it.wait_mode("result")
+        it.page.reload()
+        it.wait_mode("result")
+        assert it.job() == job
+        it.page.click("#step-choose")
+        assert it.people.nth(1).get_attribute("aria-pressed") == "true", "the choice is found again, too"
 
 
 def test_a_cancelled_job(fake: str, visit: Callable[..., Studio]) -> None:
@@ -501,6 +539,28 @@ def test_a_phone(fake: str, visit: Callable[..., Studio], scheme: str) -> None:
         assert it.axe() == []
         if mode == "choose":
             it.page.tap("#erase")
+
+
+def test_two_fingers_zoom_and_do_not_paint(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
+    it.open(data=png())
+    it.wait_people()
+    it.page.tap("[data-tool=add]")
+    x, y = it.at(240, 150, (480, 300))
+    touch = it.page.context.new_cdp_session(it.page)
+    for apart in (10, 40, 80, 120):
+        kind = "touchStart" if apart == 10 else "touchMove"
+        points = [{"x": x + side * apart, "y": y, "id": (side + 1) // 2} for side in (-1, 1)]
+        if kind == "touchStart":
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points[:1]})
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    scale = float(it.page.locator("#zoom-now").text_content().removesuffix(" %"))
+    assert scale > 200
+    assert it.page.locator("#undo").is_disabled(), "the first finger painted nothing"
+    it.page.tap("#zoom-fit")
+    it.page.touchscreen.tap(x, y)
+    assert it.page.locator("#undo").is_enabled()
 
 
 def test_a_key_is_asked_for(tmp_path: Path, visit: Callable[..., Studio]) -> None:

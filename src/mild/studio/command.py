@@ -31,6 +31,7 @@ def studio(
     try:
         from mild.cli.serve import LOOPBACK, listen
         from mild.server.app import create_app
+        from mild.server.service import lock
         from mild.server.settings import Settings, default_state
         from mild.studio.page import PREFIX, add_studio
     except ImportError as error:
@@ -46,13 +47,32 @@ def studio(
         hosts=tuple(LOOPBACK.values()) if host in LOOPBACK else (),
         open_prefixes=("/studio",),
     )
-    app = create_app(settings)
-    add_studio(app)
+    note = settings.state / "address"
+
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        lock(settings).close()
+    except MildError:
+        # Started twice, as one does with a program that has no window: show the one that runs.
+        if not note.is_file():
+            raise
+        typer.echo(f"The studio runs already, at {note.read_text()}.", err=True)
+        if browser:
+            webbrowser.open(note.read_text())
+        return
+    except OSError as error:
+        raise MildError(f"The state folder {settings.state} cannot be used: {error.strerror or error}.") from None
 
     def ready(address: str) -> None:
+        note.write_text(address + PREFIX)
         typer.echo(f"The studio is at {address}{PREFIX} (Ctrl-C ends it).", err=True)
         if browser:
             # Beside the server: some browsers make their starter wait.
             threading.Thread(target=webbrowser.open, args=(address + PREFIX,), daemon=True).start()
 
-    listen(app, settings, host, port, ready)
+    app = create_app(settings)
+    add_studio(app)
+    try:
+        listen(app, settings, host, port, ready)
+    finally:
+        note.unlink(missing_ok=True)

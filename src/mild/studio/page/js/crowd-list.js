@@ -48,6 +48,17 @@ function build() {
   );
 }
 
+/** "2 people + 1 marked": what the button promises. */
+function whatGoes() {
+  const { chosen, marks, strokes } = app.edits.now;
+  const marked = marks.filter((mark) => mark.on).length;
+  const parts = [];
+  if (chosen.length) parts.push(chosen.length === 1 ? "1 person" : `${chosen.length} people`);
+  if (marked) parts.push(`${marked} marked`);
+  if (strokes.some((stroke) => stroke.mode === "add")) parts.push("painted part");
+  return parts.join(" + ");
+}
+
 function show() {
   if (app.mode === "start" || !app.photo) return;
   if (app.crowd !== shownCrowd || rows.size !== app.everybody.length) {
@@ -63,10 +74,8 @@ function show() {
   both.hidden = app.everybody.length < 2;
   const nobody = app.crowd && !app.everybody.length;
   hint.textContent = nobody && app.tool === "choose" ? "Nobody was found. Mark somebody with a click or a box, or paint with the brush." : HINTS[app.tool];
-  const count = app.going.length;
-  const painted = app.edits.now.strokes.some((stroke) => stroke.mode === "add");
   erase.disabled = !!app.busy || app.edits.empty;
-  erase.textContent = count ? `Erase ${count === 1 ? "1 person" : `${count} people`}` : painted ? "Erase what is painted" : "Erase";
+  erase.textContent = `Erase ${whatGoes()}`.trim();
   apart.disabled = !!app.busy || !app.everybody.length;
 }
 

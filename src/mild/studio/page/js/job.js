@@ -19,10 +19,12 @@ const STAGES = {
   compose: "Putting the layers together",
   save: "Saving",
 };
+const STOPPING = "Stopping after the present step…";
 const stages = document.getElementById("stages");
 const now = document.getElementById("stage-now");
 const bar = document.getElementById("progress");
 const cancelButton = document.getElementById("cancel");
+const elapsed = document.getElementById("elapsed");
 let watching = null;
 let reached = 0;
 
@@ -56,6 +58,7 @@ export async function follow(job) {
   const { photo } = app;
   rememberPlace(photo.id, job.id);
   reached = 0;
+  elapsed.textContent = "";
   cancelButton.disabled = false;
   app.set({ mode: "work", job, hover: 0 });
   progress(job);
@@ -100,12 +103,20 @@ function leave() {
 export async function cancel() {
   if (app.mode !== "work") return;
   cancelButton.disabled = true;
-  now.textContent = "Stopping…";
+  now.textContent = STOPPING;
   // A running step is finished first; what becomes of the job comes with its events.
   await attempt(() => api.cancelJob(app.job.id));
 }
 
 cancelButton.addEventListener("click", cancel);
+
+/** Some stages take long without a word; a clock that runs says that the page has not died. */
+setInterval(() => {
+  if (app.mode !== "work" || !app.job?.started) return;
+  const seconds = Math.max(0, Math.round(Date.now() / 1000 - app.job.started));
+  const rest = String(seconds % 60).padStart(2, "0");
+  elapsed.textContent = `${Math.floor(seconds / 60)}:${rest} so far`;
+}, 1000);
 
 function progress({ state, stage, progress: share = 0 }) {
   const names = Object.keys(STAGES);
@@ -116,7 +127,7 @@ function progress({ state, stage, progress: share = 0 }) {
   if (state === "away") words = "The server does not answer; trying again";
   // "layers" frames the making of them, "start" is none: the stage before goes on.
   else if (index < 0 && reached && state === "running") words = STAGES[names[reached]];
-  const sentence = cancelButton.disabled && state === "running" ? "Stopping…" : `${words}…`;
+  const sentence = cancelButton.disabled && state === "running" ? STOPPING : `${words}…`;
   if (now.textContent !== sentence) {
     now.textContent = sentence;
     announce(sentence);

@@ -203,13 +203,12 @@ app.edits.addEventListener("change", showUndo);
 // ---- the beginning, and a reload in the middle of a job
 
 async function resume({ photo, job }) {
-  await openKnown(photo);
+  await openKnown(photo, job);
   if (!app.photo) return rememberPlace(null, null);
   if (!job) return;
   const status = await attempt(() => api.jobStatus(job));
-  if (!status) return;
+  if (!status) return rememberPlace(photo, null);
   if (!recallEdits(photo).edits) app.edits.begin({ chosen: [...status.request.selection.people] });
-  rememberPlace(photo, job);
   if (status.state === "done") await attempt(() => showResult(status, app.photo));
   else await follow(status);
 }

@@ -30,17 +30,17 @@ export async function openFile(file) {
   });
 }
 
-/** Open a photo that the server has already, after a reload. */
-export async function openKnown(id) {
+/** Open a photo that the server has already, after a reload; its job stays in the address meanwhile. */
+export async function openKnown(id, job) {
   const mine = ++turn;
   await working("Reading the photo…", mine, async () => {
     const info = await api.photoInfo(id);
     const { file, edits } = recallEdits(id);
-    await show(info, file ?? "photo", mine, edits);
+    await show(info, file ?? "photo", mine, edits, job);
   });
 }
 
-async function show(info, name, mine, edits = undefined) {
+async function show(info, name, mine, edits = undefined, job = null) {
   const { width, height } = info;
   const picture = await Picture.load(await api.photoPicture(info.id, width * height > LARGE), width, height);
   if (mine !== turn) return picture.close();
@@ -51,7 +51,7 @@ async function show(info, name, mine, edits = undefined) {
   Object.assign(app, { mode: "choose", tool: "choose", hover: 0, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
-  rememberPlace(info.id, null);
+  rememberPlace(info.id, job);
   app.tell();
   const { people } = await api.people(info.id);
   if (mine !== turn) return;
