@@ -60,8 +60,10 @@ class Backbone:
         return unet, DomainAdapters.for_unet(unet, rank=8), FixedModulation(unet)
 
     @torch.no_grad()
-    def forward(self, parts: Any, bucket: tuple[int, int], domains: Sequence[str], mild: bool, device: str) -> None:
-        """One step of a batch."""
+    def forward(
+        self, parts: Any, bucket: tuple[int, int], domains: Sequence[str], mild: bool, device: str, steps: int = 1
+    ) -> None:
+        """Some steps of a batch; adapters and regions are put in place once for all of them."""
         unet, adapters, modulation = parts
         rows, h, w = len(domains), bucket[0] // 8, bucket[1] // 8
         noisy = torch.randn(rows, unet.config.in_channels, h, w, device=device)
@@ -72,17 +74,26 @@ class Backbone:
                 hole = torch.zeros(rows, 1, h, w, device=device)
                 regions = RegionTokens(hole, hole)
                 regions.amplitudes = modulation(timestep)
-                stack.enter_context(adapters.attached(unet, adapters.gate(domains)))
+                if device != "meta" or not adapters.fuses:
+                    stack.enter_context(adapters.attached(unet, adapters.gate(domains)))
                 stack.enter_context(sma_installed(unet, regions))
-            unet(noisy, timestep, words)
+            for _ in range(steps):
+                unet(noisy, timestep, words)
 
-    def flops(self, bucket: tuple[int, int], mild: bool) -> float:
-        """Of one row for one step."""
-        if (bucket, mild) not in self._flops:
-            with FlopCounterMode(display=False) as counter:
-                self.forward(self.shape, bucket, ["person"], mild, "meta")
-            self._flops[bucket, mild] = counter.get_total_flops()
-        return self._flops[bucket, mild]
+    def flops(self, job: Job, mild: bool) -> float:
+        """Of one step of a job."""
+        _, adapters, _ = self.shape
+        total = 0.0
+        for bucket, domains in job:
+            if (bucket, mild) not in self._flops:
+                with FlopCounterMode(display=False) as counter:
+                    self.forward(self.shape, bucket, ["person"], mild, "meta")
+                self._flops[bucket, mild] = counter.get_total_flops()
+            total += self._flops[bucket, mild] * len(domains)
+            if mild and adapters.fuses:
+                weights = sum(o * i * max(1, k) ** 2 for o, i, k in adapters.layers.values())
+                total += 2 * weights * len(adapters.domains) * adapters.rank / STEPS  # once per batch
+        return total
 
     def measure(self, job: Job, mild: bool) -> tuple[float, float]:
         """``(seconds, MiB)`` of all steps, the best of two runs; MiB beyond the weights."""
@@ -93,8 +104,7 @@ class Backbone:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             begun = time.process_time()
             for bucket, domains in job:
-                for _ in range(STEPS):
-                    self.forward(parts, bucket, domains, mild, "cpu")
+                self.forward(parts, bucket, domains, mild, "cpu", STEPS)
             # Processor time: on a machine that others use too, the clock on the wall measures them.
             spent = time.process_time() - begun
             pipe.send((spent, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
@@ -124,17 +134,18 @@ def frame_of(size: tuple[int, int], resolution: int) -> tuple[int, int]:
     return canvas(Box(0, 0, size[1], size[0]), min(1.0, resolution / max(size)), 0.0)[0]
 
 
-def forms(plan: Plan, frame: tuple[int, int], rows_per_batch: int = 8) -> dict[str, Job]:
-    groups: dict[tuple[int, int], list[str]] = {}
+def forms(plan: Plan, frame: tuple[int, int], apart: bool, rows_per_batch: int = 8) -> dict[str, Job]:
+    """Batches of each form, as the pipeline makes them; ``apart``: one domain to a batch."""
+    groups: dict[tuple[tuple[int, int], str], list[str]] = {}
     for layer in plan.layers:
-        groups.setdefault(layer.bucket, []).append(layer.domain)
+        groups.setdefault((layer.bucket, layer.domain if apart else ""), []).append(layer.domain)
     people = [layer.domain for layer in plan.layers if layer.domain == "person"]
     return {
         "one path": [(frame, ["background"])],
         "naive": [(frame, [domain]) for domain in ["background", *people]],
         "as built": [
             (bucket, domains[i : i + rows_per_batch])
-            for bucket, domains in groups.items()
+            for (bucket, _), domains in groups.items()
             for i in range(0, len(domains), rows_per_batch)
         ],
     }
@@ -142,11 +153,9 @@ def forms(plan: Plan, frame: tuple[int, int], rows_per_batch: int = 8) -> dict[s
 
 def ratios(backbone: Backbone, plan: Plan, size: tuple[int, int]) -> dict[str, float]:
     """As built against one path and against naive, in pixels and FLOPs."""
-    jobs = forms(plan, frame_of(size, backbone.resolution))
+    jobs = forms(plan, frame_of(size, backbone.resolution), backbone.shape[1].fuses)
     pixels = {name: sum(b[0] * b[1] * len(rows) for b, rows in job) for name, job in jobs.items()}
-    flops = {
-        name: sum(backbone.flops(b, name != "one path") * len(rows) for b, rows in job) for name, job in jobs.items()
-    }
+    flops = {name: backbone.flops(job, name != "one path") for name, job in jobs.items()}
     built = "as built"
     return {
         "pixels / one path": pixels[built] / pixels["one path"],
@@ -179,6 +188,7 @@ def main() -> None:
     parser.add_argument("--model", help="folder whose UNet takes the place of an untrained one; the cost is the same")
     parser.add_argument("--full", action="store_true", help="run SD 1.5 at its real width (3.4 GB, slow)")
     parser.add_argument("--no-run", action="store_true", help="count only")
+    parser.add_argument("--run", default=",".join(map(str, TOUCHED)), help="how many touched people to run, like 1,4")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
@@ -223,8 +233,9 @@ def main() -> None:
         print(
             f"{'kept people touched':>20}{'one path':>22}{'naive':>22}{'as built':>22}{'/ one path':>12}{'/ naive':>9}"
         )
-        for touched, plan in typical.items():
-            jobs = forms(plan, frame_of(PHOTO, backbone.resolution))
+        for touched in map(int, args.run.split(",")):
+            plan = typical[touched]
+            jobs = forms(plan, frame_of(PHOTO, backbone.resolution), runner.shape[1].fuses)
             got = {name: runner.measure(job, name != "one path") for name, job in jobs.items()}
             texts = [f"{s:.2f} s, {m:.0f} MiB" for s, m in got.values()]
             rest = [got["as built"][0] / got[other][0] for other in ("one path", "naive")]

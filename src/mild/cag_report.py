@@ -109,7 +109,7 @@ def _overlay(axes: Any, layer: LayerCag, photo: NDArray[np.uint8]) -> None:
     picture: Float = np.repeat((0.45 + 0.55 * grey.astype(np.float32) / 255)[..., None], 3, 2)
     leak, source = (on_crop(values, layer, size) for values in (layer.leak, layer.source))
     hole = on_crop(layer.layer.regions[1].numpy(), layer, size)
-    picture = _tinted(picture, source / 2, (0.10, 0.35, 0.80))
+    picture = _tinted(picture, np.float32(0.5) * source, (0.10, 0.35, 0.80))
     picture = _tinted(picture, leak, (0.85, 0.10, 0.10))
     axes.imshow(np.clip(picture, 0, 1))
     if hole.any():

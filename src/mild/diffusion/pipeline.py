@@ -216,10 +216,13 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             )  # fmt: skip
             noises = [[self.prepare_latents(c.plan, g) for c in row] for row, g in zip(crops, generators, strict=True)]
 
-            def kind(job: tuple[int, int]) -> tuple[tuple[int, int], float]:
+            # Where adapters are fused, a batch of one domain costs less than a larger one of both.
+            apart = denoiser.adapters is not None and denoiser.adapters.fuses
+
+            def kind(job: tuple[int, int]) -> tuple[tuple[int, int], float, str]:
                 row = crops[job[0]][job[1]]
                 primed = codec.starts_at_prior and row.fill is not None and row.plan.domain == "background"
-                return row.plan.bucket, strength if primed else 1.0
+                return row.plan.bucket, strength if primed else 1.0, row.plan.domain if apart else ""
 
             jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
             batches = inputs.batched(jobs, kind, rows_per_batch)
