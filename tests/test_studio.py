@@ -19,6 +19,7 @@ from PIL import Image
 
 from fake_road import FakeRoad
 from mild.cli import app as cli
+from mild.errors import MildError
 from mild.export import load_stack
 from mild.perception.coco import decode_rle
 from mild.photo import Photo
@@ -394,19 +395,35 @@ def test_a_reload_in_the_middle_of_a_job(tmp_path: Path, visit: Callable[..., St
         assert it.people.nth(1).get_attribute("aria-pressed") == "true", "the choice is found again, too"
 
 
-def test_a_cancelled_job(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
-    it.page.click("#everyone")
-    it.page.click("#erase")
-    it.wait_mode("work")
-    it.page.keyboard.press("Escape")
-    it.wait_mode("choose", 20)
-    assert "Cancelled" in it.message.inner_text()
-    assert it.page.locator("#people .row.going").count() == 3
-    it.page.click("#erase")
-    it.wait_mode("result")
+def test_a_cancelled_job(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    road = FakeRoad(steps=1000, pause=0.05)
+    with studio(tmp_path / "state", road) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.page.click("#everyone")
+        it.page.click("#erase")
+        it.wait_mode("work")
+        it.page.keyboard.press("Escape")
+        it.wait_mode("choose", 20)
+        assert "Cancelled" in it.message.inner_text()
+        assert it.page.locator("#people .row.going").count() == 3
+        road.pause = 0
+        it.page.click("#erase")
+        it.wait_mode("result")
+
+
+def test_a_job_that_fails(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    with studio(tmp_path / "state", FakeRoad(fail=MildError("The model is not on this machine."))) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.people.first.click()
+        it.page.click("#erase")
+        it.page.wait_for_selector("#message.fault:not([hidden])")
+        assert it.message.inner_text() == "The model is not on this machine."
+        it.wait_mode("choose")
+        assert it.page.locator("#people .row.going").count() == 1
 
 
 @pytest.mark.parametrize("data", [b"this is no picture at all", b"", png()[:700]], ids=["text", "empty", "cut"])
