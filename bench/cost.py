@@ -74,15 +74,13 @@ class Backbone:
                 hole = torch.zeros(rows, 1, h, w, device=device)
                 regions = RegionTokens(hole, hole)
                 regions.amplitudes = modulation(timestep)
-                if device != "meta" or not adapters.fuses:
-                    stack.enter_context(adapters.attached(unet, adapters.gate(domains)))
+                stack.enter_context(adapters.attached(unet, adapters.gate(domains)))
                 stack.enter_context(sma_installed(unet, regions))
             for _ in range(steps):
                 unet(noisy, timestep, words)
 
     def flops(self, job: Job, mild: bool) -> float:
         """Of one step of a job."""
-        _, adapters, _ = self.shape
         total = 0.0
         for bucket, domains in job:
             if (bucket, mild) not in self._flops:
@@ -90,9 +88,6 @@ class Backbone:
                     self.forward(self.shape, bucket, ["person"], mild, "meta")
                 self._flops[bucket, mild] = counter.get_total_flops()
             total += self._flops[bucket, mild] * len(domains)
-            if mild and adapters.fuses:
-                weights = sum(o * i * max(1, k) ** 2 for o, i, k in adapters.layers.values())
-                total += 2 * weights * len(adapters.domains) * adapters.rank / STEPS  # once per batch
         return total
 
     def measure(self, job: Job, mild: bool) -> tuple[float, float]:
@@ -134,18 +129,18 @@ def frame_of(size: tuple[int, int], resolution: int) -> tuple[int, int]:
     return canvas(Box(0, 0, size[1], size[0]), min(1.0, resolution / max(size)), 0.0)[0]
 
 
-def forms(plan: Plan, frame: tuple[int, int], apart: bool, rows_per_batch: int = 8) -> dict[str, Job]:
-    """Batches of each form, as the pipeline makes them; ``apart``: one domain to a batch."""
-    groups: dict[tuple[tuple[int, int], str], list[str]] = {}
+def forms(plan: Plan, frame: tuple[int, int], rows_per_batch: int = 8) -> dict[str, Job]:
+    """Batches of each form, as the pipeline makes them."""
+    groups: dict[tuple[int, int], list[str]] = {}
     for layer in plan.layers:
-        groups.setdefault((layer.bucket, layer.domain if apart else ""), []).append(layer.domain)
+        groups.setdefault(layer.bucket, []).append(layer.domain)
     people = [layer.domain for layer in plan.layers if layer.domain == "person"]
     return {
         "one path": [(frame, ["background"])],
         "naive": [(frame, [domain]) for domain in ["background", *people]],
         "as built": [
             (bucket, domains[i : i + rows_per_batch])
-            for (bucket, _), domains in groups.items()
+            for bucket, domains in groups.items()
             for i in range(0, len(domains), rows_per_batch)
         ],
     }
@@ -153,7 +148,7 @@ def forms(plan: Plan, frame: tuple[int, int], apart: bool, rows_per_batch: int =
 
 def ratios(backbone: Backbone, plan: Plan, size: tuple[int, int]) -> dict[str, float]:
     """As built against one path and against naive, in pixels and FLOPs."""
-    jobs = forms(plan, frame_of(size, backbone.resolution), backbone.shape[1].fuses)
+    jobs = forms(plan, frame_of(size, backbone.resolution))
     pixels = {name: sum(b[0] * b[1] * len(rows) for b, rows in job) for name, job in jobs.items()}
     flops = {name: backbone.flops(job, name != "one path") for name, job in jobs.items()}
     built = "as built"
@@ -235,7 +230,7 @@ def main() -> None:
         )
         for touched in map(int, args.run.split(",")):
             plan = typical[touched]
-            jobs = forms(plan, frame_of(PHOTO, backbone.resolution), runner.shape[1].fuses)
+            jobs = forms(plan, frame_of(PHOTO, backbone.resolution))
             got = {name: runner.measure(job, name != "one path") for name, job in jobs.items()}
             texts = [f"{s:.2f} s, {m:.0f} MiB" for s, m in got.values()]
             rest = [got["as built"][0] / got[other][0] for other in ("one path", "naive")]

@@ -70,7 +70,7 @@ class Method(_Part):
     """Switches of the method; an ablation is a loop over these."""
 
     model: str = Field("mild-small", description="The embedded model, or a folder or hub id of a MildPipeline.")
-    steps: int = Field(4, ge=1, le=1000, description="Denoising steps.")
+    steps: int = Field(1, ge=1, le=1000, description="Denoising steps; 1 suits the embedded model, 30 larger ones.")
     resolution: int = Field(256, ge=64, le=2048, multiple_of=64, description="Long side the denoiser works at, px.")
     layers: bool = Field(True, description="One pathway per layer; off: the background alone.")
     denoise: bool = Field(True, description="Off: the exemplar fill alone.")

@@ -71,7 +71,7 @@ Model = Annotated[
 Seed = Annotated[
     int | None, typer.Option("--seed", rich_help_panel=METHOD, help="Same seed, same pixels. [default: 0]")
 ]
-Steps = Annotated[int | None, typer.Option("--steps", rich_help_panel=METHOD, help="Denoising steps. [default: 4]")]
+Steps = Annotated[int | None, typer.Option("--steps", rich_help_panel=METHOD, help="Denoising steps. [default: 1]")]
 Resolution = Annotated[
     int | None,
     typer.Option(

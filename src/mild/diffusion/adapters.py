@@ -1,9 +1,8 @@
 """One LoRA per row of a batch: every layer of a photo goes through the shared UNet with its own domain's adapter.
 
 LoRA: Hu et al., arXiv 2106.09685. The adapters of all domains are held stacked; a row's one-hot gate switches on its
-own ranks between A and B, so that one dense product pair serves the whole batch. Rows that all take one adapter may
-have it added into a small UNet's weights instead. Both equal peft's one-adapter-at-a-time result (tested); the product
-pair traces as one graph, and allows soft gates.
+own ranks between A and B, so that one dense product pair serves the whole batch and no layer is copied or swapped.
+It equals peft's one-adapter-at-a-time result (tested), traces as one graph, and allows soft gates.
 """
 
 from __future__ import annotations
@@ -24,9 +23,6 @@ from mild.errors import MildError
 DEFAULT_TARGETS = (
     "to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2",
 )  # fmt: skip
-
-#: Adapted weights, in numbers, up to which a second copy of them is no burden.
-FUSE_BELOW = 50_000_000
 
 
 class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -116,17 +112,12 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def attached(self, unet: nn.Module, gate: torch.Tensor) -> Iterator[None]:
         """While open, row ``i`` of every forward of ``unet`` runs with the adapters of ``gate[i]``.
 
-        Forward hooks, or, of a small UNet whose rows all take the same adapter and need no gradient, weights with the
-        update added in. The UNet's own modules and weights come back whatever happens.
+        Forward hooks only: the UNet's modules and weights stay as they are, and the hooks go whatever happens.
 
         Raises:
             MildError: the adapters were made for another architecture.
         """
         modules = self.check(unet)
-        if self.fuses and not torch.is_grad_enabled() and bool((gate == gate[:1]).all()):
-            with self._fused(modules, gate[0]):
-                yield
-            return
         scaled = gate.repeat_interleave(self.rank, dim=1) * (self.alpha / self.rank)
         handles = []
         try:
@@ -136,31 +127,6 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
         finally:
             for handle in handles:
                 handle.remove()
-
-    @property
-    def fuses(self) -> bool:
-        """Is the UNet small enough to hold its adapted weights twice? Then one domain's rows cost what bare ones do."""
-        return sum(n_out * n_in * max(1, kernel) ** 2 for n_out, n_in, kernel in self.layers.values()) <= FUSE_BELOW
-
-    @contextmanager
-    def _fused(self, modules: dict[str, nn.Module], gate: torch.Tensor) -> Iterator[None]:
-        """``weight + up @ (gate * down)`` in every adapted layer, for rows that all have this gate ``[domains]``."""
-        ranks = gate.repeat_interleave(self.rank) * (self.alpha / self.rank)
-        before: list[tuple[Any, nn.Parameter]] = []
-        try:
-            for path in self.layers:
-                module: Any = getattr(modules[path], "base_layer", modules[path])
-                down, up = self.down[_key(path)], self.up[_key(path)]
-                update = (up.flatten(1) * ranks) @ down.flatten(1)
-                own = module.weight
-                # A copy keeps the memory layout (channels last) that the convolutions are fast in.
-                summed = own.detach().clone().add_(update.view_as(own).to(own.dtype))
-                before.append((module, own))
-                module.weight = nn.Parameter(summed, requires_grad=False)
-            yield
-        finally:
-            for module, own in before:
-                module.weight = own
 
     def _hook(self, path: str, gate: torch.Tensor):  # type: ignore[no-untyped-def]
         down, up = self.down[_key(path)], self.up[_key(path)]
