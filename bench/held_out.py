@@ -79,7 +79,7 @@ def methods(model: str) -> dict[str, Method]:
         "patchmatch": lambda p, h: exemplar_fill(p, ~h, h),
         "mild, fill only": mild_method(pipeline, denoise=False),
         "mild": mild_method(pipeline),
-        "mild, 1 step": mild_method(pipeline, num_inference_steps=1),
+        "mild, 4 steps": mild_method(pipeline, num_inference_steps=4),
         "mild, 20 steps": mild_method(pipeline, num_inference_steps=20),
         "mild, no detail": mild_method(pipeline, detail=False),
         "mild, denoiser only": mild_method(pipeline, prior=False, detail=False),
