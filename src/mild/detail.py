@@ -14,6 +14,8 @@ BoolMask = NDArray[np.bool_]
 
 #: Gaussian width, canvas pixels, below which the texture is the fill's and above which the colour is the model's.
 CROSSOVER = 2.0
+#: Steps of colour at the ring up to this many levels are left alone.
+UNSEEN = 8.0
 
 
 def with_texture(fill: Float, coarse: Float, coarse_fill: Float, coarse_hole: BoolMask) -> Float:
@@ -70,8 +72,10 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
     known = np.minimum(inner_share, outer_share)
     jump = outer / np.maximum(outer_share, 1e-4)[..., None] - inner / np.maximum(inner_share, 1e-4)[..., None]
     trust = np.clip(known / 0.02, 0, 1) * np.exp(-depth / max(1.0, reach))
-    # A real edge of the photo often runs along the border; only a modest step is a fault of colour.
-    jump = np.clip(jump, -24, 24)
+    # Small steps are texture, which the eye forgives and a shift would spoil; large ones are often a real edge of the
+    # photo that runs along the border, so the shift is bounded.
+    size = np.abs(jump).max(2, keepdims=True)
+    jump = np.clip(jump, -24, 24) * np.clip((size - UNSEEN) / (2 * UNSEEN), 0, 1)
     out = made.copy()
     out[hole] += (jump * trust[..., None])[hole]
     return out

@@ -63,7 +63,7 @@ class Region(_Part):
 
     dilate: float = Field(0.015, ge=0, le=0.25, description="Mask dilation, as a fraction of the person's height.")
     feather: float = Field(0.008, ge=0, le=0.1, description="Soft edge outside that, same unit.")
-    context: float = Field(0.6, ge=0, le=4, description="Visible margin around the hole, fraction of its size.")
+    context: float = Field(1.2, ge=0, le=4, description="Visible margin around the hole, fraction of its size.")
 
 
 class Method(_Part):
