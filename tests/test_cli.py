@@ -156,6 +156,8 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(
 
 def test_ctrl_c_in_a_real_process(photo: Path) -> None:
     code = (
+        # A shell that runs the tests in its background has them ignore the interrupt, and children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time, mild.perception\n"
         "def wait(*a): print('waiting', flush=True); time.sleep(60)\n"
         "mild.perception.find_people = wait\n"
