@@ -209,6 +209,11 @@ def export(run: str, model: str, folder: str) -> None:
     guidance.load_state_dict(state["average"])
     pipeline.register_modules(morphology=guidance.to(torch.float16))
     pipeline.save_pretrained(folder, safe_serialization=True)
+    # diffusers notes where the parts were loaded from; a path of this machine is nobody else's business.
+    index = Path(folder) / "model_index.json"
+    values = json.loads(index.read_text(encoding="utf-8"))
+    values.pop("_name_or_path", None)
+    index.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     print(f"step {state['step']}, {state['seconds'] / 3600:.2f} hours -> {folder}")
 
 
