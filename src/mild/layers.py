@@ -103,7 +103,7 @@ class LayerStack:
         for layer in (self.layer_of(owner) for owner in self.raised if owner not in hide):
             window = out[layer.box.slices]
             painted = window.astype(np.float32)
-            _over(painted, layer.box, layer.rgba, layer.box)
+            alpha_over(painted, layer.box, layer.rgba, layer.box)
             window[...] = np.rint(painted)
         return out
 
@@ -112,10 +112,10 @@ class LayerStack:
         region = Box.around(matte > 0)
         below = out[region.slices].astype(np.float32)
         back = self.background
-        _over(below, region, back.rgba, back.box)
+        alpha_over(below, region, back.rgba, back.box)
         for layer in self.people:
             if layer.owner not in hide:
-                _over(below, region, layer.rgba, layer.box)
+                alpha_over(below, region, layer.rgba, layer.box)
         weight = matte[region.slices].astype(np.float32)[..., None] / 255.0
         window = out[region.slices]
         blended = window + (below - window) * weight
@@ -130,7 +130,7 @@ class LayerStack:
         return replace(self, layers=(*(layer for layer in self.layers if layer is not top), top), raised=raised)
 
 
-def _over(canvas: NDArray[np.float32], frame: Box, rgba: NDArray[np.uint8], box: Box) -> None:
+def alpha_over(canvas: NDArray[np.float32], frame: Box, rgba: NDArray[np.uint8], box: Box) -> None:
     """Alpha-over of a layer onto ``canvas`` (float32 ``[h, w, 3]``, the window ``frame``), in place."""
     common = frame.intersect(box)
     if common.area <= 0:
