@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     "compose": Command("mild.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
     "studio": Command("mild.studio.command:studio", "Erase people in the browser; nothing leaves this machine."),
     "serve": Command("mild.cli.serve:serve", "Serve the HTTP API on this machine."),
+    "data": Command("mild.cli.data:data", "Make data sets: synthesise, curate, validate, describe."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }
 

@@ -1,0 +1,22 @@
+"""``mild data``: make data sets, look at them, and hand them on. One file per command; each is a line below."""
+
+from __future__ import annotations
+
+import typer
+
+from mild.cli.app import Command
+
+#: Every command of ``mild data``, in the order of its help. To add one, add a line and a module ``mild.cli.data_NAME``
+#: that imports nothing heavy outside its function.
+COMMANDS: dict[str, Command] = {}
+
+data = typer.Typer(help="Make data sets, look at them, and hand them on.", pretty_exceptions_enable=False)
+
+
+@data.callback()
+def group() -> None:
+    """Make data sets, look at them, and hand them on."""
+
+
+for _name, _command in COMMANDS.items():
+    data.command(_name, short_help=_command.help)(_command.load())
