@@ -85,6 +85,7 @@ def run(
     request: EraseRequest,
     photo: Photo | None = None,
     *,
+    scene: Scene | None = None,
     progress: Progress | None = None,
     probe: CagProbe | None = None,
 ) -> EraseResult:
@@ -93,6 +94,7 @@ def run(
     Args:
         request: the whole job.
         photo: the photo, when ``request.photo`` is None.
+        scene: the people, when they are known already; then nobody is searched for.
         progress: called with a stage's name (``find``, ``plan``, ``fill``, ``denoise``, ``compose``) and the fraction
             of it that is done; raising :class:`mild.errors.Cancelled` in it stops the job.
         probe: measures where the layers' attention goes; costs nothing when it is not there.
@@ -105,7 +107,7 @@ def run(
     clock = _Clock(progress)
     with clock.stage("find"):
         photo = _opened(request, photo)
-        scene = find_people(photo, request.finder)
+        scene = find_people(photo, request.finder) if scene is None else scene
         scene, erased = select(scene, request.selection)
     with clock.stage("plan"):
         plan = _planned(scene, erased, request)
