@@ -1,14 +1,16 @@
 """The licensed photos that training sets are composed from: backgrounds without people, and cut-out people.
 
 A folder holds ``manifest.jsonl`` (one line per photo: kind, file, shard, licence, credit, split) and the tars it
-names. Everything is read from the tars in place; nothing is unpacked.
+names. Everything is read from the tars in place; nothing is unpacked. A line without ``shard`` names a plain file.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +49,8 @@ class Ingredients:
         if not manifest.is_file():
             raise MildError(f"{root} has no manifest.jsonl; name the folder with the training photos.")
         with manifest.open(encoding="utf-8") as lines:
-            entries = [entry for entry in map(json.loads, lines) if entry["split"] == split]
+            everything = [json.loads(line) for line in lines if line.strip()]
+        entries = of_split(everything, split)
         persons = [e for e in entries if e["kind"] == "person" and min(e["size"]) >= 48]
         whole = [e for e in persons if e.get("full_body") and not e.get("truncated") and not e.get("occluded")]
         return cls(
@@ -66,12 +69,50 @@ class Ingredients:
         return np.asarray(self._image(entry).convert("RGBA"))
 
     def _image(self, entry: dict[str, Any]) -> Image.Image:
+        if not entry.get("shard"):
+            try:
+                return Image.open(io.BytesIO((self.root / entry["file"]).read_bytes()))
+            except OSError as error:
+                raise MildError(f"The photo {entry['file']} cannot be read ({error.strerror or error}).") from None
         handle, members = _tar(self.root / entry["shard"])
         member = members.get(entry["file"])
         data = handle.extractfile(member) if member is not None else None
         if data is None:
             raise MildError(f"{entry['shard']} holds no {entry['file']}; the manifest and the tar do not match.")
         return Image.open(io.BytesIO(data.read()))
+
+
+def group_of(entry: Mapping[str, Any]) -> str:
+    """The original photo a manifest line was made from; whatever shares it must be in one split.
+
+    A line may say it (``group``); else it is read from where the file came from: COCO's number, a panorama's name, the
+    last two parts of a path (tiles of one wallpaper share it); failing that the file itself.
+    """
+    if entry.get("group"):
+        return str(entry["group"])
+    texts = [str(entry.get(field) or "") for field in ("source_image", "source", "origin", "file")]
+    for text in texts:
+        number = re.search(r"(?<!\d)\d{12}(?!\d)", text)
+        if number:
+            return f"coco/{number[0]}"
+    for text in (texts[1], texts[2].partition(" ")[2], texts[3]):
+        path = re.search(r"[^:]+\.(?:hdr|jpe?g|png|webp|tiff?|bmp)$", text, re.IGNORECASE)
+        if path:
+            parts = path[0].rpartition(".")[0].split("/")
+            return parts[-1] if path[0].lower().endswith(".hdr") else "/".join(parts[-2:])
+    return texts[3]
+
+
+def of_split(entries: list[dict[str, Any]], split: Split) -> list[dict[str, Any]]:
+    """The lines of one split, without leaks.
+
+    Where lines of one original photo are in both splits (views of one panorama, a person and the background beside
+    them), the train lines stay and the test lines are left out: what was trained on can never be tested on.
+    """
+    if split == "train":
+        return [entry for entry in entries if entry["split"] == "train"]
+    known = {group_of(entry) for entry in entries if entry["split"] == "train"}
+    return [entry for entry in entries if entry["split"] == split and group_of(entry) not in known]
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mild.body import mirrored_keypoints
+from mild.data.cutouts import clean_cutout, placed_keypoints, read_keypoints, scaled
 from mild.data.ingredients import Ingredients
 from mild.diffusion.plan import dilate, person_hole, reach_box
 from mild.scene import Box
@@ -75,7 +75,7 @@ def person_row(rng: Generator, photos: Ingredients, size: int) -> Row:
     height = size * rng.uniform(0.55, 0.92)
     flip = rng.random() < 0.5
     rgba = np.ascontiguousarray(original[:, ::-1]) if flip else original
-    rgba = _scaled(rgba, min(height / rgba.shape[0], 0.92 * size / rgba.shape[1]))
+    rgba = scaled(rgba, min(height / rgba.shape[0], 0.92 * size / rgba.shape[1]))
     canvas = np.zeros((size, size, 4), np.uint8)
     h, w = rgba.shape[:2]
     y, x = int(rng.integers(0, size - h + 1)), int(rng.integers(0, size - w + 1))
@@ -94,42 +94,10 @@ def person_row(rng: Generator, photos: Ingredients, size: int) -> Row:
     hole = person_hole(visible, erased, reach)
     regions = np.full((size, size), FOREIGN, np.uint8)
     regions[visible], regions[hole] = OWN, HOLE
-    points = _placed_keypoints(entry.get("keypoints"), original.shape[1], flip, (w / original.shape[1], x, y))
-    return Row("person", canvas, regions, points, Box.around(front))
-
-
-def _placed_keypoints(
-    annotated: list[list[float]] | None, width: int, flip: bool, place: tuple[float, float, float]
-) -> NDArray[np.float32] | None:
-    """Annotated joints (x, y, COCO's visibility) of a cut-out, where ``place = (scale, x, y)`` puts it in a row."""
-    if not annotated:
-        return None
-    points = np.asarray(annotated, np.float32)
-    points[:, 2] = np.asarray([0.0, 0.3, 1.0], np.float32)[points[:, 2].astype(int)]
-    if flip:
-        points = mirrored_keypoints(points, width)
-    scale, x, y = place
-    points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5 + np.asarray([x, y], np.float32)
-    return points
-
-
-def clean_cutout(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shave the halo off a cut-out and extend its colours past the outline (`[H, W, 4]` uint8)."""
-    alpha = rgba[..., 3]
-    shave = 1 if min(alpha.shape) < 200 else 2
-    inner = cv2.erode(alpha, np.ones((2 * shave + 1, 2 * shave + 1), np.uint8))
-    inner = cv2.GaussianBlur(inner, (0, 0), 0.8)
-    solid = inner > 200
-    if not solid.any():
-        return rgba
-    # Each pixel outside takes the colour of the nearest pixel inside.
-    _, labels = cv2.distanceTransformWithLabels(
-        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    points = placed_keypoints(
+        read_keypoints(entry.get("keypoints")), original.shape[1], flip, (w / original.shape[1], x, y)
     )
-    table = np.zeros((labels.max() + 1, 3), np.uint8)
-    table[labels[solid]] = rgba[..., :3][solid]
-    rgb = np.where(solid[..., None], rgba[..., :3], table[labels])
-    return np.dstack([rgb, inner])
+    return Row("person", canvas, regions, points, Box.around(front))
 
 
 def _random_crop(rng: Generator, rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -144,12 +112,6 @@ def _flipped(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[:, ::-1]) if rng.random() < 0.5 else image
 
 
-def _scaled(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    h, w = image.shape[:2]
-    new = (max(2, round(w * factor)), max(2, round(h * factor)))
-    return np.asarray(cv2.resize(image, new, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
-
-
 def _placed_outline(
     rng: Generator,
     photos: Ingredients,
@@ -161,7 +123,7 @@ def _placed_outline(
 ) -> NDArray[np.bool_]:
     """The outline ``[size, size]`` of a random person, ``scale * size`` tall, standing near column ``anchor``."""
     alpha = _flipped(rng, photos.rgba(photos.occluders[rng.integers(len(photos.occluders))]))[..., 3]
-    mask = _scaled(alpha, scale * size / alpha.shape[0]) > 127
+    mask = scaled(alpha, scale * size / alpha.shape[0]) > 127
     h, w = mask.shape
     centre = rng.uniform(0, size) if anchor is None else anchor + rng.normal(0, spread) * size
     # Feet of tall people stand lower in the frame; half of the tallest are cut off by it.
