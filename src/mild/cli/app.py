@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "studio": Command("mild.studio.command:studio", "Erase people in the browser; nothing leaves this machine."),
     "serve": Command("mild.cli.serve:serve", "Serve the HTTP API on this machine."),
     "data": Command("mild.cli.data:data", "Make data sets: synthesise, curate, validate, describe."),
+    "train": Command("mild.cli.train:train", "Train a model; measure what each part of the method gives."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }
 

@@ -1,18 +1,19 @@
 """Rows and their exemplar fills, computed once: PatchMatch is too slow to run inside a training step.
 
-    python -m mild.train.cache --data ../shared/data --out runs/cache --rows 8192
+Rows come from MILD samples (``mild train cache --samples``), or straight from a folder of ingredients (``--data``). A
+row depends on the seed and its number (or its sample) alone. Shards are written whole (temporary name, then renamed),
+so that a run that was killed goes on where it stopped and gives the same bytes. ::
 
-Row ``i`` depends on the seed and ``i`` alone. Shards are written whole (temporary name, then renamed), so that a run
-that was killed goes on where it stopped and gives the same bytes.
-
-Beside each shard lies a side file with the people's joints and who stood in front, for morphology guidance. It needs
-no fill, so that it can also be made for the shards of an older cache (``--bodies``, same seed and size).
+    rows-00000.npy     uint8 [N, S, S, C]: the complete layer's RGBA, the region, the kind (see rowfiles.py), the
+                       fill's RGB and, from samples, the visible body regions
+    bodies-00000.npz   keypoints [N, 17, 3] and front [N, 4], float32, zeros where nothing is known
+    fills-00000.npy    optional: uint8 [N, S, S, 3], a second fill of another patch size and seed
 """
 
 from __future__ import annotations
 
-import argparse
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,19 @@ from numpy.typing import NDArray
 
 from mild.data.ingredients import Ingredients, Split
 from mild.data.rows import HOLE, OWN, Row, background_row, person_row
+from mild.data.store import open_members
 from mild.diffusion.prior import exemplar_fill
 from mild.errors import MildError
+from mild.train.samplerows import PATCH_RADIUS, PackedRow, packed_rows
 
-#: Smaller than when erasing: rows are small, and a fill that is a little worse is a good lesson.
-PATCH_RADIUS = 2
-#: Rows of a shard file.
+#: Rows of a shard file, where they do not come from samples.
 SHARD = 128
-#: Channels of a cached row, uint8: the complete layer's RGBA, the region, the domain, the fill's RGB.
+#: Samples whose rows go into one shard.
+SAMPLES = 64
+#: Channels of a row that was made from ingredients.
 CHANNELS = 9
+#: Of the second fills.
+OTHER_RADIUS, OTHER_SEED = 4, 0x5EED
 
 
 def make_row(ingredients: Ingredients, seed: int, index: int, size: int) -> Row:
@@ -47,7 +52,7 @@ def pack(row: Row, seed: int) -> NDArray[np.uint8]:
 
 
 def write_shard(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
-    """Compute shard number ``shard`` unless it is there; returns its path."""
+    """Compute shard number ``shard`` of rows from ingredients, unless it is there; returns its path."""
     path = Path(out) / f"rows-{shard:05d}.npy"
     if path.exists():
         return path
@@ -56,23 +61,11 @@ def write_shard(data: str, split: Split, out: str, shard: int, size: int, seed: 
     for i in range(SHARD):
         index = shard * SHARD + i
         rows[i] = pack(make_row(ingredients, seed, index, size), index)
-    scratch = path.with_suffix(".part")
-    with scratch.open("wb") as file:
-        np.save(file, rows)
-    scratch.rename(path)
-    return path
-
-
-def write_whole(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
-    """The shard and its side file."""
-    path = write_shard(data, split, out, shard, size, seed)
-    write_bodies(data, split, out, shard, size, seed)
-    return path
+    return _saved(path, rows)
 
 
 def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
-    """The side file of shard ``shard`` unless it is there: ``keypoints [SHARD, 17, 3]`` and ``front [SHARD, 4]``,
-    float32, zeros where nothing is known.
+    """The side file of joints of a shard of rows from ingredients, unless it is there.
 
     Raises:
         MildError: the shard that is there was made with another seed, size or folder of photos.
@@ -94,35 +87,68 @@ def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed:
             keypoints[i] = row.keypoints
         if row.front is not None:
             front[i] = row.front
+    return _saved_bodies(path, keypoints, front)
+
+
+def write_fills(out: str, shard: int) -> Path:
+    """The second fills of a shard that is there, unless they are there too."""
+    path = Path(out) / f"fills-{shard:05d}.npy"
+    if path.exists():
+        return path
+    rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
+    fills = np.empty((*rows.shape[:3], 3), np.uint8)
+    for i, row in enumerate(rows):
+        own, hole = row[..., 4] == OWN, row[..., 4] == HOLE
+        rgb = np.ascontiguousarray(row[..., :3])
+        fills[i] = exemplar_fill(rgb, own, hole, seed=OTHER_SEED + shard * SHARD + i, patch_radius=OTHER_RADIUS)
+    return _saved(path, fills)
+
+
+def from_ingredients(data: str, split: Split, out: str, shard: int, size: int, seed: int, fills: bool) -> Path:
+    """One shard of rows from ingredients, with its side files."""
+    path = write_shard(data, split, out, shard, size, seed)
+    write_bodies(data, split, out, shard, size, seed)
+    if fills:
+        write_fills(out, shard)
+    return path
+
+
+def from_samples(samples: str, out: str, shard: int, size: int, seed: int, whole: bool, fills: bool) -> Path:
+    """One shard of rows of the samples number ``shard * SAMPLES`` and following, with its side files."""
+    path = Path(out) / f"rows-{shard:05d}.npy"
+    if not path.exists():
+        made = list(_rows_of(samples, shard, size, seed, whole))
+        if not made:
+            raise MildError(f"No sample of part {shard} of {samples} has an erased person and its whole truth.")
+        # The side file first: rows that are there are complete.
+        side = Path(out) / f"bodies-{shard:05d}.npz"
+        _saved_bodies(side, np.stack([row.keypoints for row in made]), np.stack([row.front for row in made]))
+        _saved(path, np.stack([row.pixels for row in made]))
+    if fills:
+        write_fills(out, shard)
+    return path
+
+
+def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool) -> Iterator[PackedRow]:
+    from mild.data.members import from_members
+
+    first = shard * SAMPLES
+    for number, (key, _, members) in enumerate(islice(open_members(samples), first, first + SAMPLES), first):
+        rng = np.random.default_rng((seed, number))
+        yield from packed_rows(from_members(members, key), size, rng, whole=whole)
+
+
+def _saved(path: Path, rows: NDArray[np.uint8]) -> Path:
+    scratch = path.with_suffix(".part")
+    with scratch.open("wb") as file:
+        np.save(file, rows)
+    scratch.rename(path)
+    return path
+
+
+def _saved_bodies(path: Path, keypoints: NDArray[np.float32], front: NDArray[np.float32]) -> Path:
     scratch = path.with_suffix(".part")
     with scratch.open("wb") as file:
         np.savez(file, keypoints=keypoints, front=front)
     scratch.rename(path)
     return path
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", required=True, help="folder with manifest.jsonl and the tars")
-    parser.add_argument("--out", required=True, help="folder of the shards")
-    parser.add_argument("--split", default="train", choices=["train", "test"])
-    parser.add_argument("--rows", type=int, default=8192, help=f"rounded up to a multiple of {SHARD}")
-    parser.add_argument("--size", type=int, default=256, help="side of a row, pixels")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--bodies", action="store_true", help="only the side files of the shards that are there")
-    args = parser.parse_args()
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    if args.bodies:
-        shards = [int(path.stem[5:]) for path in sorted(Path(args.out).glob("rows-*.npy"))]
-    else:
-        shards = list(range(-(-args.rows // SHARD)))
-    write = write_bodies if args.bodies else write_whole
-    with ProcessPoolExecutor(args.workers) as pool:
-        jobs = [pool.submit(write, args.data, args.split, args.out, shard, args.size, args.seed) for shard in shards]
-        for done, job in enumerate(as_completed(jobs), 1):
-            print(f"{done}/{len(jobs)} {job.result()}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

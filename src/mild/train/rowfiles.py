@@ -1,0 +1,105 @@
+"""The rows of a cache (see ``cache.py``), as tensors: from memory-mapped shards, or from the device's memory.
+
+A set of some thousand rows fits into a GPU whole (a row of 256 pixels is 0.6 MB): then a batch is one gather, and the
+GPU never waits for a disk or a processor core.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mild.errors import MildError
+
+#: What a cached row is (channel 5): a background, a person, or a whole picture with all masks as one.
+BACKGROUND, PERSON, WHOLE = 0, 1, 2
+
+
+class Rows(Protocol):
+    """What batches are composed of: attributes as of :class:`RowFiles`."""
+
+    size: int
+    kinds: NDArray[np.uint8]
+    keypoints: NDArray[np.float32]
+    front: NDArray[np.float32]
+
+    def gather(self, index: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """Stored rows ``[B, S, S, C]``."""
+
+
+class RowFiles:
+    """All rows of a folder.
+
+    Attributes:
+        size: side of a row, pixels.
+        kinds: uint8 ``[N]``: ``BACKGROUND``, ``PERSON`` or ``WHOLE``.
+        keypoints: float32 ``[N, 17, 3]``, zeros where unknown; front: float32 ``[N, 4]``, the box of whoever stands in
+            front of a person; zeros for others.
+        others: does the folder hold second fills, of another patch size and seed?
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        device: torch.device | str = "cpu",
+        resident: Literal["auto", "yes", "no"] = "auto",
+    ) -> None:
+        self.folder, self.device = Path(folder), torch.device(device)
+        paths = sorted(self.folder.glob("rows-*.npy"))
+        if not paths:
+            raise MildError(f"{folder} holds no cached rows; make them with `mild train cache`.")
+        self.shards = [np.load(path, mmap_mode="r") for path in paths]
+        self.size = int(self.shards[0].shape[1])
+        self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
+        self.kinds = np.concatenate([np.asarray(shard[:, 0, 0, 5]) for shard in self.shards])
+        self.keypoints, self.front = self._bodies(paths)
+        second = [path.with_name(path.name.replace("rows-", "fills-")) for path in paths]
+        self.others = all(path.exists() for path in second)
+        self.fills = [np.load(path, mmap_mode="r") for path in second] if self.others else []
+        wanted = resident == "yes" or (resident == "auto" and self.device.type != "cpu")
+        self.resident = self._moved(self.shards) if wanted else None
+        self.resident_fills = self._moved(self.fills) if wanted and self.others else None
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def gather(self, index: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """Rows ``index [B]`` as uint8 ``[B, S, S, C]`` on the device; where ``other [B]`` with the second fill."""
+        index = index.cpu()
+        if self.resident is not None:
+            rows = self.resident[index.to(self.device)]
+        else:
+            rows = torch.from_numpy(np.stack([self._one(self.shards, int(i)) for i in index])).to(self.device)
+        if other is not None and self.others and bool(other.any()):
+            chosen = index[other.cpu()]
+            if self.resident_fills is not None:
+                fills = self.resident_fills[chosen.to(self.device)]
+            else:
+                fills = torch.from_numpy(np.stack([self._one(self.fills, int(i)) for i in chosen])).to(self.device)
+            rows[other.to(self.device), ..., 6:9] = fills
+        return rows
+
+    def _one(self, shards: list[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:
+        shard = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return np.asarray(shards[shard][index - self.starts[shard]])
+
+    def _moved(self, shards: list[NDArray[np.uint8]]) -> torch.Tensor:
+        whole = torch.empty((len(self), *shards[0].shape[1:]), dtype=torch.uint8, device=self.device)
+        for start, shard in zip(self.starts, shards, strict=False):
+            whole[start : start + len(shard)] = torch.from_numpy(np.array(shard)).to(self.device)
+        return whole
+
+    def _bodies(self, paths: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        keypoints, front = np.zeros((len(self), 17, 3), np.float32), np.zeros((len(self), 4), np.float32)
+        for path, start, end in zip(paths, self.starts, self.starts[1:], strict=False):
+            side = path.with_name(path.name.replace("rows-", "bodies-")).with_suffix(".npz")
+            if side.exists():
+                with np.load(side) as stored:
+                    keypoints[start:end], front[start:end] = stored["keypoints"], stored["front"]
+        # Three joints make no pose.
+        keypoints[(keypoints[..., 2] > 0).sum(1) <= 3] = 0
+        return keypoints, front
