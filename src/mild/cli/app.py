@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("mild.cli.serve:serve", "Serve the HTTP API on this machine."),
     "data": Command("mild.cli.data:data", "Make data sets: synthesise, curate, validate, describe."),
     "train": Command("mild.cli.train:train", "Train a model; measure what each part of the method gives."),
+    "bench": Command("mild.cli.bench:bench", "The benchmark: run it, compare two runs, ask people."),
     "models": Command("mild.cli.models:models", "Which models are installed, from where, under which licence."),
 }
 

@@ -1,0 +1,172 @@
+"""Sets in MILD's own sample format: MILD-Bench, and real pairs from a camera that stood still."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.bench.items import Item, Truth
+from mild.data.members import from_members
+from mild.data.sample import Sample
+from mild.data.store import open_members, shards_of
+from mild.errors import MildError
+from mild.layers import alpha_over
+from mild.scene import Box, Person, Scene
+
+
+@dataclass
+class SampleSet:
+    """Samples of shards or folders, by key.
+
+    Attributes:
+        places: key -> the shard or folder that holds it.
+        strata: key -> scenario and number of people.
+        size: long side that photos are shrunk to, or None.
+    """
+
+    name: str
+    places: Mapping[str, Path]
+    strata: Mapping[str, str]
+    about: Mapping[str, Any]
+    size: int | None = None
+    _open: dict[Path, tarfile.TarFile] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: str, name: str | None = None, size: int | None = None, split: str | None = None) -> SampleSet:
+        """Index a shard, a folder of shards or a folder of sample folders; samples with nobody to erase are left out.
+
+        Raises:
+            MildError: nothing there.
+        """
+        root = Path(path)
+        places: dict[str, Path] = {}
+        strata: dict[str, str] = {}
+        for key, place, record in _records(root):
+            if not any(person["erase"] for person in record["people"]) or split not in (None, record["split"]):
+                continue
+            places[key] = place
+            strata[key] = f"{record['tags']['scenario']}, {len(record['people'])} people"
+        if not places:
+            raise MildError(f"No sample in {path} says whom to erase.")
+        about = {"kind": "samples", "path": root.name, "samples": len(places)}
+        return cls(name or root.name or "samples", places, strata, about, size)
+
+    def ids(self) -> Sequence[str]:
+        return list(self.places)
+
+    def stratum(self, id: str) -> str:
+        return self.strata[id]
+
+    def load(self, id: str) -> Item:
+        place = self.places[id]
+        if place.is_dir():
+            _, _, members = next(iter(open_members(place)))
+        else:
+            tar = self._open.setdefault(place, tarfile.open(place))  # noqa: SIM115 - read at random while we live
+            members = {}
+            for member in tar.getmembers():
+                key, _, rest = member.name.partition(".")
+                if key == id and (stream := tar.extractfile(member)) is not None:
+                    members[rest] = stream.read()
+        return item_of(from_members(members, id), self.size)
+
+
+def item_of(sample: Sample, size: int | None = None) -> Item:
+    """The item of a sample; people whom others hide altogether are in the truth only.
+
+    Args:
+        size: long side to shrink a larger photo to.
+    """
+    scene = sample.scene()
+    known = {p.id for p in scene.people}
+    truth = None
+    if sample.truth != "none":
+        people = {i: whole_person(sample, i) for i in known} if sample.truth == "layers" else {}
+        order = tuple(i for i in sample.order if i in known)
+        truth = Truth(sample.erased_truth(), sample.background, people, order)
+    tags = {"scenario": sample.tags.scenario, "chain": sample.tags.chain, "truth": sample.truth}
+    item = Item(sample.key, scene, tuple(i for i in sample.erased if i in known), truth, tags)
+    longest = max(sample.size)
+    return item if size is None or longest <= size else shrunk(item, size / longest)
+
+
+def whole_person(sample: Sample, owner: int) -> NDArray[np.uint8]:
+    """A person with what they hold and wear, complete: uint8 ``[H, W, 4]``, straight alpha."""
+    colour = np.zeros((*sample.size, 3), np.float32)
+    clear = np.ones(sample.size, np.float32)
+    frame = Box(0, 0, sample.size[1], sample.size[0])
+    for layer in sample.layers:
+        if layer.owner != owner or layer.kind == "shadow":
+            continue
+        alpha_over(colour, frame, layer.rgba, layer.box)
+        clear[layer.box.slices] *= 1 - layer.rgba[..., 3] / np.float32(255)
+    alpha = 1 - clear
+    # Painted onto black the colour is premultiplied.
+    rgb = np.where(alpha[..., None] > 0, colour / np.maximum(alpha, 1e-3)[..., None], 0)
+    return np.dstack([np.clip(np.rint(rgb), 0, 255), np.rint(alpha * 255)]).astype(np.uint8)
+
+
+def shrunk(item: Item, factor: float) -> Item:
+    """An item at a smaller size: pictures by area, masks by majority."""
+    height, width = item.scene.size
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+
+    def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def small_rgba(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        alpha = rgba[..., 3:].astype(np.float32) / 255
+        premultiplied = cv2.resize(rgba[..., :3] * alpha, size, interpolation=cv2.INTER_AREA)
+        share = cv2.resize(alpha[..., 0], size, interpolation=cv2.INTER_AREA)
+        rgb = premultiplied / np.maximum(share, 1e-3)[..., None]
+        return np.dstack([np.clip(np.rint(rgb), 0, 255), np.rint(share * 255)]).astype(np.uint8)
+
+    from mild.photo import Photo
+
+    people: list[Person] = []
+    taken = np.zeros(size[::-1], bool)
+    for person in item.scene.people:
+        mask = small(person.full_mask(item.scene.size).astype(np.uint8) * 255) > 127
+        mask &= ~taken
+        taken |= mask
+        if not mask.any():
+            continue
+        points = None if person.keypoints is None else person.keypoints.copy()
+        if points is not None:
+            points[:, :2] = (points[:, :2] + 0.5) * factor - 0.5
+        people.append(Person.from_mask(person.id, mask, score=person.score, sure=person.sure, keypoints=points))
+    there = {p.id for p in people}
+    scene = Scene(Photo(small(item.photo)), tuple(people), tuple(i for i in item.scene.order if i in there))
+    truth = item.truth
+    if truth is not None:
+        background = None if truth.background is None else small(truth.background)
+        layers = {i: small_rgba(rgba) for i, rgba in truth.people.items() if i in there}
+        order = None if truth.order is None else tuple(i for i in truth.order if i in there)
+        truth = Truth(small(truth.photo), background, layers, order)
+    return Item(item.id, scene, tuple(i for i in item.erase if i in there), truth, item.tags)
+
+
+def _records(root: Path) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Key, place and JSON of every sample, without its pictures."""
+    found: list[tuple[str, Path, dict[str, Any]]] = []
+    shards = [root] if root.is_file() else shards_of(root)
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                key, _, rest = member.name.partition(".")
+                if rest == "json" and (stream := tar.extractfile(member)) is not None:
+                    found.append((key, shard, json.loads(stream.read())))
+    if not shards and root.is_dir():
+        places = [root] if (root / "sample.json").is_file() else sorted(p.parent for p in root.glob("*/sample.json"))
+        found = [(p.name, p, json.loads((p / "sample.json").read_text(encoding="utf-8"))) for p in places]
+    if not found:
+        raise MildError(f"There are no samples in {root}: make a set with `mild data synth`.")
+    return found
