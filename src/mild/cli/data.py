@@ -8,7 +8,9 @@ from mild.cli.app import Command
 
 #: Every command of ``mild data``, in the order of its help. To add one, add a line and a module ``mild.cli.data_NAME``
 #: that imports nothing heavy outside its function.
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {
+    "synth": Command("mild.cli.data_synth:synth", "Compose people onto scenes: samples with the truth of every layer."),
+}
 
 data = typer.Typer(help="Make data sets, look at them, and hand them on.", pretty_exceptions_enable=False)
 

@@ -45,12 +45,7 @@ class Ingredients:
     def open(cls, root: str | Path, split: Split) -> Ingredients:
         """Read the manifest; raises :class:`MildError` when the folder has none."""
         root = Path(root)
-        manifest = root / "manifest.jsonl"
-        if not manifest.is_file():
-            raise MildError(f"{root} has no manifest.jsonl; name the folder with the training photos.")
-        with manifest.open(encoding="utf-8") as lines:
-            everything = [json.loads(line) for line in lines if line.strip()]
-        entries = of_split(everything, split)
+        entries = of_split(read_manifest(root)[0], split)
         persons = [e for e in entries if e["kind"] == "person" and min(e["size"]) >= 48]
         whole = [e for e in persons if e.get("full_body") and not e.get("truncated") and not e.get("occluded")]
         return cls(
@@ -72,14 +67,18 @@ class Ingredients:
         if not entry.get("shard"):
             try:
                 return Image.open(io.BytesIO((self.root / entry["file"]).read_bytes()))
-            except OSError as error:
-                raise MildError(f"The photo {entry['file']} cannot be read ({error.strerror or error}).") from None
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "it is damaged"
+                raise MildError(f"The photo {entry['file']} cannot be read ({why}).") from None
         handle, members = _tar(self.root / entry["shard"])
         member = members.get(entry["file"])
         data = handle.extractfile(member) if member is not None else None
         if data is None:
             raise MildError(f"{entry['shard']} holds no {entry['file']}; the manifest and the tar do not match.")
-        return Image.open(io.BytesIO(data.read()))
+        try:
+            return Image.open(io.BytesIO(data.read()))
+        except (OSError, ValueError):
+            raise MildError(f"The photo {entry['file']} cannot be read; it is damaged.") from None
 
 
 def group_of(entry: Mapping[str, Any]) -> str:
@@ -101,6 +100,37 @@ def group_of(entry: Mapping[str, Any]) -> str:
             parts = path[0].rpartition(".")[0].split("/")
             return parts[-1] if path[0].lower().endswith(".hdr") else "/".join(parts[-2:])
     return texts[3]
+
+
+def read_manifest(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The usable lines of a manifest, and one sentence for each line that is not.
+
+    Raises:
+        MildError: there is no manifest.
+    """
+    manifest = root / "manifest.jsonl"
+    if not manifest.is_file():
+        raise MildError(f"{root} has no manifest.jsonl; name the folder with the training photos.")
+    entries: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, line in enumerate(manifest.read_text("utf-8", errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, dict):
+            problems.append(f"Line {number} of manifest.jsonl is not a JSON object.")
+            continue
+        missing = [name for name in ("kind", "file", "split", "size") if not entry.get(name)]
+        if missing:
+            problems.append(f"Line {number} of manifest.jsonl ({entry.get('file', '?')}) has no {missing[0]}.")
+        elif not str(entry.get("licence") or "").strip():
+            problems.append(f"{entry['file']} has no licence; without one it cannot be used.")
+        else:
+            entries.append(entry)
+    return entries, problems
 
 
 def of_split(entries: list[dict[str, Any]], split: Split) -> list[dict[str, Any]]:

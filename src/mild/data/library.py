@@ -75,8 +75,9 @@ class Library:
         self.photos = Ingredients.open(root, split)
         self.notes = _notes(Path(root))
         self._kept: OrderedDict[str, Any] = OrderedDict()
-        usable = [e for e in self.photos.backgrounds if e["file"] not in left_out]
         known = self.notes["scenes"]
+        skipped = left_out | {name for name, note in known.items() if note.get("skip")}
+        usable = [e for e in self.photos.backgrounds if e["file"] not in skipped]
         self.grounded = [e for e in usable if known.get(e["file"], {}).get("ground") is not None]
         noted = [e for e in usable if e["file"] in known and e not in self.grounded]
         plain = [e for e in usable if e["file"] not in known and e.get("scene_kind", "scene") == "scene"]
@@ -99,6 +100,13 @@ class Library:
         width, height = entry["size"]
         whole = entry.get("full_body") and not entry.get("truncated") and not entry.get("occluded")
         return bool(whole and height >= 120 and height > 1.7 * width)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """How often each grounded scene is taken: fifty views of one panorama count as seven photos."""
+        groups = [group_of(e) for e in self.grounded]
+        weights = np.asarray([groups.count(g) ** -0.5 for g in groups])
+        return weights / weights.sum()
 
     def ground(self, entry: dict[str, Any]) -> Ground:
         note = self.notes["scenes"].get(entry["file"], {})
@@ -136,7 +144,7 @@ class Library:
         share = float(note.get("share", 1.0))
         return Cutout(entry, rgba, points, self._stands(entry), share, float(note.get("size", 1.0)), grey)
 
-    def _cached(self, name: str, make: Callable[[], Any], most: int = 700) -> Any:
+    def _cached(self, name: str, make: Callable[[], Any], most: int = 1200) -> Any:
         if name in self._kept:
             self._kept.move_to_end(name)
         else:

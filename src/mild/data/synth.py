@@ -122,8 +122,10 @@ def _scene(
 ) -> tuple[dict[str, Any], Ground, tuple[int, int, int] | None]:
     """A scene, the square ``(x, y, side)`` taken from it, and the ground in that square."""
     known = library.grounded and (not library.backdrops or rng.random() < recipe.grounded)
-    pool = library.grounded if known else library.backdrops
-    entry = pool[int(rng.integers(len(pool)))]
+    if known:
+        entry = library.grounded[int(rng.choice(len(library.grounded), p=library.weights))]
+    else:
+        entry = library.backdrops[int(rng.integers(len(library.backdrops)))]
     width, height = entry["size"]
     note = library.ground(entry)
     # People should not be tiny: as close as the photo's pixels allow.
@@ -324,8 +326,8 @@ def _shadow(actor: _Actor, light: Light, floor: float, size: int) -> SampleLayer
     outline = np.zeros((size, size), np.float32)
     outline[actor.box.slices] = actor.alpha / np.float32(255)
     if actor.thing_rgba is not None and actor.thing_box is not None:
-        window = outline[actor.thing_box.slices]
-        np.maximum(window, actor.thing_rgba[..., 3] / np.float32(255), out=window)
+        held = outline[actor.thing_box.slices]
+        np.maximum(held, actor.thing_rgba[..., 3] / np.float32(255), out=held)
     strength = shadow_of(outline, figure.feet * size - 1, figure.height * size, floor, light)
     alpha = np.clip(np.rint(255 * strength), 0, 255).astype(np.uint8)
     alpha[alpha < 3] = 0

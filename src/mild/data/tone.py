@@ -51,7 +51,7 @@ def measured(rgb: Rgb) -> Tone:
     dark, bright = (float(v) for v in np.percentile(lab[:, 0], (1, 99)))
     mean, spread = float(lab[:, 0].mean()), float(lab[:, 0].std())
     chroma = float(np.hypot(lab[:, 1], lab[:, 2]).mean())
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     return Tone(
         mean,
         spread,
@@ -167,7 +167,7 @@ def camouflaged(rgb: Rgb, solid: NDArray[np.bool_], around: Lab, amount: float, 
 
 def sharpened_as(rgb: Rgb, alpha: NDArray[np.uint8], tone: Tone) -> tuple[Rgb, NDArray[np.uint8]]:
     """Blurred until the person is no sharper than the scene."""
-    own = blur_of(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), alpha > 200)
+    own = blur_of(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), alpha > 200)
     extra = float(np.sqrt(max(0.0, tone.blur**2 - own**2)))
     if extra < 0.35:
         return rgb, alpha
