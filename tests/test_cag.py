@@ -219,11 +219,12 @@ def test_mild_is_measured_and_stays_the_same(pipeline: MildPipeline) -> None:
 
 
 def test_a_denoiser_without_modulation_is_measured_too(pipeline: MildPipeline) -> None:
-    from mild.diffusion.canvas import LayerCrop, stack_rows
+    from mild.diffusion.canvas import LayerCrop
+    from mild.diffusion.rows import LayerRows
 
     scene, plan = group()
     row = plan.layers[0]
-    rows = stack_rows([LayerCrop(row, scene.photo.pixels[row.crop.slices], None)])
+    rows = LayerRows.of([LayerCrop.cut(scene.photo.pixels[row.crop.slices], row, None)])
     probe = CagProbe()
     probe.start(probed_rows([row]))
     before = dict(pipeline.unet.attn_processors)

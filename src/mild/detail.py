@@ -14,29 +14,30 @@ BoolMask = NDArray[np.bool_]
 
 #: Gaussian width, canvas pixels, below which the texture is the fill's and above which the colour is the model's.
 CROSSOVER = 2.0
-#: Steps of colour at the ring up to this many levels are left alone.
-UNSEEN = 8.0
+#: Steps of colour at the ring up to this many levels are evened out; at twice as many they are left alone.
+EDGE = 32.0
+#: A step counts from this many standard deviations of the photo's texture beside it.
+UNSEEN = 0.5
+#: The correction fades into the hole over this many times the width that was compared.
+FADE = 3.0
 
 
-def with_texture(fill: Float, coarse: Float, coarse_fill: Float, coarse_hole: BoolMask) -> Float:
+def with_texture(fill: Float, model: Float, hole: BoolMask) -> Float:
     """The fill, corrected by what the model changed in its low frequencies.
 
     Args:
-        fill: ``[H, W, 3]``, the exemplar fill at the photo's resolution.
-        coarse: ``[h, w, 3]``, the model's clean layer at its own resolution.
-        coarse_fill: ``[h, w, 3]``, the same fill as the model saw it.
-        coarse_hole: bool ``[h, w]``, where ``coarse`` is a prediction.
+        fill: ``[h, w, 3]``, the exemplar fill as the model saw it.
+        model: ``[h, w, 3]``, the model's clean layer.
+        hole: bool ``[h, w]``, where ``model`` is a prediction.
 
     Returns:
-        ``[H, W, 3]``; equal to ``fill`` where the model changed nothing.
+        ``[h, w, 3]``; equal to ``fill`` where the model changed nothing.
     """
-    weight = coarse_hole.astype(np.float32)
-    correction = (coarse - coarse_fill) * weight[..., None]
+    weight = hole.astype(np.float32)
     # Normalised: what is outside the hole is known and must not pull the correction towards zero.
-    blurred = cv2.GaussianBlur(correction, (0, 0), CROSSOVER)
+    blurred = cv2.GaussianBlur((model - fill) * weight[..., None], (0, 0), CROSSOVER)
     share = cv2.GaussianBlur(weight, (0, 0), CROSSOVER)
-    correction = np.asarray(blurred / np.maximum(share, 1e-3)[..., None], np.float32)
-    return fill + enlarge(correction, (fill.shape[0], fill.shape[1]))
+    return np.asarray(fill + blurred / np.maximum(share, 1e-3)[..., None] * weight[..., None], np.float32)
 
 
 def enlarge(image: Float, size: tuple[int, int]) -> Float:
@@ -49,17 +50,19 @@ def enlarge(image: Float, size: tuple[int, int]) -> Float:
 def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: float) -> Float:
     """Shift the colours of a generated region so that they meet the photo's along the border.
 
-    The mean colours just outside (``photo`` in ``own``) and just inside (``made`` in ``hole``) are compared all along
-    the border, and their difference is added inside, fading over ``reach`` pixels. Texture is not touched.
+    The mean colours just outside (``photo`` in ``own``) and just inside (``made`` in ``hole``), over ``reach`` pixels,
+    are compared all along the border. Their difference is spread into the hole as smoothly as it can be, a membrane
+    (Perez et al., "Poisson Image Editing", SIGGRAPH 2003, with the made texture as the guidance), and fades there.
+    Large differences are left alone: they are edges of the photo that run along the border.
 
     Returns:
         ``[H, W, 3]``: ``made`` with its hole shifted.
     """
     if not own.any() or not hole.any():
         return made
+    sigma = max(1.0, reach)
     depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
     away = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5)
-    sigma = max(1.0, reach / 2)
     inside = (hole & (depth <= sigma)).astype(np.float32)
     outside = (own & ~hole & (away <= sigma)).astype(np.float32)
 
@@ -69,13 +72,37 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
 
     inner, inner_share = mean_near(made, inside)
     outer, outer_share = mean_near(photo, outside)
-    known = np.minimum(inner_share, outer_share)
     jump = outer / np.maximum(outer_share, 1e-4)[..., None] - inner / np.maximum(inner_share, 1e-4)[..., None]
-    trust = np.clip(known / 0.02, 0, 1) * np.exp(-depth / max(1.0, reach))
-    # Small steps are texture, which the eye forgives and a shift would spoil; large ones are often a real edge of the
-    # photo that runs along the border, so the shift is bounded.
-    size = np.abs(jump).max(2, keepdims=True)
-    jump = np.clip(jump, -24, 24) * np.clip((size - UNSEEN) / (2 * UNSEEN), 0, 1)
+    # A step drowns in texture; on a plain wall the eye sees a very small one.
+    squared, _ = mean_near(np.square(photo), outside)
+    mean = outer / np.maximum(outer_share, 1e-4)[..., None]
+    grain = np.sqrt(np.maximum(squared / np.maximum(outer_share, 1e-4)[..., None] - mean**2, 0)).max(2)
+    size = np.abs(jump).max(2)
+    unseen = 1 + UNSEEN * grain
+    jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
+    trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
+    shift = _membrane(jump, trust) * np.exp(-depth / (FADE * sigma))[..., None]
     out = made.copy()
-    out[hole] += (jump * trust[..., None])[hole]
+    out[hole] += shift[hole]
     return out
+
+
+def _membrane(values: Float, trust: Float) -> Float:
+    """Smooth interpolation of ``values [H, W, C]`` from where ``trust [H, W]`` is above 0 to everywhere (pull-push).
+
+    Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4: averages are pulled down a pyramid, and pushed back to
+    where nothing was known.
+    """
+    if max(trust.shape) <= 1:
+        return values
+    size = ((trust.shape[0] + 1) // 2, (trust.shape[1] + 1) // 2)
+
+    def pulled(image: Float) -> Float:
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+
+    weight = pulled(trust)
+    mean = pulled(values * trust[..., None]) / np.maximum(weight, 1e-6)[..., None]
+    # What a few pixels know for sure, all that lie under the same larger one know.
+    below = _membrane(np.where(weight[..., None] > 1e-6, mean, 0), np.minimum(1, 4 * weight))
+    pushed = cv2.resize(below, trust.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(pushed + (values - pushed) * trust[..., None], np.float32)

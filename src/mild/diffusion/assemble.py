@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -13,35 +13,30 @@ from mild.diffusion.canvas import LayerCrop
 from mild.diffusion.plan import LayerPlan, Plan
 from mild.layers import Layer, LayerStack
 from mild.scene import Box, Person, Scene
+from mild.texture import synthesize
 
 Float = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class CleanLayer:
-    """What the denoiser made of one layer, on its canvas (the crop's part of it).
-
-    Attributes:
-        rgba: float32 ``[h, w, 4]`` in [-1, 1].
-        fill: float32 ``[h, w, 3]`` in [-1, 1], the prior as the denoiser saw it.
-        hole: bool ``[h, w]``.
-    """
-
-    rgba: Float
-    fill: Float
-    hole: NDArray[np.bool_]
-
-
 def assemble(
-    scene: Scene, plan: Plan, crops: list[LayerCrop], clean: list[CleanLayer | None], *, detail: bool = True
+    scene: Scene,
+    plan: Plan,
+    crops: list[LayerCrop],
+    clean: Sequence[Float | None],
+    *,
+    detail: bool = True,
+    texture: bool = True,
 ) -> LayerStack:
     """The stack of one photo.
 
     Args:
-        crops, clean: one per ``plan.layers``; a clean layer is None where nothing was denoised (fill only).
-        detail: texture from the fill; off: the denoiser's own pixels, enlarged.
+        crops: one per ``plan.layers``.
+        clean: what the denoiser made of each, float32 ``[h, w, 4]`` in [-1, 1] on the canvas (the crop's part of it);
+            None where nothing was denoised (fill only).
+        detail: the photo's own texture at its own resolution; off: the canvas's pixels, enlarged.
+        texture: on the canvas the fill's texture takes the place of the denoiser's.
     """
-    made = {id(crop.plan): _colour(crop, layer, detail) for crop, layer in zip(crops, clean, strict=True)}
+    made = {id(crop.plan): _colour(crop, layer, detail, texture) for crop, layer in zip(crops, clean, strict=True)}
     alphas = {id(crop.plan): _alpha(crop.plan, layer) for crop, layer in zip(crops, clean, strict=True)}
     layers = [_background(scene, [(c.plan, made[id(c.plan)]) for c in crops if c.plan.domain == "background"])]
     completed = {c.plan.owner: c.plan for c in crops if c.plan.domain == "person"}
@@ -55,28 +50,27 @@ def assemble(
     return LayerStack(scene.photo.pixels, tuple(layers), frozenset(plan.erased))
 
 
-def _colour(crop: LayerCrop, clean: CleanLayer | None, detail: bool) -> Float:
+def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -> Float:
     """Colour of the layer in its crop, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
-    photo = crop.photo.astype(np.float32)
+    fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
-        colour = photo if crop.fill is None else crop.fill.astype(np.float32)
+        guide = crop.rgb.astype(np.float32) if fill is None else fill
     else:
-        model, seen = (np.clip(a, -1, 1) * 127.5 + 127.5 for a in (clean.rgba[..., :3], clean.fill))
-        if detail and crop.fill is not None:
-            colour = with_texture(crop.fill.astype(np.float32), model, seen, clean.hole)
-        else:
-            colour = enlarge(model, plan.hole.shape)
+        guide = np.clip(clean[..., :3], -1, 1) * 127.5 + 127.5
+        if detail and texture and fill is not None:
+            guide = with_texture(fill, guide, crop.hole)
+    colour = synthesize(crop.photo, plan.own, plan.hole, guide) if detail else enlarge(guide, plan.hole.shape)
     box = Box.around(plan.hole)
     reach = 0.08 * min(box.width, box.height)
-    return match_ring(colour, photo, plan.hole, plan.own, reach)
+    return match_ring(colour, crop.photo.astype(np.float32), plan.hole, plan.own, reach)
 
 
-def _alpha(plan: LayerPlan, clean: CleanLayer | None) -> Float:
+def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
     """Opacity of a person's generated part, float32 ``[H, W]`` 0..1; without a denoiser nothing is invented."""
     if plan.domain == "background" or clean is None:
         return np.zeros(plan.hole.shape, np.float32)
-    soft = enlarge(np.ascontiguousarray(clean.rgba[..., 3]), plan.hole.shape)
+    soft = enlarge(np.ascontiguousarray(clean[..., 3]), plan.hole.shape)
     # The model's doubt is not translucency: people are opaque but for a thin border.
     alpha = np.clip(0.5 + 2.0 * soft, 0, 1) * plan.hole
     solid = alpha > 0.5

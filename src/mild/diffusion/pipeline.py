@@ -11,27 +11,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from diffusers.utils import BaseOutput
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
 from mild.diffusion import inputs, prompts
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder
-from mild.diffusion.assemble import CleanLayer, assemble
+from mild.diffusion.assemble import assemble
 from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.cag_paths import probed_rows
-from mild.diffusion.canvas import LayerCrop, content_of, stack_rows
+from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
 from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.morphology_rows import Hmg, MorphologyRows, sources_of
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
-from mild.diffusion.prior import exemplar_fill
 from mild.diffusion.prompts import DomainText, Words
 from mild.diffusion.rows import LayerRows
 from mild.diffusion.schedule import as_prediction, running_copy, signal_at
@@ -205,8 +206,9 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         generators = inputs.generators(generator, len(scenes))
         crops: list[list[LayerCrop]] = []
         for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
-            crops.append(self.prepare_crops(one, its_plan, source, prior, share("fill", number, len(scenes))))
-        clean: list[list[CleanLayer | None]] = [[None] * len(row) for row in crops]
+            seed = source.initial_seed() % 2**32 if prior else None
+            crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes))))
+        clean: list[list[NDArray[np.float32] | None]] = [[None] * len(row) for row in crops]
         codec = self.layer_codec
         if denoise:
             denoiser = Denoiser(
@@ -241,7 +243,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                     clean[i][j] = layer
         stacks = []
         for one, its_plan, row, layers in zip(scenes, plans, crops, clean, strict=True):
-            stacks.append(assemble(one, its_plan, row, layers, detail=detail and prior and codec.borrows_texture))
+            stacks.append(assemble(one, its_plan, row, layers, detail=detail, texture=codec.borrows_texture))
         images: list[Any] = [stack.compose() for stack in stacks]
         if output_type == "pil":
             images = [Image.fromarray(pixels) for pixels in images]
@@ -301,20 +303,6 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             encoded[domain] = DomainText(tokens, no_tokens, pooled, no_pooled).to(device, self.unet.dtype)
         return encoded
 
-    def prepare_crops(
-        self, scene: Scene, plan: Plan, generator: torch.Generator, prior: bool, tell: Callable[[float], None]
-    ) -> list[LayerCrop]:
-        """Cut every layer's crop and fill its hole from its own pixels."""
-        seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        crops = []
-        for number, row in enumerate(plan.layers):
-            tell(number / len(plan.layers))
-            pixels = scene.photo.pixels[row.crop.slices]
-            fill = exemplar_fill(pixels, row.own, row.hole, seed=seed) if prior else None
-            crops.append(LayerCrop(row, pixels, fill))
-        tell(1.0)
-        return crops
-
     def prepare_latents(self, plan: LayerPlan, generator: torch.Generator) -> torch.Tensor:
         """Unit noise ``[1, C, h, w]`` of one row, from the generator's device (a CPU's gives the same everywhere)."""
         codec = self.layer_codec
@@ -332,10 +320,10 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         callback: Any,
         callback_tensors: Sequence[str],
         tell: Callable[[float], None],
-    ) -> list[CleanLayer]:
+    ) -> list[NDArray[np.float32]]:
         """One batch of rows, all the way. Latents and the scheduler's arithmetic are 32 bits whatever the UNet is."""
         device, codec = self._execution_device, denoiser.codec
-        rows = stack_rows(crops).to(device, torch.float32)
+        rows = LayerRows.of(crops).to(device, torch.float32)
         scheduler, timesteps = running_copy(self.scheduler, steps, device, strength)
         prediction = scheduler.config.prediction_type
         latents = self._start(scheduler, timesteps, noise.to(device), rows, codec, strength)
@@ -360,14 +348,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         image = codec.decode(latents, rows)
         if not torch.isfinite(image).all():
             raise MildError("The denoiser returned values that are not numbers; try float32 or other weights.")
-        return [
-            CleanLayer(
-                content_of(image[i], crop.plan),
-                content_of(rows.fill[i], crop.plan),
-                content_of(rows.hole[i], crop.plan)[..., 0] > 0,
-            )
-            for i, crop in enumerate(crops)
-        ]
+        return [content_of(one, crop.plan) for one, crop in zip(image.float().cpu().numpy(), crops, strict=True)]
 
     @staticmethod
     def _start(

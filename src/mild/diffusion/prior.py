@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +16,9 @@ Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
 
 #: Radius of the compared patches, pixels; larger follows larger structures and costs its square.
-PATCH_RADIUS = 5
+PATCH_RADIUS = 3
 #: Fewer own pixels than this carry no texture worth copying: the hole gets their mean colour instead.
 MIN_EXEMPLAR = 64
-
-#: Longest side, pixels, of what is searched. A larger crop is filled at this size and the fill enlarged: the search
-#: takes some seconds at it, and minutes at the size of a camera's photo.
-MAX_SIDE = 1024
 
 # PyPatchMatch keeps one random seed per process.
 _lock = threading.Lock()
@@ -51,30 +46,9 @@ def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, pat
         out[hole] = rgb[own].mean(0).astype(np.uint8) if own.any() else 127
         return out
     window = _window(own | hole, patch_radius)
-    filled = _fill_window(rgb[window], own[window], hole[window], seed, patch_radius)
+    filled = _inpaint(rgb[window], hole[window], ~(own | hole)[window], seed, patch_radius)
     out[window][hole[window]] = filled[hole[window]]
     return out
-
-
-def _fill_window(rgb: Rgb, own: BoolMask, hole: BoolMask, seed: int, patch_radius: int) -> Rgb:
-    """The fill of one window, at its own size or, of a large one, at :data:`MAX_SIDE`."""
-    height, width = hole.shape
-    if max(height, width) <= MAX_SIDE:
-        return _inpaint(rgb, hole, ~(own | hole), seed, patch_radius)
-    scale = MAX_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-
-    def shrunk(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-
-    # Only own pixels enter the averages, so that nothing foreign creeps in with the shrinking.
-    share = shrunk(own.astype(np.float32))
-    colour = shrunk(rgb.astype(np.float32) * own[..., None]) / np.maximum(share, 1e-4)[..., None]
-    small_hole = shrunk(hole.astype(np.float32)) > 1e-4
-    small_own = (share > 0.5) & ~small_hole
-    small = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-    filled = _inpaint(small, small_hole, ~(small_own | small_hole), seed, patch_radius)
-    return np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _window(mask: BoolMask, margin: int) -> tuple[slice, slice]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+
+from mild.diffusion.canvas import LayerCrop
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,15 @@ class LayerRows:
         own = own * (1 - hole)
         visible = rgb * own
         return cls(tuple(domains), visible, own, hole, visible + fill * hole)
+
+    @classmethod
+    def of(cls, crops: Sequence[LayerCrop]) -> LayerRows:
+        """Layers of one canvas size as a batch; those without a fill get none."""
+        columns = zip(*(crop.on_canvas() for crop in crops), strict=True)
+        rgb, own, hole, fill = (torch.from_numpy(np.stack(column)) for column in columns)
+        rows = cls.build([crop.plan.domain for crop in crops], rgb, own, hole, fill)
+        has_prior = torch.tensor([crop.fill is not None for crop in crops]).view(-1, 1, 1, 1)
+        return replace(rows, fill=torch.where(has_prior, rows.fill, rows.visible))
 
     @property
     def foreign(self) -> torch.Tensor:
