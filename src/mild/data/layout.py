@@ -109,16 +109,18 @@ def _feet(rng: Generator, ground: Ground, pace: float, count: int, scenario: Sce
     """Rows of the feet, from the back to the front, and whether the frame shall cut the person off."""
     horizon = ground.horizon
     if ground.ground is not None:
-        low, high = max(ground.ground, horizon + 0.27 / pace), min(0.97, horizon + 0.9 / pace)
+        # Now and then somebody comes so close that the frame cuts their legs off.
+        edge = 0.97 if rng.random() < 0.68 else 1.25
+        low, high = max(ground.ground, horizon + 0.3 / pace), min(edge, horizon + 0.93 / pace)
         if high - low > 0.01:
             # The first one's place leaves room for those in front.
             top = high if count == 1 else low + 0.75 * (high - low)
-            rows = [low + (top - low) * float(rng.random()) ** 0.6]
+            rows = [low + (top - low) * float(rng.random()) ** 0.5]
             while len(rows) < count:
                 if scenario == "human-human":
                     rows.append(rows[-1] + float(rng.uniform(0.006, 0.05)))
                 else:
-                    rows.append(float(rng.uniform(low, high)))
+                    rows.append(low + (high - low) * float(rng.random()) ** 0.6)
             rows.sort()
             return [(row if row < 0.985 else max(row, 1.03), row >= 0.985) for row in rows]
     # Nobody's feet are seen: as much of each body as fits between a head near the horizon and the frame's lower border.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mild.data.tone import from_lab, to_lab
 
-KINDS = ("bag", "suitcase", "umbrella", "ball", "box", "board")
+#: How often each is drawn.
+KINDS = {"bag": 0.27, "suitcase": 0.2, "umbrella": 0.22, "ball": 0.11, "box": 0.12, "board": 0.08}
 #: Drawn this much larger, then averaged down: smooth borders.
 _FINE = 3
 

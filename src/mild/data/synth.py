@@ -129,8 +129,8 @@ def _scene(
     width, height = entry["size"]
     note = library.ground(entry)
     # People should not be tiny: as close as the photo's pixels allow.
-    closest = float(np.clip(0.75 * recipe.size / min(width, height), 0.5, 0.72))
-    side = round(min(width, height) * float(rng.uniform(closest, 0.5 + 0.5 * closest)))
+    closest = float(np.clip(0.75 * recipe.size / min(width, height), 0.48, 0.68))
+    side = round(min(width, height) * float(rng.uniform(closest, 0.4 + 0.6 * closest)))
     x = int(rng.integers(0, width - side + 1))
     if note.ground is None:
         y = int(rng.integers(0, height - side + 1))
@@ -191,10 +191,10 @@ def _equip(rng: Generator, library: Library, cast: list[_Actor], size: int, scen
     for rank, actor in enumerate(order):
         if rank and rng.random() > (0.35 if scenario == "human-object" else 0.0):
             continue
-        kinds = list(KINDS if not actor.figure.cut else ("bag", "umbrella", "ball", "box", "board"))
-        rng.shuffle(kinds)
-        for kind in kinds[:3]:
-            if _hold(rng, library, actor, kind, size):
+        kinds = {kind: share for kind, share in KINDS.items() if kind != "suitcase" or not actor.figure.cut}
+        shares = np.asarray(list(kinds.values())) / sum(kinds.values())
+        for kind in rng.choice(list(kinds), 3, replace=False, p=shares):
+            if _hold(rng, library, actor, str(kind), size):
                 break
 
 
