@@ -66,7 +66,8 @@ class Order:
         return self.out / f"{self.recipe.split}-{shard:05d}.tar"
 
     def sheet(self, shard: int) -> Path:
-        return self.out / "sheets" / f"{self.recipe.split}-{shard:05d}.jpg"
+        # Named without the split: readers of the Hub would take a picture called train-… for a shard.
+        return self.out / "sheets" / f"{shard:05d}.jpg"
 
 
 @dataclass
