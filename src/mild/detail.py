@@ -22,22 +22,24 @@ UNSEEN = 0.5
 FADE = 3.0
 
 
-def with_texture(fill: Float, model: Float, hole: BoolMask) -> Float:
+def with_texture(fill: Float, model: Float, seen: Float, hole: BoolMask) -> Float:
     """The fill, corrected by what the model changed in its low frequencies.
 
     Args:
-        fill: ``[h, w, 3]``, the exemplar fill as the model saw it.
-        model: ``[h, w, 3]``, the model's clean layer.
+        fill: ``[H, W, 3]``, the exemplar fill as it was searched.
+        model: ``[h, w, 3]``, the model's clean layer, at most as large.
+        seen: ``[h, w, 3]``, the same fill as the model saw it.
         hole: bool ``[h, w]``, where ``model`` is a prediction.
 
     Returns:
-        ``[h, w, 3]``; equal to ``fill`` where the model changed nothing.
+        ``[H, W, 3]``; equal to ``fill`` where the model changed nothing.
     """
     weight = hole.astype(np.float32)
     # Normalised: what is outside the hole is known and must not pull the correction towards zero.
-    blurred = cv2.GaussianBlur((model - fill) * weight[..., None], (0, 0), CROSSOVER)
+    blurred = cv2.GaussianBlur((model - seen) * weight[..., None], (0, 0), CROSSOVER)
     share = cv2.GaussianBlur(weight, (0, 0), CROSSOVER)
-    return np.asarray(fill + blurred / np.maximum(share, 1e-3)[..., None] * weight[..., None], np.float32)
+    correction = np.asarray(blurred / np.maximum(share, 1e-3)[..., None], np.float32)
+    return fill + enlarge(correction, (fill.shape[0], fill.shape[1]))
 
 
 def enlarge(image: Float, size: tuple[int, int]) -> Float:

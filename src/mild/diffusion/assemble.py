@@ -55,11 +55,11 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
     plan = crop.plan
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
-        guide = crop.rgb.astype(np.float32) if fill is None else fill
+        guide = crop.canvas.rgb.astype(np.float32) if fill is None else fill
     else:
         guide = np.clip(clean[..., :3], -1, 1) * 127.5 + 127.5
         if detail and texture and fill is not None:
-            guide = with_texture(fill, guide, crop.hole)
+            guide = with_texture(fill, guide, crop.canvas_fill.astype(np.float32), crop.canvas.hole)
     colour = synthesize(crop.photo, plan.own, plan.hole, guide) if detail else enlarge(guide, plan.hole.shape)
     box = Box.around(plan.hole)
     reach = 0.08 * min(box.width, box.height)

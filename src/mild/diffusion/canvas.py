@@ -11,54 +11,87 @@ from numpy.typing import NDArray
 
 from mild.diffusion.plan import LayerPlan, Plan
 from mild.diffusion.prior import exemplar_fill
-from mild.scene import Scene
+from mild.scene import Box, Scene
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
+
+#: Longest side, pixels, of what is searched for exemplars: lines are still lines, and it takes a second or two.
+SEARCHED = 384
+
+
+@dataclass(frozen=True)
+class View:
+    """A crop at a smaller size ``(h, w)``; foreign pixels are in no average.
+
+    Attributes:
+        rgb: uint8 ``[h, w, 3]``, the mean colour of the own pixels under each pixel; 0 where there are none.
+        own, hole: bool ``[h, w]``; a pixel is hole if any part of it is, own if all of it is.
+    """
+
+    rgb: NDArray[np.uint8]
+    own: BoolMask
+    hole: BoolMask
+
+    @classmethod
+    def of(cls, photo: NDArray[np.uint8], own: BoolMask, hole: BoolMask, size: tuple[int, int]) -> View:
+        """From the photo in the crop, uint8 ``[H, W, 3]``, and its regions, bool ``[H, W]``."""
+        share = shrink(own, size)
+        small_hole = shrink(hole, size) > 1e-4
+        total = shrink(np.where(own[..., None], photo, np.uint8(0)), size)
+        mean = np.clip(np.rint(total / np.maximum(share, 1e-4)[..., None]), 0, 255).astype(np.uint8)
+        rgb = np.where((share > 1e-4)[..., None], mean, np.uint8(0))
+        return cls(rgb, (share > 0.999) & ~small_hole, small_hole)
 
 
 @dataclass(frozen=True)
 class LayerCrop:
     """One layer's pixels: the photo's in its crop, and the crop on its canvas.
 
-    A canvas pixel is hole if any part of it is, own if all of it is; foreign pixels are in no average.
-
     Attributes:
         plan: where it is and what its regions are; ``content = (h, w)`` is the crop's size on the canvas.
         photo: uint8 ``[H, W, 3]``, the photo in the crop.
-        rgb: uint8 ``[h, w, 3]``, the mean colour of the own pixels under each canvas pixel; 0 where there are none.
-        own, hole: bool ``[h, w]``.
-        fill: uint8 ``[h, w, 3]``, the exemplar fill in the hole, ``rgb`` elsewhere; None without a prior.
+        canvas: the crop at ``content``.
+        fill: uint8 ``[h', w', 3]``, the exemplar fill in the hole, at the size at which it was searched; elsewhere the
+            layer's own pixels. None without a prior.
     """
 
     plan: LayerPlan
     photo: NDArray[np.uint8]
-    rgb: NDArray[np.uint8]
-    own: BoolMask
-    hole: BoolMask
+    canvas: View
     fill: NDArray[np.uint8] | None
 
     @classmethod
     def cut(cls, photo: NDArray[np.uint8], plan: LayerPlan, seed: int | None) -> LayerCrop:
         """From the crop of the photo, uint8 ``[H, W, 3]``; ``seed`` of the exemplar search, None: no prior."""
-        hole = shrink(plan.hole, plan.content) > 1e-4
-        share = shrink(plan.own, plan.content)
-        own = (share > 0.999) & ~hole
-        total = shrink(np.where(plan.own[..., None], photo, 0), plan.content)
-        mean = np.clip(np.rint(total / np.maximum(share, 1e-4)[..., None]), 0, 255).astype(np.uint8)
-        rgb = np.where((share > 1e-4)[..., None], mean, 0).astype(np.uint8)
-        fill = None if seed is None else exemplar_fill(rgb, own, hole, seed=seed)
-        return cls(plan, photo, rgb, own, hole, fill)
+        canvas = View.of(photo, plan.own, plan.hole, plan.content)
+        fill = None
+        if seed is not None:
+            view = View.of(photo, plan.own, plan.hole, searched_size(plan.crop))
+            fill = exemplar_fill(view.rgb, view.own, view.hole, seed=seed)
+        return cls(plan, photo, canvas, fill)
+
+    @property
+    def canvas_fill(self) -> NDArray[np.uint8]:
+        """The fill as the denoiser sees it, uint8 ``[h, w, 3]``; without a prior: ``canvas.rgb``."""
+        if self.fill is None:
+            return self.canvas.rgb
+        seen = np.rint(shrink(self.fill, self.plan.content)).astype(np.uint8)
+        return np.where(self.canvas.hole[..., None], seen, self.canvas.rgb)
 
     def on_canvas(self) -> tuple[Float, Float, Float, Float]:
         """``(rgb, own, hole, fill)`` for the denoiser: colours ``[3, bucket]`` in [-1, 1], masks ``[1, bucket]`` in
-        {0, 1}. What the crop does not reach is neutral grey and foreign. Without a prior the fill is ``rgb``."""
-        fill = self.rgb if self.fill is None else self.fill
-        colours = [image.astype(np.float32) / 127.5 - 1 for image in (self.rgb, fill)]
-        rgb, own, hole, filled = (
-            _padded(image, self.plan.bucket) for image in (colours[0], self.own, self.hole, colours[1])
-        )
-        return rgb, own, hole, filled
+        {0, 1}. What the crop does not reach is neutral grey and foreign."""
+        rgb, fill = (image.astype(np.float32) / 127.5 - 1 for image in (self.canvas.rgb, self.canvas_fill))
+        masks = (self.canvas.own, self.canvas.hole)
+        own, hole = (_padded(mask, self.plan.bucket) for mask in masks)
+        return _padded(rgb, self.plan.bucket), own, hole, _padded(fill, self.plan.bucket)
+
+
+def searched_size(crop: Box) -> tuple[int, int]:
+    """``(height, width)`` at which a crop's exemplars are searched: finer than the canvas, but bounded."""
+    scale = min(1.0, SEARCHED / max(crop.height, crop.width))
+    return max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
 
 
 def cut_layers(
