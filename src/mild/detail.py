@@ -83,7 +83,7 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
     unseen = 1 + UNSEEN * grain
     jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
     trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
-    shift = _membrane(jump, trust) * np.exp(-depth / (FADE * sigma))[..., None]
+    shift = _membrane(jump.astype(np.float32), trust.astype(np.float32)) * np.exp(-depth / (FADE * sigma))[..., None]
     out = made.copy()
     out[hole] += shift[hole]
     return out

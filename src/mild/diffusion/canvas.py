@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,16 +107,17 @@ def cut_layers(
     return crops
 
 
-def shrink(image: NDArray[np.uint8] | BoolMask | Float, size: tuple[int, int]) -> Float:
-    """Area average to ``size = (h, w)``, not larger than the image, as float32."""
-    if image.dtype == np.uint8 and image.shape[0] * image.shape[1] > 16 * size[0] * size[1]:
-        # Far larger than what it becomes: a float copy of it would be the largest thing in memory.
-        steps = (max(size[0], image.shape[0] // 4), max(size[1], image.shape[1] // 4))
-        image = cv2.resize(image, steps[::-1], interpolation=cv2.INTER_AREA)
-    image = image.astype(np.float32)
+def shrink(image: NDArray[Any], size: tuple[int, int]) -> Float:
+    """Area average of bytes, floats or a mask to ``size = (h, w)``, not larger than the image, as float32."""
     if image.shape[:2] == size:
-        return image
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.float32)
+        return np.asarray(image, np.float32)
+    if image.dtype == bool:
+        image = image.view(np.uint8) * np.uint8(255)
+        return shrink(image, size) / np.float32(255)
+    if image.dtype == np.uint8 and image.shape[0] > 8 * size[0] and image.shape[1] > 8 * size[1]:
+        # Far larger than what it becomes: as floats it would be the largest thing in memory.
+        image = np.asarray(cv2.resize(image, (4 * size[1], 4 * size[0]), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _padded(image: NDArray[np.float32] | BoolMask, bucket: tuple[int, int]) -> Float:
