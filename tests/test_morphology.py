@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from mild.perception import parsing
 from mild.photo import Photo
 from mild.request import EraseRequest, Region
 from mild.scene import Box, Person, Scene
-from mild.train import cache, hmg, small
+from mild.train import cache
 
 CANVAS = (64, 128)
 #: A standing figure, 100 x 200 pixels: joints in COCO's order, all in sight.
@@ -480,41 +480,6 @@ def test_no_parser_is_no_fault_unless_one_is_named(tmp_path: Path, monkeypatch: 
 # --- training
 
 
-def test_training_moves_the_guidance_and_nothing_else(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    shard = rng.integers(0, 255, (4, 128, 128, 9), np.uint8)
-    shard[..., 3], shard[..., 5] = 255, 1
-    shard[:, :, :64, 4], shard[:, :, 64:, 4] = 1, 2
-    np.save(tmp_path / "rows-00000.npy", shard)
-    keypoints = np.stack([np.zeros((17, 3), np.float32), figure(0.6, 10, 5), figure(0.6, 10, 5), figure(0.6, 40, 5)])
-    front = np.asarray([[0, 0, 0, 0], *[[60, 5, 110, 120]] * 3], np.float32)
-    np.savez(tmp_path / "bodies-00000.npz", keypoints=keypoints, front=front)
-    small_config = small.Config(channels=(32, 32, 64), rank=2)
-    average = small.Model(small_config).state_dict()
-    torch.nn.init.normal_(average["unet.conv_out.weight"], std=0.1)
-    (tmp_path / "config.json").write_text(json.dumps(asdict(small_config)))
-    torch.save({"average": average}, tmp_path / "latest.pt")
-
-    data = hmg.BodyRows(tmp_path)
-    assert data.people == [1, 2, 3] == data.posed
-    view, row = data.one(1, 64, np.random.default_rng(3))
-    assert view.shape == (64, 64, 10) and row.keypoints is not None and row.others[0].front
-    config = hmg.Config(batch=4, size=64, steps=2, large_every=2, warmup=1, bf16=False)
-    hmg.train(config, str(tmp_path), str(tmp_path), str(tmp_path / "out"), str(tmp_path))
-    state = torch.load(tmp_path / "out" / "latest.pt", weights_only=True)
-    assert state["step"] == 2 and any(v.any() for n, v in state["model"].items() if n.endswith("to_out.weight"))
-    unmoved = torch.load(tmp_path / "latest.pt", weights_only=True)["average"]
-    assert all(torch.equal(value, average[name]) for name, value in unmoved.items())
-    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    assert set(lines[-1]) == {"step", "none", "all", *SOURCES}
-
-    pipeline(False).save_pretrained(tmp_path / "model")
-    hmg.export(str(tmp_path / "out"), str(tmp_path / "model"), str(tmp_path / "guided"))
-    exported = MildPipeline.from_pretrained(tmp_path / "guided").morphology
-    for name, value in exported.state_dict().items():
-        assert torch.allclose(value, state["average"][name].half().float())
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_joints_of_a_cut_out_go_where_it_goes(seed: int) -> None:
     """The left wrist is a red spot: in the row it is found where the keypoint says, flipped or not."""
@@ -558,17 +523,6 @@ def test_side_files_only_for_rows_that_are_the_same(tmp_path: Path, monkeypatch:
     stored = np.load(cache.write_bodies("data", "train", str(tmp_path), 0, 64, 0))
     assert stored["front"].tolist() == [[0, 0, 0, 0], [1, 2, 30, 40]] * 2
     assert np.array_equal(stored["keypoints"][3], figure(0.3)) and not stored["keypoints"][0].any()
-
-
-def test_doubted_joints() -> None:
-    own = np.ones((128, 128), bool)
-    own[:, 64:] = False
-    points = figure(0.6, 30, 4, confidence=1.0)
-    hidden = points[:, 0] > 64
-    draws = np.stack([hmg.doubted(np.random.default_rng(i), points, own) for i in range(200)])
-    assert (draws[..., 2] >= 0).all() and (draws[..., 2] <= 1).all()
-    spread, sure = draws[..., 0].std(0), draws[..., 2].mean(0)
-    assert spread[hidden].min() > spread[~hidden].max() and sure[hidden].max() < sure[~hidden].min()
 
 
 # --- the switch

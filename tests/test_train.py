@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
@@ -43,7 +41,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(tmp_path_factory.mktemp("rows"))
 
 
-def tiny(rows: Path, out: Path, stage: str = "base", **sections: dict[str, Any]) -> RunConfig:
+def tiny(rows: Path, out: Path, stage: str = "base", **sections: Any) -> RunConfig:
     """A config of very few, very small steps."""
     values: dict[str, Any] = {
         "stage": stage,
@@ -55,7 +53,7 @@ def tiny(rows: Path, out: Path, stage: str = "base", **sections: dict[str, Any])
         "log": {"every": 1, "checkpoint": 2, "judge": 100, "judged": 4, "pictures": 2},
     }
     for name, changes in sections.items():
-        values[name] = {**values.get(name, {}), **changes}
+        values[name] = {**values.get(name, {}), **changes} if isinstance(changes, dict) else changes
     return build(RunConfig, values, "the test's config")
 
 
@@ -125,3 +123,188 @@ def test_a_half_written_checkpoint_does_not_count(rows: Path, tmp_path: Path) ->
     assert latest(tmp_path / "run").name == "step-00000002"
     train(config)
     assert latest(tmp_path / "run").name == "step-00000004"
+
+
+# --- the stages, one after the other, and what they write
+
+
+def test_all_stages_of_the_embedded_model(rows: Path, tmp_path: Path) -> None:
+    """Base, morphology guidance on the frozen rest, few-step distillation; each starts from the one before."""
+    base = tiny(rows, tmp_path / "base", data={"test": str(rows)}, log={"judge": 2})
+    assert train(base) == tmp_path / "base" / "pipeline"
+    hmg = tiny(
+        rows, tmp_path / "hmg", "adapters", data={"people": 1.0, "posed": 0.7, "test": str(rows)}, log={"judge": 4},
+        model={"start": base.out, "train": ["morphology"], "hmg": "all"},
+    )  # fmt: skip
+    train(hmg)
+    distill = tiny(
+        rows, tmp_path / "distill", "distill", model={"start": hmg.out, "hmg": "all"},
+        loss={"adversarial": 0.01, "teacher": 0.02, "gradient": 0.02, "texture": 0.01, "cag": 0.1},
+        noise={"steps": 2, "teacher_steps": 2}, optimiser={"steps": 2},
+    )  # fmt: skip
+    train(distill)
+
+    first, second, third = (
+        MildPipeline.from_pretrained(tmp_path / name / "pipeline", torch_dtype=torch.float32)
+        for name in ("base", "hmg", "distill")
+    )
+    for name, value in first.unet.state_dict().items():
+        assert torch.equal(value, second.unet.state_dict()[name]), "a frozen backbone does not move"
+    assert first.morphology is None and second.morphology is not None
+    assert not torch.equal(second.unet.conv_out.weight, third.unet.conv_out.weight)
+
+    lines = read_log(base.out)
+    judged = [line for line in lines if "psnr_answer" in line]
+    assert [line["step"] for line in judged] == [2, 4]
+    assert all(0 < line["of_peak"] < 2 and line["rows_per_second"] > 0 for line in lines if "of_peak" in line)
+    assert (tmp_path / "base" / "pictures" / "step-00000004.png").exists() and (
+        tmp_path / "base" / "curve.png"
+    ).exists()
+    assert {"alpha_iou_none", "alpha_iou_pose"} <= set(read_log(hmg.out)[-1])
+    assert {"critic.loss", "model.teacher", "model.cag"} <= set(read_log(distill.out)[-1])
+    assert RunConfig.load(tmp_path / "base" / "config.yaml") == base
+    for file in (tmp_path / "distill" / "pipeline").glob("**/*.json"):
+        assert str(tmp_path) not in file.read_text(), "no path of this machine in what is given away"
+
+
+def test_an_export_is_what_was_trained(rows: Path, tmp_path: Path) -> None:
+    config = tiny(rows, tmp_path / "run", data={"test": str(rows)})
+    train(config, most_steps=2)
+    assert not (tmp_path / "run" / "pipeline").exists()
+    folder = export(tmp_path / "run", tmp_path / "given")
+    average = load_file(latest(tmp_path / "run") / "average.safetensors")
+    loaded = MildPipeline.from_pretrained(folder)
+    for name, value in loaded.unet.state_dict().items():
+        assert torch.allclose(value.float(), average[f"model.learning.unet.{name}"], atol=2e-3), name
+
+
+def test_adapters_of_stable_diffusion(rows: Path, tmp_path: Path) -> None:
+    """SD 1.5 in shape: LoRAs, SMA and HMG on a frozen backbone, then the alpha decoder, then distilled."""
+    sd15().save_pretrained(tmp_path / "sd")
+    model = {"rank": 4, "start": str(tmp_path / "sd"), "hmg": "all", "checkpointing": True, "frozen": "bf16"}
+    adapters = tiny(
+        rows, tmp_path / "lora", "adapters", model=model, noise={"first": 0.0}, data={"size": 64, "large_every": 0},
+        optimiser={"steps": 3, "learning_rate": 0.01}, precision="bf16",
+    )  # fmt: skip
+    train(adapters)
+    start = {"start": adapters.out, "hmg": "all"}
+    alpha = tiny(rows, tmp_path / "alpha", "alpha", model=start, data={"size": 64, "test": str(rows)}, log={"judge": 4})
+    train(alpha)
+    assert 0 <= read_log(alpha.out)[-1]["alpha_iou"] <= 1
+    distill = tiny(
+        rows, tmp_path / "few", "distill", model={"start": alpha.out, "train": ["adapters", "modulation"]},
+        data={"size": 64, "large_every": 0}, optimiser={"steps": 1}, noise={"first": 0.25, "teacher_steps": 2},
+        loss={"adversarial": 0.01, "teacher": 0.05, "gradient": 0.01},
+    )  # fmt: skip
+    train(distill)
+    made = MildPipeline.from_pretrained(tmp_path / "few" / "pipeline", torch_dtype=torch.float32)
+    assert made.alpha_decoder is not None and made.morphology is not None and made.vae is not None
+    plain = StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "sd", safety_checker=None)
+    assert_lora(plain, made, tmp_path / "few" / "lora" / "person", "person")
+
+
+def test_adapters_of_sdxl(rows: Path, tmp_path: Path) -> None:
+    sdxl().save_pretrained(tmp_path / "sdxl")
+    config = tiny(
+        rows, tmp_path / "lora", "adapters", model={"rank": 4, "start": str(tmp_path / "sdxl")}, noise={"first": 0.0},
+        data={"size": 64, "large_every": 0}, optimiser={"steps": 2, "learning_rate": 0.01},
+    )  # fmt: skip
+    train(config)
+    made = MildPipeline.from_pretrained(tmp_path / "lora" / "pipeline", torch_dtype=torch.float32)
+    plain = StableDiffusionXLInpaintPipeline.from_pretrained(tmp_path / "sdxl")
+    assert_lora(plain, made, tmp_path / "lora" / "lora" / "background", "background")
+
+
+def assert_lora(plain: Any, made: MildPipeline, folder: Path, domain: str) -> None:
+    """diffusers' own loader gives the UNet the same update as our hooks do."""
+    unet = made.unet.eval()
+    xl = unet.config.addition_embed_type == "text_time"
+    added = {"text_embeds": torch.randn(2, 32), "time_ids": torch.full((2, 6), 64.0)} if xl else None
+    x, t, words = torch.randn(2, 9, 8, 8), torch.tensor([500, 20]), torch.randn(2, 5, unet.config.cross_attention_dim)
+    with torch.no_grad(), made.adapters.attached(unet, made.adapters.gate([domain] * 2)):
+        ours = unet(x, t, words, added_cond_kwargs=added).sample
+    with torch.no_grad():
+        before = plain.unet(x, t, words, added_cond_kwargs=added).sample
+        plain.load_lora_weights(folder)
+        theirs = plain.unet(x, t, words, added_cond_kwargs=added).sample
+    assert (ours - before).abs().max() > 1e-4, "the adapter learned nothing"
+    assert torch.allclose(ours, theirs, atol=2e-3)
+
+
+def test_the_single_path_twin(tmp_path: Path) -> None:
+    whole = write_rows(tmp_path / "rows", whole=True, count=6)
+    config = tiny(whole, tmp_path / "run", model={"layers": False, "sma": "off"}, optimiser={"steps": 2})
+    assert config.trained == ("unet",)
+    train(config)
+    made = MildPipeline.from_pretrained(tmp_path / "run" / "pipeline")
+    assert made.adapters is None and made.modulation is None and made.morphology is None
+
+
+# --- what the loop promises
+
+
+def test_accumulated_forwards_equal_one_large_one(rows: Path, tmp_path: Path) -> None:
+    """Two forwards of one row each move the weights as their mean gradient says."""
+    config = tiny(
+        rows, tmp_path / "run", optimiser={"accumulate": 2, "steps": 1, "average": 0.0}, data={"large_every": 0}
+    )
+    task = stages.make_task(config)
+    task.to(torch.device("cpu"))
+    module = task.players["model"].module
+    from mild.train.loop import Turn
+
+    for micro in range(2):
+        (module(task.batch(Turn(0, 0, micro)))["loss"] / 2).backward()
+        task.finish()
+    gradient = module.learning["unet"].conv_out.weight.grad.clone()
+    train(config)
+    line = read_log(config.out)[-1]
+    whole = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm()
+    assert line["norm"] == pytest.approx(2 * float(whole), rel=1e-3) or line["norm"] == pytest.approx(
+        float(whole), rel=1e-3
+    )
+    assert gradient.abs().max() > 0
+
+
+def test_sigterm_saves_and_ends(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = stages.RowTask.batch
+
+    def asked(self: Any, turn: Any) -> Any:
+        if turn.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, turn)
+
+    monkeypatch.setattr(stages.RowTask, "batch", asked)
+    assert train(tiny(rows, tmp_path / "run", log={"checkpoint": 100})) is None
+    assert latest(tmp_path / "run").name == "step-00000003"
+
+
+def test_other_settings_do_not_continue_a_run(rows: Path, tmp_path: Path) -> None:
+    from mild.errors import UsageError
+
+    train(tiny(rows, tmp_path / "run"), most_steps=1)
+    with pytest.raises(UsageError, match=r"other settings \(optimiser.batch was 4 and is 2\)"):
+        train(tiny(rows, tmp_path / "run", optimiser={"batch": 2}))
+    train(tiny(rows, tmp_path / "run", optimiser={"steps": 5}), most_steps=1)  # longer is no other run
+
+
+def test_averages_are_put_back_bit_for_bit(rows: Path, tmp_path: Path) -> None:
+    from mild.train.sampling import averaged
+
+    config = tiny(rows, tmp_path / "run", data={"test": str(rows)})
+    task = stages.make_task(config)
+    task.to(torch.device("cpu"))
+    trainee = task.players["model"].module
+    before = {name: value.clone() for name, value in trainee.state_dict().items()}
+    with averaged(trainee, {f"model.{n}": v + 1 for n, v in trainee.named_parameters()}, "model."):
+        assert not torch.equal(trainee.state_dict()["learning.unet.conv_in.bias"], before["learning.unet.conv_in.bias"])
+    assert all(torch.equal(value, before[name]) for name, value in trainee.state_dict().items())
+
+
+def test_an_untrained_model_answers_with_the_fill(rows: Path, tmp_path: Path) -> None:
+    config = tiny(rows, tmp_path / "run", data={"test": str(rows)})
+    task = stages.make_task(config)
+    task.to(torch.device("cpu"))
+    batch = task.tests[0]
+    for steps in (1, 3):
+        assert torch.allclose(sampled(task.parts, config, batch, steps), batch.rows.base, atol=1e-5)

@@ -133,3 +133,19 @@ def cache(
             ]
         for done, job in enumerate(as_completed(jobs), 1):
             typer.echo(f"{done}/{len(jobs)} {job.result()}")
+
+
+@train.command("ablate")
+def ablate(
+    recipe: Annotated[Path, typer.Argument(help="YAML file of the ablation.")],
+    table_only: Annotated[bool, typer.Option("--table", help="Train and erase nothing: only the table.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Train every variant of the method on the same rows, erase the same samples with each, write table and plot."""
+    _threads(threads)
+    from mild.train import ablate as ablation
+
+    read = ablation.Recipe.load(recipe)
+    path = ablation.write_table(read) if table_only else ablation.ablate(read)
+    typer.echo(path.read_text(encoding="utf-8"))
+    typer.echo(str(path))

@@ -49,6 +49,12 @@ class ModelConfig(_Section):
             raise ValueError("say all, none, or some of pose, parsing, relations")
         return value
 
+    @field_validator("sma", mode="before")
+    @classmethod
+    def _switch(cls, value: object) -> object:
+        # YAML reads a bare on or off as true or false.
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
     @field_validator("channels")
     @classmethod
     def _fit(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,7 +210,7 @@ class RunConfig(_Section):
         if self.stage == "adapters" and "unet" in self.trained:
             raise ValueError("the stage adapters leaves the backbone frozen; the stage base trains the unet")
         if self.stage != "distill" and (loss.adversarial or loss.teacher):
-            raise ValueError("loss.adversarial and loss.teacher belong to the stage distill")
+            raise ValueError("the losses adversarial and teacher belong to the stage distill")
         if loss.cag and model.sma == "off" and not model.layers:
             raise ValueError("loss.cag needs layers: a single path has nothing foreign")
         return self

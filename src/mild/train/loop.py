@@ -179,6 +179,7 @@ def fit(
 def make_accelerator(config: RunConfig) -> Any:
     """The accelerate object of a run."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs
 
     precision = config.precision
@@ -186,6 +187,8 @@ def make_accelerator(config: RunConfig) -> Any:
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    # One process may run several stages, each with its own precision; accelerate keeps the first one's otherwise.
+    AcceleratorState._reset_state()
     return Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         log_with="tensorboard" if config.log.tensorboard else None,

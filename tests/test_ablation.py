@@ -1,0 +1,156 @@
+"""The ablation as one command, on tiny models and tiny samples; and `mild train` from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from accelerate.state import AcceleratorState
+
+from mild.cli.app import run
+from mild.data.sample import Tags
+from mild.data.store import write_shard
+from mild.errors import UsageError
+from mild.train.ablate import Recipe, ablate, chosen, measured, write_table
+from mild.train.variants import VARIANTS, runs_of
+from samples import tiny_sample
+from tiny_rows import write_rows
+
+SCENARIOS = ("human-human", "human-object", "human-background")
+
+
+@pytest.fixture(autouse=True)
+def one_core() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of layers and of whole pictures, three test samples, and a recipe."""
+    root = tmp_path_factory.mktemp("ablation")
+    layers = np.load(write_rows(root / "layers", count=8) / "rows-00000.npy")
+    whole = np.load(write_rows(root / "whole", count=4, whole=True) / "rows-00000.npy")
+    (root / "rows").mkdir()
+    np.save(root / "rows" / "rows-00000.npy", np.concatenate([layers, whole]))
+    made = [tiny_sample(f"{i:06d}", i, (64, 96), tags=Tags(scenario=SCENARIOS[i])) for i in range(3)]
+    write_shard(root / "set" / "test-00000.tar", made)
+    config = {
+        "stage": "base", "out": "set by the ablation", "precision": "fp32", "model": {"channels": [32, 32], "rank": 2},
+        "data": {"rows": str(root / "rows"), "size": 32, "large_every": 0},
+        "optimiser": {"steps": 2, "batch": 2, "warmup": 0}, "log": {"judge": 100, "pictures": 0},
+    }  # fmt: skip
+    recipe = {
+        "run": config, "out": str(root / "out"), "test": str(root / "set"), "samples": 3, "seeds": [0, 1],
+        "variants": ["prior alone", "backbone", "full + few-step", "full + detail"], "resolution": 64,
+        "distillation": {"teacher": 0.02},
+    }  # fmt: skip
+    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return root
+
+
+def test_one_command_trains_scores_and_draws(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "ablate", str(folder / "recipe.yaml")]) == 0
+    said = capsys.readouterr().out
+    out = folder / "out"
+    assert "### human-human, 1 samples" in said and (out / "plot.png").stat().st_size > 5000
+    runs = sorted(path.name for path in (out / "runs").iterdir())
+    assert runs == ["backbone-0", "full-0", "full_+_few-step-0", "full_+_few-step-0-teacher"]
+    table = json.loads((out / "table.json").read_text())
+    everything = {entry["variant"]: entry for entry in table if entry["scenario"] == "all"}
+    assert set(everything) == {"prior alone", "backbone", "full + few-step", "full + detail"}
+    for entry in everything.values():
+        assert entry["psnr"]["samples"] == 3
+        assert entry["psnr"]["low"] <= entry["psnr"]["mean"] <= entry["psnr"]["high"]
+    # Again: nothing is trained, nothing is scored, the table is the same.
+    before = {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")}
+    text = (out / "table.md").read_text()
+    ablate(Recipe.load(folder / "recipe.yaml"))
+    assert {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")} == before
+    assert (out / "table.md").read_text() == text == write_table(Recipe.load(folder / "recipe.yaml")).read_text()
+
+
+def test_all_variants_get_the_same_steps_and_rows(folder: Path) -> None:
+    recipe = Recipe.load(folder / "recipe.yaml")
+    for variant in VARIANTS.values():
+        configs = recipe.configs(variant, 3)
+        assert sum(config.optimiser.steps for config in configs) == 2
+        assert {config.data.rows for config in configs} == {str(folder / "rows")}
+        assert all(config.optimiser.batch == 2 and config.seed == 3 for config in configs)
+    assert [variant.name for variant in runs_of(["full + detail", "full", "backbone"])] == ["full", "backbone"]
+
+
+def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load((folder / "recipe.yaml").read_text())
+
+    def refused(**changes: Any) -> str:
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**values, **changes}))
+        with pytest.raises(UsageError) as told:
+            Recipe.load(tmp_path / "recipe.yaml")
+        return str(told.value)
+
+    assert "There is no variant 'magic'" in refused(variants=["magic"])
+    assert "run.stage must be base" in refused(run={**values["run"], "stage": "distill"})
+    assert "colour: there is no such setting." in refused(run={**values["run"], "colour": 1})
+    assert "there is no such setting" in refused(speed=1)
+    (tmp_path / "empty").mkdir()
+    write_shard(tmp_path / "empty" / "a.tar", [tiny_sample("a", truth="none", layers=(), background=None)])
+    with pytest.raises(UsageError, match="holds no sample"):
+        chosen(Recipe.load(folder / "recipe.yaml").model_copy(update={"test": str(tmp_path / "empty")}))
+
+
+def test_the_figures_of_the_truth() -> None:
+    truth = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    hole = np.zeros((48, 64), bool)
+    hole[10:30, 20:50] = True
+    same = measured(truth, truth, hole)
+    assert same["ssim"] == pytest.approx(1) and same["sharpness"] == pytest.approx(1) and same["psnr"] > 60
+    worse = measured(np.where(hole[..., None], 127, truth).astype(np.uint8), truth, hole)
+    assert all(worse[name] < same[name] for name in same)
+
+
+# --- the command line
+
+
+def test_train_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load((folder / "recipe.yaml").read_text())["run"]
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**config, "out": str(tmp_path / "run")}))
+    assert run(["train", str(path), "--check"]) == 0 and not (tmp_path / "run").exists()
+    assert run(["train", str(path), "--steps", "1"]) == 0
+    assert run(["train", "export", str(tmp_path / "run"), "--to", str(tmp_path / "given")]) == 0
+    assert (tmp_path / "given" / "model_index.json").exists()
+    assert run(["train", "plot", str(tmp_path / "run"), "--to", str(tmp_path / "c.png")]) == 0
+    assert (tmp_path / "c.png").exists()
+    capsys.readouterr()
+    assert run(["train", str(path), "--set", "data.rows=nowhere", "--set", "out=other"]) == 2
+    assert "data.rows: nowhere holds no cached rows" in capsys.readouterr().err
+    assert run(["train", "export", str(tmp_path), "--to", str(tmp_path / "x")]) == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
+
+
+def test_rows_from_the_command_line(folder: Path, tmp_path: Path) -> None:
+    made = ["train", "cache", "--samples", str(folder / "set"), "--out", str(tmp_path), "--size", "64", "--whole"]
+    assert run([*made, "--fills", "--workers", "1"]) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["bodies-00000.npz", "fills-00000.npy", "rows-00000.npy"]
+    assert np.load(tmp_path / "rows-00000.npy").shape[1:] == (64, 64, 10)
+    assert run(["train", "cache", "--out", str(tmp_path)]) == 2
+
+
+def test_the_ready_configs_are_good() -> None:
+    from mild.train.config import RunConfig
+
+    root = Path(__file__).resolve().parent.parent / "configs"
+    stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}
+    assert set(stages.values()) == {"base", "adapters", "distill", "alpha"} and len(stages) >= 10
+    assert len(Recipe.load(root / "ablation.yaml").variants) == len(VARIANTS)

@@ -1,0 +1,467 @@
+"""What training is fed: rows with exact truth, batches composed in tensors, rows from samples, configs."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mild.data.cutouts import clean_cutout
+from mild.data.ingredients import Ingredients
+from mild.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
+from mild.data.store import write_shard as write_samples
+from mild.diffusion.cag import CagProbe, ProbedLayer
+from mild.diffusion.plan import plan_layers
+from mild.diffusion.rows import LayerRows
+from mild.errors import MildError, UsageError
+from mild.request import Region
+from mild.train import losses
+from mild.train.batches import RowSource, augmented, collate, degraded, judged_batches, shrunk
+from mild.train.bodies import doubted
+from mild.train.cache import from_samples, write_fills, write_shard
+from mild.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig, build
+from mild.train.loop import Turn, rate_at
+from mild.train.rowfiles import BACKGROUND, PERSON, WHOLE, RowFiles
+from mild.train.samplerows import layer_plan, packed_rows, whole_plan
+from mild.train.stream import ShardIndex, StreamSource
+from samples import tiny_sample
+from tiny_rows import write_rows
+
+#: Rows of the small cache.
+COUNT = 20
+
+
+@pytest.fixture(autouse=True)
+def one_core() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _webp(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small folder of ingredients: two backgrounds and three drawn people."""
+    folder = tmp_path_factory.mktemp("ingredients")
+    rng = np.random.default_rng(0)
+    entries, files = [], {}
+    for i in range(2):
+        pixels = np.kron(rng.integers(0, 255, (12, 12, 3)), np.ones((14, 14, 1))).astype(np.uint8)
+        files[f"b/{i}.webp"] = _webp(Image.fromarray(pixels))
+        entries.append({"kind": "background", "file": f"b/{i}.webp", "size": [168, 168], "scene_kind": "scene"})
+    for i in range(3):
+        body = np.zeros((160, 60, 4), np.uint8)
+        body[..., :3] = rng.integers(0, 255, 3)
+        body[4:40, 15:45, 3] = 255
+        body[36:158, 8:52, 3] = 255
+        files[f"p/{i}.webp"] = _webp(Image.fromarray(body))
+        flags = {"full_body": True, "truncated": False, "occluded": False}
+        entries.append({"kind": "person", "file": f"p/{i}.webp", "size": [60, 160], **flags})
+    with tarfile.open(folder / "photos.tar", "w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    lines = [json.dumps({**entry, "shard": "photos.tar", "split": "train", "licence": "CC0"}) for entry in entries]
+    (folder / "manifest.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+# --- rows from ingredients
+
+
+def test_rows_have_the_three_regions(photos: Path) -> None:
+    ingredients = Ingredients.open(photos, "train")
+    for make, seed in ((background_row, 1), (person_row, 2)):
+        row = make(np.random.default_rng(seed), ingredients, 64)
+        assert row.rgba.shape == (64, 64, 4)
+        assert set(np.unique(row.regions)) <= {FOREIGN, OWN, HOLE}
+        assert (row.regions == HOLE).any() and (row.regions == OWN).any()
+
+
+def test_a_person_row_owns_only_the_person(photos: Path) -> None:
+    row = person_row(np.random.default_rng(5), Ingredients.open(photos, "train"), 96)
+    assert (row.rgba[..., 3][row.regions == OWN] > 127).all()
+
+
+def test_a_cut_out_loses_its_halo() -> None:
+    rgba = np.zeros((40, 40, 4), np.uint8)
+    rgba[10:30, 10:30] = (0, 200, 0, 255)
+    rgba[9, 10:30] = (255, 255, 255, 255)  # a bright rim of the old background
+    cleaned = clean_cutout(rgba)
+    assert cleaned[9, 20, 3] < 128
+    assert cleaned[9, 20, 1] == 200 and cleaned[9, 20, 0] == 0
+
+
+def test_ingredients_without_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(MildError, match="manifest"):
+        Ingredients.open(tmp_path, "train")
+
+
+@pytest.fixture(scope="session")
+def cache(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mild.train.cache.SHARD", COUNT)
+        write_shard(str(photos), "train", str(folder), 0, 64, 0)
+    return folder
+
+
+def test_shards_are_the_same_bytes_again(
+    photos: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mild.train.cache.SHARD", COUNT)
+    path = write_shard(str(photos), "train", str(tmp_path), 0, 64, 0)
+    assert path.read_bytes() == (cache / path.name).read_bytes()
+
+
+def test_second_fills_differ_in_the_hole_only(cache: Path, tmp_path: Path) -> None:
+    rows = np.load(cache / "rows-00000.npy")[:6]
+    np.save(tmp_path / "rows-00000.npy", rows)
+    fills = np.load(write_fills(str(tmp_path), 0))
+    hole = rows[..., 4] == HOLE
+    assert np.array_equal(fills[~hole], rows[..., :3][~hole])
+    assert not np.array_equal(fills[hole], rows[..., 6:9][hole])
+    files = RowFiles(tmp_path)
+    stored = files.gather(torch.arange(6), torch.tensor([True, False] * 3)).numpy()
+    assert np.array_equal(stored[::2, ..., 6:9], fills[::2]) and np.array_equal(stored[1::2], rows[1::2])
+
+
+# --- batches
+
+
+def source(folder: Path, **changes: object) -> RowSource:
+    data = DataConfig(rows=str(folder), size=32, **changes)  # type: ignore[arg-type]
+    return RowSource(RowFiles(folder), data, 8, bodies=False, whole=False)
+
+
+def test_a_batch_blanks_what_is_foreign(cache: Path) -> None:
+    batch = source(cache).batch(Turn(0, 0))
+    rows = batch.rows
+    outside = (rows.foreign > 0).expand(-1, 3, -1, -1)
+    assert (rows.visible[outside] == 0).all() and (rows.fill[outside] == 0).all()
+    assert (rows.own * rows.hole).max() == 0
+    assert batch.target.shape == (8, 4, 32, 32) and len(RowFiles(cache)) == COUNT
+
+
+def test_a_turn_says_all_about_its_batch(cache: Path) -> None:
+    one, two, other = (source(cache).batch(turn).target for turn in (Turn(3, 5), Turn(3, 5), Turn(3, 6)))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+    ranks = [source(cache).batch(Turn(3, 5, rank=rank)).target for rank in (0, 1)]
+    assert not torch.equal(*ranks)
+
+
+def test_a_shrunk_view_owns_only_pure_pixels(cache: Path) -> None:
+    stored = RowFiles(cache).gather(torch.arange(4))
+    image = shrunk(stored, 2).numpy()
+    region = stored[..., 4].numpy().reshape(4, 32, 2, 32, 2)
+    assert np.array_equal(image[:, 5] > 0, (region == HOLE).any((2, 4)))
+    assert np.array_equal(image[:, 4] > 0, (region == OWN).all((2, 4)))
+
+
+def test_crops_hold_a_part_of_the_hole_and_lie_where_they_say(cache: Path) -> None:
+    stored = RowFiles(cache).gather(torch.arange(COUNT))
+    views, place = augmented(stored, 32, 0.0, torch.Generator().manual_seed(1))
+    assert (views[:, 5].flatten(1).sum(1) > 0).all()
+    for b in range(COUNT):
+        row = stored[b].flip(1) if place.flip[b] else stored[b]
+        y, x = int(place.y[b]), int(place.x[b])
+        assert torch.equal(views[b, 5] > 0, row[y : y + 32, x : x + 32, 4] == HOLE)
+
+
+def test_the_share_of_people_is_kept(cache: Path) -> None:
+    for share, expected in ((0.0, 0), (1.0, 8)):
+        batch = source(cache, people=share).batch(Turn(0, 1))
+        assert batch.rows.domains.count("person") == expected
+
+
+def test_every_kind_of_damage_to_the_prior() -> None:
+    fill = torch.rand(64, 3, 16, 16) * 2 - 1
+    draw = torch.Generator().manual_seed(0)
+    shares = Degrade(blank=0.25, moved=0.25, noisy=0.25, blurred=0.25)
+    out = degraded(fill, shares, draw)
+    blank = (out == 0).all(3).all(2).all(1)
+    assert 8 < int(blank.sum()) < 25
+    # A place that is moved by nothing is the same place.
+    assert sum(torch.equal(a, b) for a, b in zip(out, fill, strict=True)) < 4
+    sums = {tuple(sorted(row.flatten().tolist())) for row in fill}
+    assert 4 < sum(tuple(sorted(row.flatten().tolist())) in sums for row in out) < 30, "moved rows keep their pixels"
+    untouched = degraded(fill, Degrade(blank=0, moved=0, noisy=0, blurred=0), draw)
+    assert torch.equal(untouched, fill)
+
+
+def test_rows_in_memory_equal_rows_on_disk(cache: Path) -> None:
+    index = torch.tensor([3, 19, 7])
+    assert torch.equal(RowFiles(cache, resident="yes").gather(index), RowFiles(cache, resident="no").gather(index))
+
+
+def test_joints_follow_the_crop(tmp_path: Path) -> None:
+    """The tokens' positions are those of the joints in the view, flipped or not."""
+    folder = write_rows(tmp_path / "rows", count=4, size=64)
+    files = RowFiles(folder)
+    files.keypoints[:, :, :2], files.keypoints[:, :, 2] = (20.0, 30.0), 1.0
+    files.keypoints[0::2] = 0
+    data = DataConfig(rows=str(folder), size=64, people=1.0, posed=1.0, large_every=0)
+    batch = RowSource(files, data, 16, bodies=True, whole=False).batch(Turn(0, 0))
+    assert batch.bodies is not None
+    seen = batch.bodies.points[..., :2][batch.bodies.point_confidence > 0]
+    column = torch.minimum((seen[:, 0] - 20 / 64).abs(), (seen[:, 0] - 43 / 64).abs())
+    assert column.max() < 0.12 and (seen[:, 1] - 30 / 64).abs().max() < 0.12
+
+
+def test_doubted_joints() -> None:
+    own = np.ones((128, 128), bool)
+    own[:, 64:] = False
+    points = np.full((17, 3), 1.0, np.float32)
+    points[:, 0], points[:, 1] = np.linspace(5, 120, 17), np.linspace(10, 118, 17)
+    hidden = points[:, 0] > 64
+    draws = np.stack([doubted(np.random.default_rng(i), points, own) for i in range(200)])
+    assert (draws[..., 2] >= 0).all() and (draws[..., 2] <= 1).all()
+    spread, sure = draws[..., 0].std(0), draws[..., 2].mean(0)
+    assert spread[hidden].min() > spread[~hidden].max() and sure[hidden].max() < sure[~hidden].min()
+
+
+# --- rows from samples
+
+
+def test_rows_of_a_sample_are_what_the_planner_shows() -> None:
+    sample = tiny_sample(size=(96, 128))
+    rows = packed_rows(sample, 64, np.random.default_rng(0), whole=True)
+    kinds = [int(row.pixels[0, 0, 5]) for row in rows]
+    assert set(kinds) == {BACKGROUND, WHOLE, PERSON} or set(kinds) == {BACKGROUND, WHOLE}
+    for row in rows:
+        assert row.pixels.shape == (64, 64, 10)
+        hole = row.pixels[..., 4] == HOLE
+        own = row.pixels[..., 4] == OWN
+        assert hole.any() and own.any()
+        assert np.array_equal(row.pixels[..., 6:9][own], row.pixels[..., :3][own]), "outside the hole: the evidence"
+    ground, whole = (next(r for r in rows if r.pixels[0, 0, 5] == kind) for kind in (BACKGROUND, WHOLE))
+    assert (ground.pixels[..., 4] == FOREIGN).sum() > (whole.pixels[..., 4] == FOREIGN).sum()
+
+
+def test_layers_and_a_single_path_have_the_same_hole() -> None:
+    sample = tiny_sample(size=(96, 128))
+    scene, region = sample.scene(), Region(feather=0.0)
+    plan = layer_plan(scene, sample.erased, region, 128)
+    single, other = whole_plan(scene, plan, region, 128)
+    holes = []
+    for its_scene, its_plan in ((scene, plan), (single, other)):
+        hole = np.zeros(its_scene.size, bool)
+        for box, matte in its_plan.mattes.values():
+            hole[box.slices] |= matte > 0
+        holes.append(hole)
+    assert np.array_equal(*holes)
+    assert plan_layers(single, (1,), region).layers[0].domain == "background"
+
+
+def test_a_real_photo_has_no_rows() -> None:
+    assert packed_rows(tiny_sample(truth="none"), 64, np.random.default_rng(0)) == []
+
+
+def test_a_cache_of_samples_is_the_same_bytes_again(tmp_path: Path) -> None:
+    write_samples(tmp_path / "set" / "train-00000.tar", [tiny_sample(f"{i:06d}", i, (96, 128)) for i in range(3)])
+    paths = [from_samples(str(tmp_path / "set"), str(_made(tmp_path / n)), 0, 64, 0, True, False) for n in "ab"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    files = RowFiles(tmp_path / "a")
+    assert {BACKGROUND, WHOLE} <= set(files.kinds.tolist())
+    layers = RowSource(files, DataConfig(rows="x", size=32), 4, bodies=True, whole=False).batch(Turn(0, 0))
+    assert layers.parts is not None and len(layers) == 4
+    assert len(judged_batches(files, 2, 32, bodies=True, whole=True)[0]) == 2
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_stream_depends_on_the_turn_alone(tmp_path: Path) -> None:
+    for shard in range(2):
+        made = [tiny_sample(f"{shard}{i:05d}", 10 * shard + i, (96, 128)) for i in range(3)]
+        write_samples(tmp_path / f"train-{shard:05d}.tar", made)
+    index = ShardIndex.of(tmp_path)
+    assert len(index) == 6
+    assert sorted(map(tuple, index.order(0, 0).tolist())) == [(s, i) for s in range(2) for i in range(3)]
+    assert not np.array_equal(index.order(0, 0), index.order(0, 1))
+    data = DataConfig(samples=str(tmp_path), size=64, large_every=0, workers=0)
+    setting = OptimiserConfig(batch=3)
+
+    def batch(step: int) -> torch.Tensor:
+        made = StreamSource(data, setting, 0, torch.device("cpu"), bodies=False, whole=False).batch(Turn(0, step))
+        return made.target
+
+    late = batch(1)
+    streamed = StreamSource(data, setting, 0, torch.device("cpu"), bodies=False, whole=False)
+    first = streamed.batch(Turn(0, 0)).target
+    assert torch.equal(streamed.batch(Turn(0, 1)).target, late) and not torch.equal(first, late)
+
+
+# --- losses
+
+
+def layer_rows(count: int = 2, size: int = 16) -> LayerRows:
+    hole = torch.zeros(count, 1, size, size)
+    hole[:, :, 4:12, 4:12] = 1
+    domains = ["background" if i % 2 == 0 else "person" for i in range(count)]
+    rgb = torch.zeros(count, 3, size, size)
+    return LayerRows.build(domains, rgb, 1 - hole, hole, rgb)
+
+
+def test_losses_count_the_hole_alone() -> None:
+    rows, config = layer_rows(), LossConfig()
+    target = torch.rand(2, 4, 16, 16) * 2 - 1
+    outside = target + (1 - rows.hole) * torch.randn(2, 4, 16, 16)
+    assert float(losses.alpha_loss(outside, target, rows)) == 0
+    assert float(losses.colour_loss(outside, target, rows, config)) == pytest.approx(np.log(config.floor), rel=1e-5)
+    assert float(losses.recomposition_loss(outside, target, rows)) == 0
+    inside = target + rows.hole * 0.5
+    assert float(losses.alpha_loss(inside, target, rows)) > 0
+    assert losses.colour_loss(inside, target, rows, config) > losses.colour_loss(target, target, rows, config)
+
+
+def test_recomposition_costs_what_can_be_seen() -> None:
+    rows = layer_rows()
+    target = torch.full((2, 4, 16, 16), -0.5)
+    target[0, 3], target[1, 3] = 1, -1  # the person is absent from the whole hole
+    invisible = target.clone()
+    invisible[1, :3] += 0.7  # another colour where nothing is
+    assert float(losses.recomposition_loss(invisible, target, rows)) == 0
+    opaque = target.clone()
+    opaque[1, 3] = 1.0  # present, but of the background's own colour: nobody sees it
+    assert float(losses.recomposition_loss(opaque, target, rows)) == pytest.approx(0, abs=1e-9)
+    seen = invisible.clone()
+    seen[1, 3] = 1.0
+    assert float(losses.recomposition_loss(seen, target, rows)) > 0.05
+    assert float(losses.recomposition_loss(target[:1], target[:1], layer_rows(1))) == 0
+
+
+def test_the_texture_loss_wants_grain_not_the_same_grain() -> None:
+    draw = torch.Generator().manual_seed(0)
+    hole = torch.ones(1, 1, 64, 64)
+    truth, other = (0.3 * torch.randn(1, 3, 64, 64, generator=draw) for _ in range(2))
+    blurred = torch.nn.functional.avg_pool2d(truth, 5, 1, 2)
+    cost = {n: float(losses.texture_loss(x, truth, hole)) for n, x in (("other", other), ("blurred", blurred))}
+    assert cost["other"] < 0.2 * cost["blurred"] and float(losses.texture_loss(truth, truth, hole)) == 0
+    assert float(losses.gradient_loss(truth + 0.5, truth, hole)) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_leak_penalty_is_what_the_probe_measures() -> None:
+    torch.manual_seed(0)
+    hole, foreign = torch.zeros(1, 16), torch.zeros(1, 16)
+    hole[:, :6], foreign[:, 10:] = 1, 1
+    query, key = torch.randn(1, 2, 16, 8), torch.randn(1, 2, 16, 8, requires_grad=True)
+    beta, gamma = torch.tensor([[0.5, 2.0]]), torch.tensor([[0.1, 0.3]])
+    penalty = losses.LeakPenalty(queries=6)
+    penalty("attn1", query, key, beta, gamma, hole, foreign)
+    leaked = penalty.take()
+    regions = torch.stack([1 - hole[0] - foreign[0], hole[0], foreign[0]]).view(3, 4, 4)
+    probe = CagProbe()
+    probe.start([ProbedLayer("layer", regions, 0)])
+    probe.at(1.0)
+    probe("attn1", query, key.detach(), beta, gamma, hole, foreign)
+    gap = float(probe.report()[0].cag[0, 0])
+    assert float(leaked.detach()) == pytest.approx((1 - gap) / 2, abs=1e-5)
+    leaked.backward()
+    assert key.grad is not None and key.grad.abs().max() > 0
+
+
+def test_the_critic_tells_real_from_made() -> None:
+    torch.manual_seed(0)
+    critic = losses.Critic(4, width=8, depth=2)
+    hole = torch.ones(4, 1, 16, 16)
+    optimiser = torch.optim.Adam(critic.parameters(), 1e-2)
+    for _ in range(25):
+        real, fake = torch.rand(4, 4, 16, 16), torch.rand(4, 4, 16, 16) * 0.2
+        logits = [critic(x, 1 - hole, hole) for x in (real, fake)]
+        cost = sum(
+            (torch.relu(1 - s * x) * losses.patch_weight(hole, x)).sum() for s, x in zip((1, -1), logits, strict=True)
+        )
+        optimiser.zero_grad()
+        cost.backward()
+        optimiser.step()
+    assert float(logits[0].detach().mean()) > float(logits[1].detach().mean()) + 0.5
+
+
+# --- settings
+
+
+def settings(**changes: object) -> dict[str, object]:
+    return {"stage": "base", "out": "run", "data": {"rows": "rows"}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"stage": "paint"}, "stage: Input should be"),
+        ({"colour": 3}, "colour: there is no such setting."),
+        ({"data": {}}, "data: name either rows (a cache) or samples (shards)."),
+        ({"data": {"rows": "a", "samples": "b"}}, "data: name either rows"),
+        ({"optimiser": {"steps": 5}}, "optimiser: a warm-up of 200 steps does not fit into 5 steps."),
+        ({"optimiser": {"learning_rate": -1}}, "optimiser.learning_rate: Input should be greater than 0."),
+        ({"model": {"channels": [30, 64]}}, "model.channels: give two or more widths that are multiples of 32."),
+        ({"model": {"hmg": ["mood"]}}, "model.hmg: say all, none, or some of pose, parsing, relations."),
+        ({"model": {"layers": False}}, "The single-path twin (model.layers: false) has neither SMA nor HMG"),
+        ({"model": {"train": ["morphology"]}}, "Morphology cannot learn while model.hmg is none."),
+        ({"model": {"train": []}}, "Nothing is to be trained"),
+        ({"stage": "adapters"}, "The stage adapters needs model.start"),
+        ({"stage": "adapters", "model": {"start": "x", "train": ["unet"]}}, "The stage adapters leaves the backbone"),
+        ({"loss": {"adversarial": 0.1}}, "The losses adversarial and teacher belong to the stage distill."),
+        ({"data": {"rows": "a", "degrade": {"blank": 0.9, "moved": 0.9}}}, "data.degrade: blank, moved, noisy"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError) as told:
+        build(RunConfig, settings(**changes), "run.yaml")
+    assert str(told.value).startswith("run.yaml is refused. ") and sentence in str(told.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("stage: base\nout: run\nfoo: 1\noptimiser: {steps: none}\n")
+    with pytest.raises(UsageError) as told:
+        RunConfig.load(tmp_path / "run.yaml")
+    for sentence in ("foo: there is no such setting.", "optimiser.steps: ", "data: it must be given."):
+        assert sentence in str(told.value)
+
+
+def test_settings_are_changed_and_files_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("stage: base\nout: run\ndata: {rows: nowhere, test: nowhere}\n")
+    config = RunConfig.load(path, ["optimiser.steps=300", "model.hmg=[pose]", "precision=bf16"])
+    assert config.optimiser.steps == 300 and config.model.hmg == ("pose",)
+    assert config.trained == ("unet", "adapters", "modulation", "morphology")
+    with pytest.raises(UsageError, match=r"data.rows: nowhere holds no cached rows.*data.test: nowhere holds"):
+        config.check_files()
+    with pytest.raises(UsageError, match="changes nothing"):
+        RunConfig.load(path, ["optimiser.steps"])
+    with pytest.raises(UsageError, match="There is no file"):
+        RunConfig.load(tmp_path / "none.yaml")
+    path.write_text("stage: [")
+    with pytest.raises(UsageError, match="cannot be read as YAML"):
+        RunConfig.load(path)
+
+
+def test_the_rate_warms_up_holds_and_fades() -> None:
+    setting = OptimiserConfig(steps=100, warmup=10, fade=0.3)
+    rates = [rate_at(setting, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[10:70] == [1.0] * 60
+    assert rates[99] == pytest.approx(1 / 30) and all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_collate_says_nothing_of_colour_where_nobody_is() -> None:
+    views = torch.zeros(1, 10, 8, 8)
+    views[:, 3], views[:, 5], views[:, 6], views[:, 7:] = -1, 1, 1, 0.5
+    batch = collate(views)
+    assert batch.rows.domains == ("person",) and torch.equal(batch.target[:, :3], batch.rows.fill)
