@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,4 +42,6 @@ class FolderMethod:
         return {}
 
     def about(self) -> Mapping[str, Any]:
-        return {"folder": self.folder.name, "files": len(self._files)}
+        facts = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in sorted(self._files.items())]
+        state = hashlib.sha256(repr(facts).encode()).hexdigest()
+        return {"folder": self.folder.name, "files": len(self._files), "state": state}

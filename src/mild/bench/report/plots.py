@@ -87,11 +87,13 @@ def _scatter(one: Summary) -> str:
             drawn = True
             x, y = zip(*points, strict=True)
             ax.scatter(x, y, s=14, alpha=0.7, color=_colour(one, method), label=method)
+    if not drawn:
+        return ""
     ax.set_xlabel("CAG", fontsize=8)
     ax.set_ylabel("leakage from what stays visible", fontsize=8)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=7)
-    return _svg(figure) if drawn else ""
+    return _svg(figure)
 
 
 def _cost(one: Summary) -> str:
