@@ -229,10 +229,9 @@ def _checked(figures: list[Figure]) -> Arrangement | None:
 
 def mask_of(figure: Figure, side: int = SMALL) -> NDArray[np.bool_]:
     """The person's outline in a small frame ``[side, side]``."""
-    alpha = figure.cutout.rgba[..., 3]
-    scale = figure.scale(side)
-    height, width = max(1, round(alpha.shape[0] * scale)), max(1, round(alpha.shape[1] * scale))
-    small = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA) > 127
+    whole, scale = figure.cutout.rgba.shape, figure.scale(side)
+    height, width = max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale))
+    small = cv2.resize(figure.cutout.small, (width, height), interpolation=cv2.INTER_AREA) > 127
     if figure.flip:
         small = small[:, ::-1]
     x, y = figure.corner(side)

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.data.cutouts import clean_cutout, read_keypoints, tight, without_crumbs
+from mild.data.cutouts import clean_cutout, read_keypoints, scaled, tight, without_crumbs
 from mild.data.ingredients import Ingredients, Split, group_of
 from mild.data.sample import Source
 from mild.errors import MildError
@@ -56,6 +56,7 @@ class Cutout:
         share: how much of the body's height the cut-out shows, 1 for a whole person.
         stature: height relative to a grown person.
         grey: a black-and-white photo.
+        small: uint8 alpha at a side of 128 pixels or less: layouts are tried with it.
     """
 
     entry: dict[str, Any]
@@ -65,6 +66,7 @@ class Cutout:
     share: float
     stature: float
     grey: bool
+    small: NDArray[np.uint8]
 
 
 class Library:
@@ -142,7 +144,8 @@ class Library:
         chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)[solid]
         grey = bool(len(chroma) and np.percentile(chroma, 95) < 6)
         share = float(note.get("share", 1.0))
-        return Cutout(entry, rgba, points, self._stands(entry), share, float(note.get("size", 1.0)), grey)
+        small = np.ascontiguousarray(scaled(np.ascontiguousarray(rgba[..., 3]), min(1.0, 128 / max(rgba.shape[:2]))))
+        return Cutout(entry, rgba, points, self._stands(entry), share, float(note.get("size", 1.0)), grey, small)
 
     def _cached(self, name: str, make: Callable[[], Any], most: int = 1200) -> Any:
         if name in self._kept:
