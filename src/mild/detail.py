@@ -49,6 +49,17 @@ def enlarge(image: Float, size: tuple[int, int]) -> Float:
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def smooth(image: Float, sigma: float) -> Float:
+    """Gaussian blur of ``[h, w(, c)]``; a wide one is done on a smaller image, where nothing is lost by it."""
+    factor = int(2 ** np.floor(np.log2(max(1.0, sigma / 3))))
+    if factor == 1:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    height, width = image.shape[:2]
+    size = (-(-width // factor), -(-height // factor))
+    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / factor)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: float) -> Float:
     """Shift the colours of a generated region so that they meet the photo's along the border.
 
@@ -69,8 +80,8 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
     outside = (own & ~hole & (away <= sigma)).astype(np.float32)
 
     def mean_near(image: Float, where: Float) -> tuple[Float, Float]:
-        share = cv2.GaussianBlur(where, (0, 0), sigma)
-        return np.asarray(cv2.GaussianBlur(image * where[..., None], (0, 0), sigma)), np.asarray(share)
+        share = smooth(where, sigma)
+        return smooth(image * where[..., None], sigma), share
 
     inner, inner_share = mean_near(made, inside)
     outer, outer_share = mean_near(photo, outside)

@@ -63,6 +63,10 @@ class Box(NamedTuple):
             Box(0, 0, size[1], size[0])
         )
 
+    def inside(self, frame: Box) -> Box:
+        """The same pixels, counted from the corner of ``frame``."""
+        return Box(self.x0 - frame.x0, self.y0 - frame.y0, self.x1 - frame.x0, self.y1 - frame.y0)
+
     @classmethod
     def around(cls, mask: BoolMask) -> Box:
         """Tight box of a non-empty mask ``[H, W]``."""

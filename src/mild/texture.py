@@ -11,18 +11,24 @@ random, since the guide is small. Nothing but own pixels is ever copied, and not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.detail import smooth
+from mild.scene import Box
+
 Rgb = NDArray[np.uint8]
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
 Index = NDArray[np.int64]
+Size = tuple[int, ...]
 
 #: Radius of compared patches at the guide's size, pixels, and on the levels above it.
 START_RADIUS, RADIUS = 3, 2
@@ -40,7 +46,7 @@ CHUNK = 1 << 16
 SMOOTH = 2.0
 
 
-def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float) -> Float:
+def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float, window: Box | None = None) -> Float:
     """Paint ``hole`` with own pixels as the guide says.
 
     Args:
@@ -48,24 +54,32 @@ def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float) -> Float
         own: bool ``[H, W]``: the evidence; nothing else of ``photo`` is read.
         hole: bool ``[H, W]``, to be painted.
         guide: float32 ``[h, w, 3]`` 0..255, the same view at most as large: the filled hole among the evidence.
+        window: the part to return; None: everything.
 
     Returns:
-        float32 ``[H, W, 3]``, 0..255: the painted hole in the guide's colours; elsewhere of no meaning. Where there
-        is no evidence to paint with: the guide, enlarged.
+        float32, 0..255, of the window's size: the painted hole in the guide's colours; elsewhere of no meaning. Where
+        there is no evidence to paint with: the guide, enlarged.
     """
-    enlarged = _resized(guide, hole.shape)
-    levels = list(_pyramid(photo, own, hole, (guide.shape[0], guide.shape[1])))
-    if len(levels) < 2 or not levels[0].sources.any():
+    window = window or Box(0, 0, hole.shape[1], hole.shape[0])
+    enlarged = _view(guide, guide.shape[:2], None, hole.shape, window)
+    if guide.shape[:2] == hole.shape:
         return enlarged
-    places = _first_places(levels[0], guide)
-    painted = guide
+    levels = list(_pyramid(photo, own, hole, (guide.shape[0], guide.shape[1])))
+    if not levels[0].sources.any():
+        return enlarged
+    places = _first_places(levels[0], guide[levels[0].window.slices])
+    painted = guide[levels[0].window.slices]
     for below, level in pairwise(levels):
         places = _carried_up(below, level, places)
+        seen = _view(guide, guide.shape[:2], None, level.shape, level.window)
         if len(level.holes) <= MOST_REFINED:
-            places = _refined(level, places, _resized(painted, level.shape))
-        painted = _painted(level, places, enlarged)
-        painted = _recoloured(painted, level, _resized(guide, level.shape), level.shape[0] / guide.shape[0])
-    return painted
+            picture = _view(painted, below.shape, below.window, level.shape, level.window)
+            places = _refined(level, places, picture)
+        painted = _painted(level, places, seen)
+        painted = _recoloured(painted, level, seen, level.shape[0] / guide.shape[0])
+    common = window.intersect(levels[-1].window)
+    enlarged[common.inside(window).slices] = painted[common.inside(levels[-1].window).slices]
+    return enlarged
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,8 @@ class _Level:
         own, hole: bool ``[h, w]``.
         sources: bool ``[h, w]``: own, with own neighbours, so that a patch around it shows nothing else.
         holes: flat indices of the hole's pixels.
-        number: ``[h * w]``, the position of a pixel in ``holes``, or -1.
+        number: int32 ``[h * w]``, the position of a pixel in ``holes``, or -1.
+        window: the hole and what a patch around it can reach; pictures of the hole are no larger.
     """
 
     photo: Rgb
@@ -86,6 +101,7 @@ class _Level:
     sources: BoolMask
     holes: Index
     number: NDArray[np.int32]
+    window: Box
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,11 +111,12 @@ class _Level:
     def build(cls, photo: Rgb, own: BoolMask, hole: BoolMask, radius: int) -> _Level:
         own = own & ~hole
         patch = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-        sources = cv2.erode(own.astype(np.uint8), patch, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+        sources = cv2.erode(own.view(np.uint8), patch, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
         holes = np.flatnonzero(hole)
         number = np.full(hole.size, -1, np.int32)
         number[holes] = np.arange(len(holes), dtype=np.int32)
-        return cls(photo, own, hole, sources, holes, number)
+        window = Box.around(hole).grow(START_RADIUS + 1, (hole.shape[0], hole.shape[1]))
+        return cls(photo, own, hole, sources, holes, number, window)
 
 
 def _pyramid(photo: Rgb, own: BoolMask, hole: BoolMask, start: tuple[int, int]) -> Iterator[_Level]:
@@ -121,15 +138,23 @@ def _pyramid(photo: Rgb, own: BoolMask, hole: BoolMask, start: tuple[int, int]) 
         yield _Level.build(small, share > 0.999, part > 1e-4, radius)
 
 
-def _resized(image: Float, size: tuple[int, ...]) -> Float:
-    if image.shape[:2] == size[:2]:
-        return image
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+def _view(image: Float, size: Size, held: Box | None, new_size: Size, window: Box) -> Float:
+    """The ``window`` of a view of ``new_size``, from ``image``: the same view at ``size``, of which it is ``held``."""
+    down, right = (small / large for small, large in zip(size, new_size, strict=True))
+    x, y = (0, 0) if held is None else (held.x0, held.y0)
+    matrix = np.asarray(
+        [[right, 0, (window.x0 + 0.5) * right - 0.5 - x], [0, down, (window.y0 + 0.5) * down - 0.5 - y]]
+    )
+    shape = (window.width, window.height)
+    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if size == new_size else cv2.INTER_CUBIC)
+    return np.asarray(cv2.warpAffine(image, matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _target(level: _Level, picture: Float) -> Float:
-    """What a patch in the hole is to look like: evidence where there is some, the picture everywhere else."""
-    return np.where(level.own[..., None], level.photo.astype(np.float32), picture)
+    """What a patch in the hole is to look like: evidence where there is some, the picture (of the window) elsewhere."""
+    return np.where(
+        level.own[level.window.slices][..., None], level.photo[level.window.slices].astype(np.float32), picture
+    )
 
 
 def _offsets(radius: int, width: int) -> Index:
@@ -139,24 +164,13 @@ def _offsets(radius: int, width: int) -> Index:
 
 def _first_places(level: _Level, guide: Float) -> Index:
     """For each hole pixel the flat index of the source whose patch looks most like the guide's, exhaustively."""
-    r, width = START_RADIUS, level.shape[1]
-    target = cv2.copyMakeBorder(_target(level, guide), r, r, r, r, cv2.BORDER_REFLECT_101)
-    stride, sources = 1, level.sources
-    while sources.sum() > MOST_SOURCES:
-        stride += 1
-        grid = np.zeros_like(level.sources)
-        grid[::stride, ::stride] = True
-        sources = level.sources & grid
-    if not sources.any():
-        sources = level.sources
-    candidates = np.flatnonzero(sources)
-
-    def patches(flat: Index) -> Float:
-        y, x = np.divmod(flat, width)
-        index = ((y + r) * (width + 2 * r) + x + r)[:, None] + _offsets(r, width + 2 * r)
-        return np.asarray(target.reshape(-1, 3)[index].reshape(len(flat), -1), np.float32)
-
-    known = patches(candidates)
+    sources = level.sources
+    stride = math.isqrt(int(sources.sum()) // MOST_SOURCES) + 1
+    grid = np.zeros_like(sources)
+    grid[::stride, ::stride] = True
+    candidates = np.flatnonzero(sources & grid if (sources & grid).any() else sources)
+    compare = _Comparison(level, guide, START_RADIUS)
+    known = compare.shown_around(candidates)
     mean = known.mean(0)
     known -= mean
     # Principal components of the evidence: distances in them are nearly those between the whole patches.
@@ -166,8 +180,9 @@ def _first_places(level: _Level, guide: Float) -> Index:
     lengths = (known**2).sum(1)
     out = np.empty(len(level.holes), np.int64)
     for begin in range(0, len(out), 4096):
-        wanted = (patches(level.holes[begin : begin + 4096]) - mean) @ axes
-        out[begin : begin + 4096] = candidates[(lengths - 2 * (wanted @ known.T)).argmin(1)]
+        part = slice(begin, begin + 4096)
+        wanted = (compare.wanted_around(level.holes[part]) - mean) @ axes
+        out[part] = candidates[(lengths - 2 * (wanted @ known.T)).argmin(1)]
     return _refined(level, out, guide, START_RADIUS, rounds=3)
 
 
@@ -190,27 +205,33 @@ class _Comparison:
     def __init__(self, level: _Level, picture: Float, radius: int) -> None:
         border = (radius,) * 4
         self.level, self.radius = level, radius
-        self.stride = level.shape[1] + 2 * radius
-        self.wanted = cv2.copyMakeBorder(_target(level, picture), *border, cv2.BORDER_REFLECT_101).reshape(-1, 3)
-        self.shown = cv2.copyMakeBorder(level.photo, *border, cv2.BORDER_REFLECT_101).reshape(-1, 3)
-        self.offsets = _offsets(radius, self.stride)
+        self.wanted = cv2.copyMakeBorder(_target(level, picture), *border, cv2.BORDER_REFLECT_101)
+        self.shown = cv2.copyMakeBorder(level.photo, *border, cv2.BORDER_REFLECT_101)
 
     def __call__(self, pixels: Index, places: Index) -> Float:
         """Of each of ``pixels`` with its place; infinite where the place is not evidence."""
         out = np.empty(len(pixels), np.float32)
-        here, there = self._padded(pixels), self._padded(places)
         for begin in range(0, len(out), CHUNK):
             part = slice(begin, begin + CHUNK)
-            difference = self.wanted[here[part, None] + self.offsets]
-            difference -= self.shown[there[part, None] + self.offsets]
-            out[part] = np.einsum("nkc,nkc->n", difference, difference)
-        out /= 3 * len(self.offsets)
+            difference = self.wanted_around(pixels[part])
+            difference -= self.shown_around(places[part])
+            out[part] = np.einsum("nk,nk->n", difference, difference) / difference.shape[1]
         out[~self.level.sources.ravel()[places]] = np.inf
         return out
 
-    def _padded(self, flat: Index) -> Index:
-        y, x = np.divmod(flat, self.level.shape[1])
-        return np.asarray((y + self.radius) * self.stride + x + self.radius, np.int64)
+    def wanted_around(self, pixels: Index) -> Float:
+        """Patches of the picture around hole pixels, ``[n, patch * patch * 3]``."""
+        y, x = np.divmod(pixels, self.level.shape[1])
+        return self._patches(self.wanted, y - self.level.window.y0, x - self.level.window.x0)
+
+    def shown_around(self, places: Index) -> Float:
+        """Patches of the photo around places."""
+        return self._patches(self.shown, *np.divmod(places, self.level.shape[1]))
+
+    def _patches(self, image: NDArray[Any], y: Index, x: Index) -> Float:
+        stride = image.shape[1]
+        index = ((y + self.radius) * stride + x + self.radius)[:, None] + _offsets(self.radius, stride)
+        return np.asarray(image.reshape(-1, 3)[index].reshape(len(y), -1), np.float32)
 
 
 def _refined(level: _Level, places: Index, picture: Float, radius: int = RADIUS, rounds: int = 1) -> Index:
@@ -247,31 +268,32 @@ def _neighbour(level: _Level, dy: int, dx: int) -> NDArray[np.int64]:
 
 
 def _painted(level: _Level, places: Index, otherwise: Float) -> Float:
-    """Each pixel gets the mean of what its neighbours' places (and its own) show at its position."""
+    """The window, each hole pixel the mean of what its neighbours' places (and its own) show at its position.
+
+    ``otherwise`` is the window's picture where no place shows anything.
+    """
     height, width = level.shape
-    out = level.photo.astype(np.float32)
     total, weight = np.zeros((len(places), 3), np.float32), np.zeros(len(places), np.float32)
     colours, own = level.photo.reshape(-1, 3), level.own.ravel()
+    here = np.arange(len(places))
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             number = _neighbour(level, dy, dx)
             y, x = np.divmod(places[number], width)
             at = np.clip(y - dy, 0, height - 1) * width + np.clip(x - dx, 0, width - 1)
-            at = np.where(number == np.arange(len(number)), places, at)
+            at = np.where(number == here, places, at)
             share = own[at].astype(np.float32)
             total += share[:, None] * colours[at]
             weight += share
-    known = weight > 0
-    plain = _resized(otherwise, level.shape).reshape(-1, 3)[level.holes]
-    out.reshape(-1, 3)[level.holes] = np.where(known[:, None], total / np.maximum(weight, 1)[:, None], plain)
+    out = otherwise.copy()
+    where = level.hole[level.window.slices]
+    out[where] = np.where((weight > 0)[:, None], total / np.maximum(weight, 1)[:, None], out[where])
     return out
 
 
 def _recoloured(painted: Float, level: _Level, guide: Float, scale: float) -> Float:
     """The painted texture in the guide's colours: what is coarser than the guide's pixels is the guide's."""
-    sigma = SMOOTH * scale
-    weight = level.hole.astype(np.float32)
-    difference = (guide - painted) * weight[..., None]
-    blurred = cv2.GaussianBlur(difference, (0, 0), sigma)
-    share = cv2.GaussianBlur(weight, (0, 0), sigma)
+    weight = level.hole[level.window.slices].astype(np.float32)
+    blurred = smooth((guide - painted) * weight[..., None], SMOOTH * scale)
+    share = smooth(weight, SMOOTH * scale)
     return np.asarray(painted + blurred / np.maximum(share, 1e-3)[..., None] * weight[..., None], np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -51,7 +52,7 @@ def assemble(
 
 
 def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -> Float:
-    """Colour of the layer in its crop, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
+    """Colour of the layer in its focus, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
@@ -60,10 +61,17 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
         guide = np.clip(clean[..., :3], -1, 1) * 127.5 + 127.5
         if detail and texture and fill is not None:
             guide = with_texture(fill, guide, crop.canvas_fill.astype(np.float32), crop.canvas.hole)
-    colour = synthesize(crop.photo, plan.own, plan.hole, guide) if detail else enlarge(guide, plan.hole.shape)
+    focus, size = plan.focus.inside(plan.crop), (plan.crop.height, plan.crop.width)
     box = Box.around(plan.hole)
     reach = 0.08 * min(box.width, box.height)
-    return match_ring(colour, crop.photo.astype(np.float32), plan.hole, plan.own, reach)
+    window = focus.grow(math.ceil(3 * reach) + 1, size)
+    if detail:
+        colour = synthesize(crop.photo, plan.own, plan.hole, guide, window)
+    else:
+        colour = enlarge(guide, size)[window.slices]
+    hole, own = plan.hole[window.slices], plan.own[window.slices]
+    matched = match_ring(colour, crop.photo[window.slices].astype(np.float32), hole, own, reach)
+    return matched[focus.inside(window).slices]
 
 
 def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
@@ -87,10 +95,9 @@ def _background(scene: Scene, rows: list[tuple[LayerPlan, Float]]) -> Layer:
     rgba = np.zeros((box.height, box.width, 4), np.uint8)
     rgba[..., :3] = scene.photo.pixels[box.slices]
     for plan, colour in rows:
-        inner = _inside(plan.focus, plan.crop)
-        hole = plan.hole[inner.slices]
-        target = rgba[_inside(plan.focus, box).slices]
-        target[hole, :3] = _bytes(colour[inner.slices][hole])
+        hole = plan.hole[plan.focus.inside(plan.crop).slices]
+        target = rgba[plan.focus.inside(box).slices]
+        target[hole, :3] = _bytes(colour[hole])
         target[hole, 3] = 255
     return Layer("background", None, "background", box, rgba, rgba[..., 3] > 0)
 
@@ -108,11 +115,11 @@ def _person(
     made = np.zeros((box.height, box.width), bool)
     if generated is not None:
         plan, colour, alpha = generated
-        inner, outer = _inside(plan.focus, plan.crop), _inside(plan.focus, box)
-        rgba[outer.slices][..., :3] = _bytes(colour[inner.slices])
+        inner, outer = plan.focus.inside(plan.crop), plan.focus.inside(box)
+        rgba[outer.slices][..., :3] = _bytes(colour)
         rgba[outer.slices][..., 3] = _bytes(255 * alpha[inner.slices])
         made[outer.slices] = rgba[outer.slices][..., 3] > 0
-    own = _inside(person.box, box)
+    own = person.box.inside(box)
     window = rgba[own.slices]
     window[person.mask, :3] = scene.photo.pixels[person.box.slices][person.mask]
     window[person.mask, 3] = 255
@@ -121,12 +128,8 @@ def _person(
     full_matte = None
     if matte is not None:
         full_matte = np.zeros((box.height, box.width), np.uint8)
-        full_matte[_inside(matte[0], box).slices] = matte[1]
+        full_matte[matte[0].inside(box).slices] = matte[1]
     return Layer("person", person.id, f"person {person.id}", box, rgba, made, full_matte)
-
-
-def _inside(box: Box, frame: Box) -> Box:
-    return Box(box.x0 - frame.x0, box.y0 - frame.y0, box.x1 - frame.x0, box.y1 - frame.y0)
 
 
 def _bytes(values: Float) -> NDArray[np.uint8]:

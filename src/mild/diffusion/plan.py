@@ -96,7 +96,7 @@ class _Window:
         crop = fill_canvas(self.crop, bucket, scale, size)
         own, hole = (np.zeros((crop.height, crop.width), bool) for _ in range(2))
         common = crop.intersect(self.box)
-        here, there = _inside(common, crop).slices, _inside(common, self.box).slices
+        here, there = common.inside(crop).slices, common.inside(self.box).slices
         # Holes of other clusters that reach into this crop are not evidence; they are generated here too.
         own[here], hole[here] = self.own[there], self.hole[there]
         return LayerPlan(self.domain, self.owner, crop, self.focus, own, hole, bucket, scale)
@@ -274,8 +274,3 @@ def _clusters(hole: BoolMask, region: Region, size: tuple[int, int]) -> list[Box
 
 def _with_context(box: Box, region: Region, size: tuple[int, int]) -> Box:
     return box.grow(max(8, math.ceil(region.context * max(box.width, box.height) / 2)), size)
-
-
-def _inside(box: Box, frame: Box) -> Box:
-    """``box`` of the photo's frame in the frame of the window ``frame``."""
-    return Box(box.x0 - frame.x0, box.y0 - frame.y0, box.x1 - frame.x0, box.y1 - frame.y0)
