@@ -32,9 +32,10 @@ class Figure:
 
 
 def _both(region: str) -> tuple[Figure, ...]:
+    where = region.removeprefix("raw.")
     return (
-        Figure(f"{region}.psnr", f"PSNR {region}, dB", "up", 2),
-        Figure(f"{region}.ssim", f"SSIM {region}"),
+        Figure(f"{region}.psnr", f"PSNR {where}, dB", "up", 2),
+        Figure(f"{region}.ssim", f"SSIM {where}"),
     )
 
 

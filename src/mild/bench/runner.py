@@ -70,8 +70,10 @@ def run(recipe: Recipe, out: str | Path, *, retry: bool = False, tell: Tell = la
     recipe.reference_name  # noqa: B018 - a wrong name is told before the work
     _write_json(out / "recipe.json", json.loads(recipe.model_dump_json()))
     scoring = _scoring(recipe)
-    for loaded in sets:
-        _describe_set(out, loaded, recipe, tell)
+    for old in (out / "sets").glob("*.json"):
+        old.unlink()  # of an earlier recipe in this folder, perhaps; the records stay
+    for place, loaded in enumerate(sets):
+        _describe_set(out, loaded, recipe, place, tell)
     for spec in recipe.specs:
         _run_method(out, spec, sets, recipe, scoring, retry, tell)
     return out
@@ -96,7 +98,7 @@ def _scoring(recipe: Recipe) -> Scoring:
     return Scoring(finder, recipe.flip, networks)
 
 
-def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, tell: Tell) -> None:
+def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, place: int, tell: Tell) -> None:
     """Write ``items/SET.jsonl``: what the set's items are, and what the finder sees in photo and truth."""
     path = out / "items" / f"{loaded.name}.jsonl"
     known = {row["id"]: row for row in read_lines(path) if row.get("scoring") == recipe.scoring_digest()}
@@ -109,7 +111,7 @@ def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, tell: Tell) -> N
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda stream: stream.write(text.encode()))
-    _write_json(out / "sets" / f"{loaded.name}.json", {"name": loaded.name, **loaded.items.about})
+    _write_json(out / "sets" / f"{loaded.name}.json", {**loaded.items.about, "name": loaded.name, "place": place})
 
 
 def _described(loaded: LoadedSet, id: str, recipe: Recipe) -> dict[str, Any]:

@@ -47,10 +47,9 @@ def summarise(out: str | Path) -> dict[str, Any]:
         raise MildError(f"{out} holds no run of the benchmark (no recipe.json).")
     recipe = Recipe.build(**json.loads((out / "recipe.json").read_text(encoding="utf-8")))
     methods = {spec.name: _method(out, spec) for spec in recipe.specs}
-    sets = []
-    for path in sorted((out / "sets").glob("*.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        sets.append(_set_summary(out, about, recipe, methods))
+    abouts = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "sets").glob("*.json")]
+    abouts.sort(key=lambda about: about["place"])
+    sets = [_set_summary(out, {k: v for k, v in a.items() if k != "place"}, recipe, methods) for a in abouts]
     result: dict[str, Any] = {
         "recipe": json.loads(recipe.model_dump_json()),
         "reference": recipe.reference_name,

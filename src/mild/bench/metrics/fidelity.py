@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 
 #: dB, for a squared error below that of one 8-bit step in a thousand values.
 PSNR_CAP = 80.0
+EDGE = cv2.BORDER_CONSTANT
 #: Least side of a picture for five scales of MS-SSIM with a window of 11.
 MS_SSIM_SIDE = 176
 
@@ -97,7 +98,8 @@ def haarpsi(answer: Rgb, truth: Rgb) -> float:
         fine = [_similar(levels[0][k], levels[1][k], 30.0) for k in (0, 1)]
         similarity.append((fine[0] + fine[1]) / 2)
         weights.append(np.maximum(levels[0][2], levels[1][2]))
-    chroma = [_similar(*(np.abs(_mean_2(p[..., c])) for p in planes), 30.0) for c in (1, 2)]
+    means = [[np.abs(_mean_2(p[..., c])) for c in (1, 2)] for p in planes]
+    chroma = [_similar(means[0][c], means[1][c], 30.0) for c in (0, 1)]
     similarity.append((chroma[0] + chroma[1]) / 2)
     weights.append((weights[0] + weights[1]) / 2)
     total = np.sum(weights)
@@ -127,10 +129,10 @@ def _haar(luma: NDArray[np.float64]) -> list[list[NDArray[np.float64]]]:
         side = 2**level
         kernel = np.full((side, side), 2.0**-level)
         kernel[: side // 2] *= -1
+        middle = (side // 2 - 1,) * 2
         for axis, k in enumerate((kernel, kernel.T)):
-            found[axis].append(
-                cv2.filter2D(luma, cv2.CV_64F, k, anchor=(side // 2 - 1,) * 2, borderType=cv2.BORDER_CONSTANT)
-            )
+            coefficients = cv2.filter2D(luma, cv2.CV_64F, k, anchor=middle, borderType=EDGE)
+            found[axis].append(np.asarray(coefficients, np.float64))
     return found
 
 

@@ -40,13 +40,26 @@ class SampleSet:
     _open: dict[Path, tarfile.TarFile] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str, name: str | None = None, size: int | None = None, split: str | None = None) -> SampleSet:
+    def open(
+        cls, path: str, name: str | None = None, size: int | None = None, split: str | None = None,
+        photos: str | None = None, count: int | None = None,
+    ) -> SampleSet:  # fmt: skip
         """Index a shard, a folder of shards or a folder of sample folders; samples with nobody to erase are left out.
+
+        Args:
+            size: long side to shrink larger photos to.
+            split: only this one.
+            photos: make MILD-Bench in ``path`` from these photos, if it is not there.
+            count: how many samples to make then.
 
         Raises:
             MildError: nothing there.
         """
         root = Path(path)
+        if photos is not None:
+            from mild.bench.sets.make import SAMPLES, ensure
+
+            ensure(root, photos, count or SAMPLES)
         places: dict[str, Path] = {}
         strata: dict[str, str] = {}
         for key, place, record in _records(root):
