@@ -140,7 +140,7 @@ def _people(s: Sample) -> str | None:
 
 
 def _task(s: Sample) -> str | None:
-    return None if s.erased else "nobody is to be erased"
+    return None if s.erased or s.truth == "none" else "nobody is to be erased"
 
 
 def _order(s: Sample) -> str | None:
