@@ -142,7 +142,7 @@ def plan_layers(
     resolution: int = 256,
     people_layers: bool = True,
     complete: tuple[int, ...] | None = None,
-    budget: float | None = 1.2,
+    budget: float | None = 1.1,
 ) -> Plan:
     """What to make so that the people ``erase`` can leave ``scene``.
 
