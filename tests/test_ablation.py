@@ -99,7 +99,7 @@ def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None
         return str(told.value)
 
     assert "There is no variant 'magic'" in refused(variants=["magic"])
-    assert "run.stage must be base" in refused(run={**values["run"], "stage": "distill"})
+    assert "The stage of run must be base" in refused(run={**values["run"], "stage": "distill"})
     assert "colour: there is no such setting." in refused(run={**values["run"], "colour": 1})
     assert "there is no such setting" in refused(speed=1)
     (tmp_path / "empty").mkdir()
@@ -134,7 +134,7 @@ def test_train_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytes
     capsys.readouterr()
     assert run(["train", str(path), "--set", "data.rows=nowhere", "--set", "out=other"]) == 2
     assert "data.rows: nowhere holds no cached rows" in capsys.readouterr().err
-    assert run(["train", "export", str(tmp_path), "--to", str(tmp_path / "x")]) == 2
+    assert run(["train", "export", str(tmp_path / "given"), "--to", str(tmp_path / "x")]) == 2
     assert "is not the folder of a run" in capsys.readouterr().err
 
 

@@ -233,7 +233,13 @@ def assert_lora(plain: Any, made: MildPipeline, folder: Path, domain: str) -> No
 
 def test_the_single_path_twin(tmp_path: Path) -> None:
     whole = write_rows(tmp_path / "rows", whole=True, count=6)
-    config = tiny(whole, tmp_path / "run", model={"layers": False, "sma": "off"}, optimiser={"steps": 2})
+    config = tiny(
+        whole,
+        tmp_path / "run",
+        model={"layers": False, "sma": "off"},
+        optimiser={"steps": 2},
+        log={"tensorboard": True},
+    )
     assert config.trained == ("unet",)
     train(config)
     made = MildPipeline.from_pretrained(tmp_path / "run" / "pipeline")

@@ -58,7 +58,7 @@ class Recipe(BaseModel):
         if unknown:
             raise ValueError(f"there is no variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
         if self.run.get("stage") != "base":
-            raise ValueError("run.stage must be base: every variant is trained from the start")
+            raise ValueError("the stage of run must be base: every variant is trained from the start")
         return self
 
     @classmethod

@@ -180,7 +180,6 @@ def make_accelerator(config: RunConfig) -> Any:
     """The accelerate object of a run."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
-    from accelerate.utils import DistributedDataParallelKwargs
 
     precision = config.precision
     if precision == "auto":
@@ -193,8 +192,6 @@ def make_accelerator(config: RunConfig) -> Any:
         mixed_precision="no" if precision == "fp32" else precision,
         log_with="tensorboard" if config.log.tensorboard else None,
         project_dir=config.out,
-        # Guidance whose sources were all dropped takes no part in a forward.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters="morphology" in config.trained)],
     )
 
 

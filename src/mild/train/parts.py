@@ -170,6 +170,8 @@ def export(run: str | Path, to: str | Path | None = None) -> Path:
 
     run = Path(run)
     config = RunConfig.load(run / "config.yaml")
+    # The frozen parts as they were given, not as training held them.
+    config = config.model_copy(update={"model": config.model.model_copy(update={"frozen": "fp32"})})
     weights = average_of(latest(run))
     parts = make_parts(config)
     load_averages(parts, weights)

@@ -43,6 +43,16 @@ def make_task(config: RunConfig) -> Task:
     return RowTask(config, parts, {"model": Player(Trainee(config, parts), config.optimiser.learning_rate)})
 
 
+def anchored(out: Losses, module: nn.Module, batch: Batch) -> Losses:
+    """With several processes: a loss on which every parameter has a part, if only zero.
+
+    They wait for each other's gradients, and a batch may have nothing to teach to some of what learns.
+    """
+    if batch.turn.world > 1:
+        out["loss"] = out["loss"] + 0.0 * torch.stack([p.sum() for p in module.parameters()]).sum()
+    return out
+
+
 class RowTask:
     """Rows in, losses out: what every stage shares."""
 
@@ -121,7 +131,7 @@ class Trainee(nn.Module):
         if leak is not None:
             out["cag"] = leak.take()
             out["loss"] = out["loss"] + self.config.loss.cag * out["cag"]
-        return out
+        return anchored(out, self, batch)
 
     def close(self) -> None:
         self._open.close()
@@ -231,7 +241,7 @@ class Student(Trainee):
         if leak is not None:
             out["cag"] = leak.take()
             out["loss"] = out["loss"] + weights.cag * out["cag"]
-        return out
+        return anchored(out, self, batch)
 
     @torch.no_grad()
     def _taught(self, batch: Batch, noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
@@ -283,7 +293,7 @@ class AlphaTrainee(nn.Module):
         assert isinstance(decoder, AlphaDecoder)
         person = [i for i, domain in enumerate(batch.rows.domains) if domain != "background"]
         if not person:
-            return {"loss": batch.target.new_zeros(())}
+            return anchored({"loss": batch.target.new_zeros(())}, self, batch)
         own, hole, target = (x[person] for x in (batch.rows.own, batch.rows.hole, batch.target))
         with torch.no_grad():
             latents = self.parts.codec.encode(target)
