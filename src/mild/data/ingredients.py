@@ -57,13 +57,14 @@ class Ingredients:
 
     def rgb(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
         """Decode a background: uint8 ``[H, W, 3]``."""
-        return np.asarray(self._image(entry).convert("RGB"))
+        return np.asarray(self.image(entry).convert("RGB"))
 
     def rgba(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
         """Decode a cut-out: uint8 ``[H, W, 4]``, straight alpha."""
-        return np.asarray(self._image(entry).convert("RGBA"))
+        return np.asarray(self.image(entry).convert("RGBA"))
 
-    def _image(self, entry: dict[str, Any]) -> Image.Image:
+    def image(self, entry: dict[str, Any]) -> Image.Image:
+        """Opened, not yet decoded; raises :class:`MildError` when it is not there or no picture."""
         if not entry.get("shard"):
             try:
                 return Image.open(io.BytesIO((self.root / entry["file"]).read_bytes()))

@@ -50,7 +50,7 @@ def _wrong(photos: Ingredients, entry: dict[str, Any]) -> str | None:
     """What is wrong with one ingredient, in one sentence."""
     name = entry["file"]
     try:
-        image = photos._image(entry)
+        image = photos.image(entry)
         said = tuple(entry["size"])
         if image.size != said:
             return f"{name} is {image.width} x {image.height}, but the manifest says {said[0]} x {said[1]}."

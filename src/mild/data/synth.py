@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from mild.body import coarse_parts
 from mild.data import tone as toning
-from mild.data.cutouts import placed_keypoints, scaled
+from mild.data.actors import Actor, equip, rendered
+from mild.data.difficulty import covers
 from mild.data.ingredients import Split
-from mild.data.layout import Arrangement, Figure, arrange
+from mild.data.layout import Arrangement, arrange
 from mild.data.library import Ground, Library
-from mild.data.objects import KINDS, Thing, draw
 from mild.data.sample import (
     SCENARIOS,
     Sample,
@@ -63,24 +63,6 @@ class Recipe:
     scenarios: tuple[Scenario, ...] = SCENARIOS
 
 
-@dataclass
-class _Actor:
-    """One person while the sample is made; arrays are windows ``box`` of the frame."""
-
-    id: int
-    figure: Figure
-    box: Box
-    rgb: NDArray[np.uint8]
-    alpha: NDArray[np.uint8]
-    points: NDArray[np.float32] | None
-    thing: Thing | None = None
-    thing_box: Box | None = None
-    thing_rgba: NDArray[np.uint8] | None = None
-    thing_source: dict[str, Any] | None = None
-    erase: bool = False
-    camouflaged: bool = False
-
-
 def make_sample(library: Library, recipe: Recipe, number: int) -> Sample:
     """Sample ``number`` of the set; the same whoever makes it, in whatever order."""
     rng = np.random.default_rng([recipe.seed, number])
@@ -103,13 +85,13 @@ def _try(rng: Generator, library: Library, recipe: Recipe, number: int, scenario
     plan = arrange(rng, library, ground, scenario, tone.grey, recipe.size)
     if plan is None:
         return None
-    actors = [_rendered(i, figure, recipe.size) for i, figure in enumerate(plan.figures, 1)]
-    if any(actor is None for actor in actors):
+    found = [rendered(i, figure, recipe.size) for i, figure in enumerate(plan.figures, 1)]
+    if any(actor is None for actor in found):
         return None
-    cast = [actor for actor in actors if actor is not None]
+    cast = [actor for actor in found if actor is not None]
     _assign(rng, plan, cast, scenario)
     if scenario == "human-object" or rng.random() < 0.12:
-        _equip(rng, library, cast, recipe.size, scenario)
+        equip(rng, library, cast, recipe.size, scenario)
     strong = scenario == "human-background" and bool(rng.random() < 0.45) and ground.ground is not None
     light = Light.drawn(rng, tone, strong)
     _dress(rng, cast, background, tone, light, camouflage=scenario == "human-background")
@@ -154,26 +136,7 @@ def _cropped(
     return np.ascontiguousarray(out[:, ::-1] if mirrored else out)
 
 
-def _rendered(id: int, figure: Figure, size: int) -> _Actor | None:
-    """The person at their size, cut at the frame; None when hardly anything is inside."""
-    cutout, factor = figure.cutout, figure.scale(size)
-    rgba = scaled(cutout.rgba, factor)
-    if figure.flip:
-        rgba = rgba[:, ::-1]
-    x, y = figure.corner(size)
-    whole = Box(x, y, x + rgba.shape[1], y + rgba.shape[0])
-    box = whole.intersect(Box(0, 0, size, size))
-    if box.area <= 0 or box.width < 4 or box.height < 8:
-        return None
-    window = rgba[box.y0 - y : box.y1 - y, box.x0 - x : box.x1 - x]
-    points = placed_keypoints(cutout.points, cutout.rgba.shape[1], figure.flip, (factor, x, y))
-    if points is not None:
-        inside = (points[:, :2] >= 0).all(1) & (points[:, :2] < size).all(1)
-        points[~inside, 2] = 0
-    return _Actor(id, figure, box, np.ascontiguousarray(window[..., :3]), np.ascontiguousarray(window[..., 3]), points)
-
-
-def _assign(rng: Generator, plan: Arrangement, cast: list[_Actor], scenario: Scenario) -> None:
+def _assign(rng: Generator, plan: Arrangement, cast: list[Actor], scenario: Scenario) -> None:
     """Who goes and who stays."""
     for actor in cast:
         actor.erase = bool(rng.random() < 0.4)
@@ -185,92 +148,8 @@ def _assign(rng: Generator, plan: Arrangement, cast: list[_Actor], scenario: Sce
         cast[int(rng.integers(len(cast)))].erase = True
 
 
-def _equip(rng: Generator, library: Library, cast: list[_Actor], size: int, scenario: Scenario) -> None:
-    """Things into hands: somebody who goes first, then by chance others."""
-    order = sorted(cast, key=lambda a: (not a.erase, rng.random()))
-    for rank, actor in enumerate(order):
-        if rank and rng.random() > (0.35 if scenario == "human-object" else 0.0):
-            continue
-        kinds = {kind: share for kind, share in KINDS.items() if kind != "suitcase" or not actor.figure.cut}
-        shares = np.asarray(list(kinds.values())) / sum(kinds.values())
-        for kind in rng.choice(list(kinds), 3, replace=False, p=shares):
-            if _hold(rng, library, actor, str(kind), size):
-                break
-
-
-def _hold(rng: Generator, library: Library, actor: _Actor, kind: str, size: int) -> bool:
-    body = actor.figure.height * size
-    entry = library.textures[int(rng.integers(len(library.textures)))]
-    hand = _hand(rng, actor, size, central=kind in ("box", "board"))
-    if hand is None:
-        return False
-    x, y = hand
-    # An umbrella reaches from the hand to above the head.
-    reach = y - (actor.figure.feet - actor.figure.height) * size + 0.02 * body if kind == "umbrella" else None
-    if reach is not None and reach < 0.2 * body:
-        return False
-    thing = draw(rng, kind, body, library.background(entry), reach)
-    if kind == "suitcase":
-        side = 1 if x >= (actor.box.x0 + actor.box.x1) / 2 else -1
-        x, y = x + side * 0.45 * thing.rgba.shape[1], actor.figure.feet * size + 0.004 * body
-    x0, y0 = round(x - thing.grip[0]), round(y - thing.grip[1])
-    whole = Box(x0, y0, x0 + thing.rgba.shape[1], y0 + thing.rgba.shape[0])
-    box = whole.intersect(Box(0, 0, size, size))
-    if box.area < 0.5 * whole.area:
-        return False
-    rgba = thing.rgba[box.y0 - y0 : box.y1 - y0, box.x0 - x0 : box.x1 - x0].copy()
-    if kind in ("bag", "umbrella", "ball"):
-        _grip(rgba, box, actor, hand, radius=max(1.2, 0.022 * body))
-    actor.thing, actor.thing_box, actor.thing_rgba, actor.thing_source = thing, box, rgba, entry
-    return True
-
-
-def _hand(rng: Generator, actor: _Actor, size: int, central: bool) -> tuple[float, float] | None:
-    """Where a hand is: a wrist that is known, else the outline's side half way down the body."""
-    body, top = actor.figure.height * size, (actor.figure.feet - actor.figure.height) * size
-    solid = actor.alpha > 127
-    if central:
-        row = round(top + 0.42 * body) - actor.box.y0
-        if not 0 <= row < actor.box.height or not solid[row].any():
-            return None
-        columns = np.flatnonzero(solid[row])
-        return float(columns.mean() + actor.box.x0), float(row + actor.box.y0)
-    if actor.points is not None:
-        wrists = [i for i in (9, 10) if actor.points[i, 2] >= 0.3]
-        if wrists:
-            i = int(rng.choice(wrists))
-            elbow = actor.points[i - 2]
-            reach = 0.25 * (actor.points[i, :2] - elbow[:2]) if elbow[2] > 0 else np.zeros(2)
-            x, y = actor.points[i, :2] + reach
-            return float(x), float(y)
-    row = round(top + 0.5 * body) - actor.box.y0
-    if not 0 <= row < actor.box.height or not solid[row].any():
-        return None
-    columns = np.flatnonzero(solid[row])
-    side = columns[0] if rng.random() < 0.5 else columns[-1]
-    inward = 0.025 * body * (1 if side == columns[0] else -1)
-    return float(side + inward + actor.box.x0), float(row + actor.box.y0)
-
-
-def _grip(rgba: NDArray[np.uint8], box: Box, actor: _Actor, hand: tuple[float, float], radius: float) -> None:
-    """The fingers stay in front of what they hold."""
-    y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(np.float32)
-    near = np.clip(radius + 0.5 - np.hypot(x - hand[0], y - hand[1]), 0, 1)
-    common = box.intersect(actor.box)
-    if common.area <= 0:
-        return
-    person = np.zeros((box.height, box.width), np.float32)
-    person[common.y0 - box.y0 : common.y1 - box.y0, common.x0 - box.x0 : common.x1 - box.x0] = (
-        actor.alpha[
-            common.y0 - actor.box.y0 : common.y1 - actor.box.y0, common.x0 - actor.box.x0 : common.x1 - actor.box.x0
-        ]
-        / 255
-    )
-    rgba[..., 3] = np.rint(rgba[..., 3] * (1 - near * person)).astype(np.uint8)
-
-
 def _dress(
-    rng: Generator, cast: list[_Actor], background: NDArray[np.uint8], tone: Tone, light: Light, camouflage: bool
+    rng: Generator, cast: list[Actor], background: NDArray[np.uint8], tone: Tone, light: Light, camouflage: bool
 ) -> None:
     """Everybody in the scene's light; in the third scenario somebody who goes in its colours too."""
     lab = toning.to_lab(background)
@@ -297,7 +176,7 @@ def _dress(
 
 
 def _stack(
-    rng: Generator, cast: list[_Actor], background: NDArray[np.uint8], tone: Tone, light: Light, ground: Ground
+    rng: Generator, cast: list[Actor], background: NDArray[np.uint8], tone: Tone, light: Light, ground: Ground
 ) -> tuple[NDArray[np.uint8], tuple[SampleLayer, ...]]:
     """Background and layers as they are stored: with the scene's noise, and now and then JPEG's damage, in them."""
     size = background.shape[0]
@@ -319,7 +198,7 @@ def _stack(
     return background, tuple(layers)
 
 
-def _shadow(actor: _Actor, light: Light, floor: float, size: int) -> SampleLayer | None:
+def _shadow(actor: Actor, light: Light, floor: float, size: int) -> SampleLayer | None:
     figure = actor.figure
     if figure.feet > 1.02:
         return None
@@ -365,19 +244,19 @@ def _finished(
     entry: dict[str, Any],
     background: NDArray[np.uint8],
     layers: tuple[SampleLayer, ...],
-    cast: list[_Actor],
+    cast: list[Actor],
 ) -> Sample | None:
     """Measure what came out; None when it is not the case it was meant to be."""
     size = (recipe.size, recipe.size)
     index, belongings, shadow = visible_maps(size, layers)
     photo = composed(background, layers)
-    covers = _covers(size, layers)
+    complete = covers(size, layers)
     subjects, parts = [], np.zeros(size, np.uint8)
     for actor in cast:
         visible = index == actor.id
         if visible.sum() < 0.004 * index.size:
             return None
-        whole = covers.bodies[actor.id]
+        whole = complete.bodies[actor.id]
         points = np.zeros((17, 3), np.float32) if actor.points is None else np.round(actor.points, 2)
         if actor.points is not None:
             labels = np.zeros(size, np.uint8)
@@ -389,7 +268,7 @@ def _finished(
         cut = actor.figure.cut or actor.figure.cutout.share < 1
         hidden = round(float((whole & ~visible).sum() / max(1, whole.sum())), 4)
         subjects.append(Subject(actor.id, actor.erase, points, source, hidden, cut, actor.camouflaged, 1.0))
-    tags = covers.tags(scenario, cast, index, photo, background, shadow)
+    tags = complete.tags(scenario, {a.id: a.erase for a in cast}, index, photo, background, shadow)
     if not _is_case(tags, cast):
         return None
     sources = {(s.file, s.kind): s for s in _sources(library, entry, cast)}
@@ -413,7 +292,7 @@ def _finished(
     )
 
 
-def _is_case(tags: Tags, cast: list[_Actor]) -> bool:
+def _is_case(tags: Tags, cast: list[Actor]) -> bool:
     if tags.scenario == "human-human":
         return 0.05 <= tags.occlusion <= 0.7
     if tags.scenario == "human-object":
@@ -421,106 +300,13 @@ def _is_case(tags: Tags, cast: list[_Actor]) -> bool:
     return tags.contrast <= 20 or tags.shadow >= 0.012
 
 
-def _sources(library: Library, entry: dict[str, Any], cast: list[_Actor]) -> list[Source]:
+def _sources(library: Library, entry: dict[str, Any], cast: list[Actor]) -> list[Source]:
     sources = [library.source(entry, "background")]
     for actor in cast:
         sources.append(library.source(actor.figure.cutout.entry, "person"))
         if actor.thing_source is not None:
             sources.append(library.source(actor.thing_source, "texture"))
     return sources
-
-
-@dataclass(frozen=True)
-class _Covers:
-    """Complete bodies, and what hides how much of them.
-
-    Attributes:
-        bodies: id to bool ``[H, W]``, the complete person.
-        things: id to bool ``[H, W]``, what they hold.
-        by: ``(hidden, hider)`` to the share of the first that the second (and their things) cover.
-    """
-
-    bodies: dict[int, NDArray[np.bool_]]
-    things: dict[int, NDArray[np.bool_]]
-    by: dict[tuple[int, int], float]
-
-    def tags(
-        self,
-        scenario: Scenario,
-        cast: list[_Actor],
-        index: NDArray[np.uint8],
-        photo: NDArray[np.uint8],
-        background: NDArray[np.uint8],
-        shadow: NDArray[np.uint8],
-    ) -> Tags:
-        gone = {actor.id: actor.erase for actor in cast}
-        across = [share for (a, b), share in self.by.items() if gone[a] != gone[b]]
-        entangled = 0.0
-        for owner, thing in self.things.items():
-            over = np.zeros_like(thing)
-            for body in self.bodies.values():
-                over |= thing & body
-            entangled = max(entangled, float(over.sum() / max(1, self.bodies[owner].sum())))
-        contrast = min(
-            (_contrast(index == actor.id, index == 0, photo, background) for actor in cast if actor.erase),
-            default=100.0,
-        )
-        return Tags(
-            scenario,
-            round(max(across, default=0.0), 4),
-            _longest([actor.id for actor in cast], self.by),
-            round(entangled, 4),
-            round(contrast, 2),
-            round(float((shadow > 40).mean()), 4),
-        )
-
-
-def _covers(size: tuple[int, int], layers: tuple[SampleLayer, ...]) -> _Covers:
-    bodies: dict[int, NDArray[np.bool_]] = {}
-    things: dict[int, NDArray[np.bool_]] = {}
-    by: dict[tuple[int, int], float] = {}
-    for layer in layers:
-        if layer.kind == "shadow":
-            continue
-        mask = np.zeros(size, bool)
-        mask[layer.box.slices] = layer.rgba[..., 3] > 127
-        for other, body in bodies.items():
-            if other != layer.owner and body.any():
-                share = float((body & mask).sum() / body.sum())
-                if share:
-                    by[other, layer.owner] = min(1.0, by.get((other, layer.owner), 0.0) + share)
-        if layer.kind == "person":
-            bodies[layer.owner] = mask
-        else:
-            things[layer.owner] = mask
-    return _Covers(bodies, things, by)
-
-
-def _longest(order: list[int], by: dict[tuple[int, int], float]) -> int:
-    """People in the longest chain in which each, from the back to the front, hides 2 % or more of the one before."""
-    best: dict[int, int] = {}
-    for i, person in enumerate(order):
-        best[person] = 1 + max((best[back] for back in order[:i] if by.get((back, person), 0.0) >= 0.02), default=0)
-    return max(best.values(), default=1)
-
-
-def _contrast(
-    person: NDArray[np.bool_], free: NDArray[np.bool_], photo: NDArray[np.uint8], background: NDArray[np.uint8]
-) -> float:
-    """CIELAB distance between the mean colour along the inside of a person's outline and just outside it."""
-    if not person.any():
-        return 100.0
-    box = Box.around(person).grow(8, (person.shape[0], person.shape[1]))
-    mask = person[box.slices].astype(np.uint8)
-    reach = max(2, round(0.03 * box.height))
-    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    inside = (mask > 0) & (cv2.erode(mask, kernel) == 0)
-    outside = (cv2.dilate(mask, kernel) > 0) & free[box.slices]
-    if inside.sum() < 10 or outside.sum() < 10:
-        return 100.0
-    own = toning.to_lab(photo[box.slices])[inside].mean(0)
-    other = toning.to_lab(background[box.slices])[outside].mean(0)
-    return float(np.linalg.norm(own - other))
 
 
 @lru_cache(maxsize=1)
