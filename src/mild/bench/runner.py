@@ -238,6 +238,8 @@ def _recorded(
     record["figures"] = figures
     record["extra"] = dict(outcome.answer.extra)
     record["measured"] = dict(outcome.measured)
+    if outcome.message:
+        record["message"] = outcome.message
     if not figures["changed_in_hole"]:
         record |= {"status": "unchanged", "message": "the answer is the input"}
     window = around(job.mask)

@@ -86,7 +86,7 @@ class Worker:
 
     def run(self, jobs: Iterable[tuple[Job, bool]]) -> Iterator[tuple[Job, Outcome]]:
         """Do jobs, in order; of each, whether :meth:`Method.measure` is wanted too."""
-        waiting: tuple[Job, float] | None = None
+        waiting: tuple[Job, bool, float] | None = None
         queue = iter(jobs)
         pending = next(queue, None)
         while pending is not None or waiting is not None:
@@ -94,8 +94,8 @@ class Worker:
                 waiting = self._send(*pending)
                 pending = next(queue, None)
             assert waiting is not None
-            job, begun = waiting
-            outcome = self._receive(begun)
+            job, measure, begun = waiting
+            outcome = self._receive(begun, measure)
             waiting = None
             if pending is not None:
                 # Before this answer is scored: the next is made meanwhile.
@@ -119,7 +119,7 @@ class Worker:
         process.join(30)
         return process.exitcode
 
-    def _send(self, job: Job, measure: bool) -> tuple[Job, float]:
+    def _send(self, job: Job, measure: bool) -> tuple[Job, bool, float]:
         if self._process is None or not self._process.is_alive():
             self._end()
             self.start()
@@ -128,19 +128,31 @@ class Worker:
         begun = time.monotonic()
         with suppress(OSError):  # it died meanwhile: receiving says so
             self._pipe.send((blind, measure))
-        return job, begun
+        return job, measure, begun
 
-    def _receive(self, begun: float) -> Outcome:
+    def _receive(self, begun: float, measure: bool) -> Outcome:
         pipe = self._pipe
         assert pipe is not None
+        outcome: Outcome | None = None
         try:
             if not pipe.poll(max(0.0, begun + self.seconds - time.monotonic())):
                 self.stop()
                 return Outcome("hang", message=f"no answer within {self.seconds:g} s", seconds=self.seconds)
-            outcome: Outcome = pipe.recv()
+            outcome = pipe.recv()
+            assert outcome is not None
+            if not measure or outcome.status != "ok":
+                return outcome
+            # The answer is there; figures that take long are a matter of their own.
+            if not pipe.poll(3 * self.seconds):
+                self.stop()
+                return replace(outcome, message="its own figures took too long and were left out")
+            measured: Mapping[str, Any] | str = pipe.recv()
         except (EOFError, OSError):
-            return Outcome("crash", message=f"the method's process died ({_why(self._end())})")
-        return outcome
+            why = f"the method's process died ({_why(self._end())})"
+            return Outcome("crash", message=why) if outcome is None else replace(outcome, message=why)
+        if isinstance(measured, str):
+            return replace(outcome, message=measured)
+        return replace(outcome, measured=measured)
 
 
 def _why(code: int | None) -> str:
@@ -183,22 +195,27 @@ def _serve(spec: MethodSpec, pipe: Connection, threads: int) -> None:
             job, measure = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_one(method, job, measure))
+        outcome = _one(method, job)
+        pipe.send(outcome)
+        if measure and outcome.status == "ok":
+            try:
+                pipe.send(dict(method.measure(job)))
+            except Exception as error:
+                pipe.send(f"its own figures could not be measured: {_line(error)}")
 
 
-def _one(method: Any, job: Job, measure: bool) -> Outcome:
+def _one(method: Any, job: Job) -> Outcome:
     _forget_peak()
     begun, spent = time.perf_counter(), time.process_time()
     try:
         answer = method(job)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - spent
         memory = _peak()
-        measured = method.measure(job) if measure else {}
     except Exception as error:
         if os.environ.get("MILD_DEBUG"):
             traceback.print_exc(file=sys.stderr)
         return Outcome("error", message=_line(error), seconds=time.perf_counter() - begun)
-    return Outcome("ok", answer, "", seconds, cpu, memory, measured)
+    return Outcome("ok", answer, "", seconds, cpu, memory)
 
 
 def _line(error: BaseException) -> str:

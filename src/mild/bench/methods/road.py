@@ -86,8 +86,11 @@ class MildMethod:
 
     def about(self) -> Mapping[str, Any]:
         from mild import assets
+        from mild.erase import load_pipeline
 
         method = Method.model_validate(dict(self.overrides))
+        # Now, so that the first photo's seconds are not the model's loading.
+        load_pipeline(method.model)
         folder = assets.model_folder(method.model)
         return {
             "mild": __version__,

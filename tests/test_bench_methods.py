@@ -1,0 +1,167 @@
+"""Methods of the benchmark, each through the one interface, on nets of a few numbers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench_items import two_people
+from fake_road import FakeRoad
+from mild.bench.items import make_job, without
+from mild.bench.methods import KINDS, checked, load, parse
+from mild.bench.methods.diffuser import DiffusersMethod
+from mild.bench.methods.road import MildMethod
+from mild.bench.methods.windows import through_window, window_of
+from mild.errors import MildError, UsageError
+from mild.scene import Box
+from mild.server import Settings
+from mild.server.app import create_app
+from tiny_pipes import sd15
+
+
+class Inpainter(torch.nn.Module):
+    """The mean of what is visible, in the hole; answers in 0..255 as LaMa's exports do."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        visible = 1 - mask
+        mean = (image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
+        return 255 * (image * visible + mean * mask)
+
+
+@pytest.mark.parametrize("name", ["telea", "ns", "patchmatch", "input"])
+def test_classic_methods_keep_what_is_outside_the_mask(name: str) -> None:
+    job = make_job(two_people(), "dilated")
+    answer = checked(load(parse(name))(job), job)
+    assert (answer[~job.mask] == job.item.photo[~job.mask]).all()
+    changed = (answer[job.mask] != job.item.photo[job.mask]).any()
+    assert changed == (name != "input")
+
+
+def test_a_torchscript_file_of_any_size(tmp_path: Path) -> None:
+    path = tmp_path / "mean.pt"
+    torch.jit.script(Inpainter()).save(str(path))
+    method = load(parse(f"lama@torchscript:{path}"))
+    job = make_job(two_people(height=97, width=131), "tight")
+    answer = checked(method(job), job)
+    assert np.abs(answer[~job.mask].astype(int) - job.item.photo[~job.mask]).max() <= 1
+    # No trace of the red of whoever went.
+    assert answer[job.mask][:, 0].astype(int).max() < 110
+    assert len(method.about()["sha256"]) == 64
+    fixed = load(parse(f"torchscript:{path},size=64"))
+    assert checked(fixed(job), job).shape == job.item.photo.shape
+    with pytest.raises(UsageError, match="no TorchScript"):
+        (tmp_path / "bad.pt").write_bytes(b"nothing")
+        load(parse(f"torchscript:{tmp_path / 'bad.pt'}"))
+
+
+def test_an_onnx_file(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    h = onnx.helper
+    image = h.make_tensor_value_info("image", 1, [1, 3, 64, 64])
+    mask = h.make_tensor_value_info("mask", 1, [1, 1, 64, 64])
+    out = h.make_tensor_value_info("out", 1, [1, 3, 64, 64])
+    graph = h.make_graph([h.make_node("Add", ["image", "mask"], ["out"])], "white", [image, mask], [out])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "white.onnx"
+    path.write_bytes(model.SerializeToString())
+    method = load(parse(f"onnx:{path}"))
+    assert method.size == 64  # type: ignore[attr-defined]  # read from the file
+    job = make_job(two_people(), "tight")
+    answer = checked(method(job), job)
+    inside = two_people().scene.mask_of((2,))
+    assert answer[inside].mean() > 230
+
+
+def test_any_inpainting_pipeline_of_diffusers_and_its_attention() -> None:
+    pipeline = sd15()
+    pipeline.set_progress_bar_config(disable=True)
+    method = DiffusersMethod(pipeline, "tiny", steps=2, size=64, guidance=1.0)
+    job = make_job(two_people(), "tight")
+    answer = checked(method(job), job)
+    again = checked(method(job), job)
+    assert (answer == again).all()
+    processors = dict(pipeline.unet.attn_processors)
+    found = method.measure(job)
+    assert -1 <= found["cag"] <= 1
+    assert pipeline.unet.attn_processors == processors
+    assert json.dumps(dict(method.about()))
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    app = create_app(Settings(state=tmp_path / "state", hosts=("127.0.0.1",)), FakeRoad())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+def test_the_api_over_http(address: str) -> None:
+    method = load(parse(f"http:{address}"))
+    job = make_job(two_people(), "tight")
+    answer = checked(method(job), job)
+    assert (answer[job.mask] != job.item.photo[job.mask]).any()
+    assert method.about()["api"] == "/v1/erase"
+    nobody = load(parse("http:http://127.0.0.1:9"))
+    with pytest.raises(MildError, match="does not answer"):
+        nobody(job)
+
+
+def test_mild_with_its_switches_and_without_estimators() -> None:
+    method = MildMethod.parse("denoise=off,hmg=pose+relations,steps=3")
+    assert method.overrides == {"denoise": False, "hmg": ["pose", "relations"], "steps": 3}
+    assert MildMethod.parse("parsing=off").overrides["hmg"] == ["pose", "relations"]
+    assert not MildMethod.parse("pose=off").pose
+    scene = two_people().scene
+    assert all(p.keypoints is None and p.parts is None for p in without(scene, pose=True, parsing=True).people)
+
+
+def test_a_file_of_switches(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("steps: 4\nsma: 'off'\n")
+    assert MildMethod.parse(str(path)).overrides == {"steps": 4, "sma": "off"}
+    with pytest.raises(UsageError):
+        MildMethod.parse(str(tmp_path / "none.yaml"))
+
+
+def test_mild_on_an_item_gives_layers_and_keeps_pixels() -> None:
+    method = load(parse("mild"))
+    job = make_job(two_people(), "dilated")
+    answer = method(job)
+    pixels = checked(answer, job)
+    assert (pixels[~job.mask] == job.item.photo[~job.mask]).all()
+    assert answer.stack is not None
+    assert [layer.owner for layer in answer.stack.people if layer.generated.any()]
+    assert set(method.measure(job)) == {"cag", "cag_area"}
+    assert len(str(method.about()["weights"])) == 64
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 40), st.integers(0, 40), st.floats(0, 2))
+@settings(max_examples=40, deadline=None)
+def test_windows_hold_the_mask_and_come_back_unchanged(h: int, w: int, y: int, x: int, context: float) -> None:
+    height, width = h + y, w + x
+    photo = np.random.default_rng(h).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    mask = np.zeros((height, width), bool)
+    mask[y : y + h, x : x + w] = True
+    window = window_of(mask, context)
+    assert Box.around(mask).intersect(window) == Box.around(mask)
+    out = through_window(photo, mask, lambda rgb, hole: rgb.astype(np.float32) / 255, None, 8, context)
+    assert np.abs(out * 255 - photo).max() < 1e-3
+
+
+def test_every_kind_of_method_is_described() -> None:
+    assert all(kind.summary for kind in KINDS.values())
