@@ -29,7 +29,7 @@ class Filters:
             is above 1.1; blurred by 2 pixels all are. 0 switches the filter off.
         exposure: leave out photos that are nearly black, nearly white, burnt out, drowned, or flat.
         duplicates: bits of 64 in which the perceptual hashes of two photos may differ and still count as the same;
-            -1 switches the filter off.
+            -1: only the very same pixels do.
         longest: long side of the samples, pixels; larger photos are made smaller.
     """
 
@@ -125,24 +125,26 @@ def duplicates(looks: Sequence[Look], distance: int, known: Sequence[tuple[int, 
     The one with the most pixels stays, then the sharpest, then the first by name.
 
     Args:
-        distance: bits that may differ; negative: nothing is a duplicate.
+        distance: bits that may differ; negative: only photos with the very same pixels are duplicates.
         known: hashes and names of photos elsewhere, which always come first.
     """
-    if distance < 0:
-        return {}
     ranked = sorted(looks, key=lambda one: (-one.size[0] * one.size[1], one.blur, one.file))
+    if distance < 0:
+        first: dict[str, str] = {}
+        best = {one.file: first.setdefault(one.sha256, one.file) for one in ranked}
+        return {file: other for file, other in best.items() if file != other}
     bits = np.zeros((len(known) + len(ranked), 8), np.uint8)
     names = [name for _, name in known]
     for place, (code, _) in enumerate(known):
         bits[place] = _bytes(code)
     found: dict[str, str] = {}
     for one in ranked:
-        code = _bytes(one.hash)
-        off = _COUNT[bits[: len(names)] ^ code].sum(1)
+        own = _bytes(one.hash)
+        off = _COUNT[bits[: len(names)] ^ own].sum(1)
         if len(off) and int(off.min()) <= distance:
             found[one.file] = names[int(off.argmin())]
         else:
-            bits[len(names)] = code
+            bits[len(names)] = own
             names.append(one.file)
     return found
 

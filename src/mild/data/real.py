@@ -212,7 +212,7 @@ def scaled_scene(scene: Scene, longest: int) -> Scene:
         if person.parts is not None:
             full = np.zeros(scene.size, np.uint8)
             full[person.box.slices] = person.parts
-            parts = cv2.resize(full, new[::-1], interpolation=cv2.INTER_NEAREST)[box.slices]
+            parts = np.asarray(cv2.resize(full, new[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)[box.slices]
         people.append(
             replace(
                 person,
@@ -241,7 +241,7 @@ def contrast_of(person: BoolMask, free: BoolMask, lab: NDArray[np.float32]) -> f
     if inside.sum() < 10 or outside.sum() < 10:
         return 100.0
     window = lab[box.slices]
-    return float(min(100.0, np.linalg.norm(window[inside].mean(0) - window[outside].mean(0))))
+    return min(100.0, float(np.linalg.norm(window[inside].mean(0) - window[outside].mean(0))))
 
 
 def _parts(person: Person, points: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -35,8 +35,12 @@ def read_people(photo: Photo, annotations: Path) -> Scene:
     Raises:
         UsageError: the file cannot be read, is no instances file, or does not know this photo.
     """
-    data = _load(annotations)
-    image = _match(data, photo, annotations)
+    data = load_instances(annotations)
+    return people_of(photo, data, _match(data, photo, annotations), annotations)
+
+
+def people_of(photo: Photo, data: dict[str, Any], image: dict[str, Any], annotations: Path) -> Scene:
+    """:func:`read_people` for a file that was loaded before and an image of it that is known to be this photo's."""
     persons = {c["id"] for c in data["categories"] if str(c.get("name", "")).lower() == "person"}
     if not persons:
         raise UsageError(f"The file {annotations.name} has no category 'person'.")
@@ -44,7 +48,7 @@ def read_people(photo: Photo, annotations: Path) -> Scene:
     entries = []
     for entry in data["annotations"]:
         if entry.get("image_id") == image["id"] and entry.get("category_id") in persons and not entry.get("iscrowd"):
-            mask = _mask_of(entry, size, annotations)
+            mask = mask_of(entry, size, annotations)
             if mask.any():
                 entries.append((mask, entry))
     free = np.ones(size, bool)
@@ -154,7 +158,12 @@ def _runs(text: bytes) -> list[int]:
     return runs
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_instances(path: Path) -> dict[str, Any]:
+    """An instances file as it is: ``images``, ``annotations`` and ``categories``.
+
+    Raises:
+        UsageError: it cannot be read or is none.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -185,7 +194,8 @@ def _match(data: dict[str, Any], photo: Photo, path: Path) -> dict[str, Any]:
     return sized[0]
 
 
-def _mask_of(entry: dict[str, Any], size: tuple[int, int], path: Path) -> BoolMask:
+def mask_of(entry: dict[str, Any], size: tuple[int, int], path: Path) -> BoolMask:
+    """The mask ``[H, W]`` of one annotation (polygons or run-length code) of the file ``path``."""
     shape = entry.get("segmentation")
     if isinstance(shape, dict):
         return decode_rle(shape, size)
