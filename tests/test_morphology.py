@@ -21,7 +21,8 @@ from mild.diffusion.attention import FixedModulation, RegionTokens, SpatialModul
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import small_unet
 from mild.diffusion.morphology import MorphologyGuidance, cross_attentions, guided_attention
-from mild.diffusion.morphology_rows import SOURCES, BodyRow, MorphologyRows, Other, coarse, sources_of
+from mild.diffusion.bodies import SOURCES, BodyRow, Other, coarse, sources_of
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.plan import plan_layers
 from mild.diffusion.schedule import noise_scheduler

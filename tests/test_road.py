@@ -41,6 +41,7 @@ def wild_pipeline() -> MildPipeline:
 @pytest.fixture(autouse=True)
 def _wild(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(road, "load_pipeline", lambda model: wild_pipeline())
+    monkeypatch.setattr(road.one_step, "available", lambda folder: False)
 
 
 @st.composite

@@ -218,6 +218,7 @@ def tiny(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
     parts = DomainAdapters.for_unet(unet), SpatialModulation.for_unet(unet)
     pipeline = MildPipeline(unet, noise_scheduler(), codec, *parts)
     monkeypatch.setattr(mild.erase, "load_pipeline", lambda model: pipeline)
+    monkeypatch.setattr(mild.erase.one_step, "available", lambda folder: False)
 
     class Road(MildRoad):
         def unload(self) -> None:

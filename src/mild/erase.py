@@ -7,6 +7,7 @@ Whoever reads :func:`run` has read the program.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import types
@@ -15,18 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mild import assets
+from mild.diffusion import one_step
 from mild.diffusion.plan import Plan, plan_layers
 from mild.errors import UsageError
 from mild.layers import LayerStack
 from mild.perception import find_people, select
 from mild.perception.parsing import with_parts
 from mild.photo import Photo
-from mild.request import EraseRequest
+from mild.request import EraseRequest, Method
 from mild.scene import Scene
 
 if TYPE_CHECKING:
@@ -161,27 +163,30 @@ def _planned(
 
 
 def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe: CagProbe | None = None) -> LayerStack:
-    """Run the pipeline on the plan."""
-    import torch
-
+    """Run the model on the plan."""
     method = request.method
+    runtime = chosen_runtime(method, probed=probe is not None)
+    model: Any  # a MildPipeline or a OneStep
     with clock.stage("load"):
-        pipeline = load_pipeline(method.model)
-    if getattr(pipeline, "morphology", None) is not None and (method.hmg == "all" or "parsing" in method.hmg):
+        model = load_one_step(method.model) if runtime == "onnx" else load_pipeline(method.model)
+    if getattr(model, "morphology", None) is not None and (method.hmg == "all" or "parsing" in method.hmg):
         with clock.stage("parse"):
             scene = with_parts(scene, [row.owner for row in plan.layers if row.owner is not None])
+    switches: dict[str, Any] = {"prior": method.prior, "detail": method.detail, "hmg": method.hmg}
     with clock.stage("layers"):
-        output = pipeline(
+        if runtime == "onnx":
+            made: LayerStack = model(scene, plan, seed=request.seed, progress=clock.tell, **switches)
+            return made
+        import torch
+
+        output = model(
             scene=scene,
             plan=plan,
             num_inference_steps=method.steps,
             generator=torch.Generator().manual_seed(request.seed),
-            prior=method.prior,
             denoise=method.denoise,
-            detail=method.detail,
             use_adapters=method.adapters,
             sma=method.sma,
-            hmg=method.hmg,
             prompt=method.prompt,
             negative_prompt=method.negative_prompt,
             guidance_scale=method.guidance,
@@ -189,9 +194,41 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
             output_type="np",
             progress=clock.tell,
             probe=probe,
+            **switches,
         )
-    stack: LayerStack = output.stacks[0]  # type: ignore[union-attr]  # return_dict is True
+    stack: LayerStack = output.stacks[0]
     return stack
+
+
+def chosen_runtime(method: Method, *, probed: bool = False) -> Literal["torch", "onnx"]:
+    """What runs a job: onnxruntime for the embedded model's default job (no torch to load), torch for everything else.
+
+    Raises:
+        UsageError: onnx was asked for, and cannot do this.
+    """
+    if method.runtime == "torch":
+        return "torch"
+    plain = method.steps == 1 and method.denoise and method.adapters and method.sma == "on" and not probed
+    if plain and one_step.available(assets.model_folder(method.model)):
+        return "onnx"
+    if method.runtime == "onnx":
+        raise UsageError(
+            "The runtime onnx does one step of mild-small with every part on, and needs onnxruntime: "
+            "choose runtime torch or auto."
+        )
+    return "torch"
+
+
+@lru_cache(maxsize=2)
+def load_one_step(model: str = "mild-small") -> one_step.OneStep:
+    """The single step of a model through onnxruntime, kept in memory."""
+    return one_step.OneStep(assets.model_folder(model), int(os.environ.get("OMP_NUM_THREADS") or 0))
+
+
+def unload() -> None:
+    """Let go of every model that is kept in memory."""
+    load_pipeline.cache_clear()
+    load_one_step.cache_clear()
 
 
 @lru_cache(maxsize=2)

@@ -72,10 +72,13 @@ class Method(_Part):
     model: str = Field("mild-small", description="The embedded model, or a folder or hub id of a MildPipeline.")
     steps: int = Field(1, ge=1, le=1000, description="Denoising steps; 1 suits the embedded model, 30 larger ones.")
     resolution: int = Field(256, ge=64, le=2048, multiple_of=64, description="Long side the denoiser works at, px.")
+    runtime: Literal["auto", "torch", "onnx"] = Field(
+        "auto", description="What runs the denoiser: onnx where it serves (the embedded model's default job), or torch."
+    )
     layers: bool = Field(True, description="One pathway per layer; off: the background alone.")
     denoise: bool = Field(True, description="Off: the exemplar fill alone.")
     prior: bool = Field(True, description="The exemplar fill as a condition; off: the denoiser alone.")
-    detail: bool = Field(True, description="The fill's texture at the photo's resolution; off: the denoiser's pixels.")
+    detail: bool = Field(True, description="The photo's own texture at its resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")
     sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")
     hmg: Literal["all", "none"] | Annotated[tuple[HmgSource, ...], Field(min_length=1)] = Field(

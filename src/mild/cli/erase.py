@@ -36,6 +36,7 @@ def erase(
     seed: options.Seed = None,
     steps: options.Steps = None,
     resolution: options.Resolution = None,
+    runtime: options.Runtime = None,
     dilate: options.Dilate = None,
     feather: options.Feather = None,
     no_denoise: options.NoDenoise = False,
@@ -91,6 +92,7 @@ def erase(
                 "adapters": no_adapters,
             },
             hmg,
+            runtime,
         ),
         seed=seed,
     )

@@ -72,6 +72,10 @@ Seed = Annotated[
     int | None, typer.Option("--seed", rich_help_panel=METHOD, help="Same seed, same pixels. [default: 0]")
 ]
 Steps = Annotated[int | None, typer.Option("--steps", rich_help_panel=METHOD, help="Denoising steps. [default: 1]")]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", rich_help_panel=METHOD, help="What runs the model: auto, onnx or torch. [default: auto]"),
+]
 Resolution = Annotated[
     int | None,
     typer.Option(
@@ -188,6 +192,7 @@ def method(
     sma: str | None,
     off: Mapping[str, bool],
     hmg: str | None = None,
+    runtime: str | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Method` that were given.
 
@@ -196,7 +201,7 @@ def method(
         hmg: ``all``, ``none``, or sources with commas between.
     """
     sources = hmg if hmg in (None, "all", "none") else tuple(hmg.split(","))
-    given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma, "hmg": sources}
+    given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma, "hmg": sources, "runtime": runtime}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | {name: False for name, is_off in off.items() if is_off}
 

@@ -90,6 +90,20 @@ class FixedModulation(nn.Module):
         return {path: (beta.expand(-1, n), 0.25 * beta.expand(-1, n)) for path, n in self.heads.items()}
 
 
+def token_averages(maps: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Maps ``[B, C, h, w]`` at latent resolution averaged over each token's area, ``[B, C, tokens]``, in 32 bits.
+
+    Raises:
+        ValueError: no grid of so many tokens comes of halving (rounding up, as UNets do) the latents.
+    """
+    pooled = maps.float()
+    while pooled.shape[-2] * pooled.shape[-1] > tokens:
+        pooled = F.avg_pool2d(pooled, 2, ceil_mode=True, count_include_pad=False)
+    if pooled.shape[-2] * pooled.shape[-1] != tokens:
+        raise ValueError(f"no token grid of {tokens} fits latents of {tuple(maps.shape[-2:])}")
+    return pooled.flatten(2)
+
+
 class RegionTokens:
     """The masks of a batch at every token grid of the UNet, and the amplitudes of the current timestep.
 
@@ -105,13 +119,7 @@ class RegionTokens:
     def at(self, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """``(hole, foreign)``, each ``[B, tokens]``, averaged over each token's area."""
         if tokens not in self._pooled:
-            height, width = self.maps.shape[-2:]
-            # UNets halve with rounding up.
-            while height * width > tokens:
-                height, width = -(-height // 2), -(-width // 2)
-            if height * width != tokens:
-                raise ValueError(f"no token grid of {tokens} fits latents of {tuple(self.maps.shape[-2:])}")
-            self._pooled[tokens] = F.adaptive_avg_pool2d(self.maps.float(), (height, width)).flatten(2)
+            self._pooled[tokens] = token_averages(self.maps, tokens)
         hole, foreign = self._pooled[tokens].unbind(1)
         return hole, foreign
 
@@ -155,7 +163,8 @@ def modulated_attention(
         assert beta is not None
         bias = -beta[:, :, None, None] * foreign[:, None, None, :]
         return fused_attention(query, key, value, bias.to(query.dtype))
-    batch, heads, tokens, dim = query.shape
+    batch, heads, tokens, _ = query.shape
+    dim = int(query.shape[-1])  # a constant of the model, also in an exported graph
     left, right = [], []
     if beta is not None:
         left.append(torch.ones_like(hole)[:, None].expand(-1, heads, -1))

@@ -82,8 +82,10 @@ class LayerCrop:
 
     def on_canvas(self) -> tuple[Float, Float, Float, Float]:
         """``(rgb, own, hole, fill)`` for the denoiser: colours ``[3, bucket]`` in [-1, 1], masks ``[1, bucket]`` in
-        {0, 1}. What the crop does not reach is neutral grey and foreign."""
+        {0, 1}. What the crop does not reach is neutral grey and foreign. Without a prior the fill is grey."""
         rgb, fill = (image.astype(np.float32) / 127.5 - 1 for image in (self.canvas.rgb, self.canvas_fill))
+        if self.fill is None:
+            fill = np.zeros_like(rgb)
         masks = (self.canvas.own, self.canvas.hole)
         own, hole = (_padded(mask, self.plan.bucket) for mask in masks)
         return _padded(rgb, self.plan.bucket), own, hole, _padded(fill, self.plan.bucket)

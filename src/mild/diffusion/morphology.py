@@ -27,8 +27,9 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 
 from mild.body import LIMBS, PART_NAMES
-from mild.diffusion.attention import MAX_AMPLITUDE
-from mild.diffusion.morphology_rows import OTHER_FEATURES, PART_FEATURES, POINT_FEATURES, MorphologyRows
+from mild.diffusion.attention import MAX_AMPLITUDE, token_averages
+from mild.diffusion.bodies import OTHER_FEATURES, PART_FEATURES, POINT_FEATURES
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.errors import MildError
 
 #: Octaves of the positions' sines and cosines.
@@ -213,12 +214,10 @@ class _Grid:
     def away(self, queries: int) -> torch.Tensor:
         """``1 - where_j(k)(q)`` as ``[B, queries, T]``."""
         if queries not in self._away:
-            height, width = self.latents
-            while height * width > queries:
-                height, width = -(-height // 2), -(-width // 2)
-            if height * width != queries:
-                raise ValueError(f"no token grid of {queries} fits latents of {self.latents}")
-            pooled = F.adaptive_avg_pool2d(self.where.float(), (height, width)).flatten(2)
+            where = self.where.float()
+            if where.shape[-2:] != self.latents:
+                where = F.adaptive_avg_pool2d(where, self.latents)
+            pooled = token_averages(where, queries)
             self._away[queries] = (1 - pooled)[:, self.person].transpose(1, 2)
         return self._away[queries]
 

@@ -24,6 +24,7 @@ from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder
 from mild.diffusion.assemble import assemble
 from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
+from mild.diffusion.bodies import Hmg, sources_of
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.cag_paths import probed_rows
 from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
@@ -31,7 +32,7 @@ from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
 from mild.diffusion.morphology import MorphologyGuidance
-from mild.diffusion.morphology_rows import Hmg, MorphologyRows, sources_of
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prompts import DomainText, Words
 from mild.diffusion.rows import LayerRows

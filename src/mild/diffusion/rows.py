@@ -44,12 +44,10 @@ class LayerRows:
 
     @classmethod
     def of(cls, crops: Sequence[LayerCrop]) -> LayerRows:
-        """Layers of one canvas size as a batch; those without a fill get none."""
+        """Layers of one canvas size as a batch."""
         columns = zip(*(crop.on_canvas() for crop in crops), strict=True)
         rgb, own, hole, fill = (torch.from_numpy(np.stack(column)) for column in columns)
-        rows = cls.build([crop.plan.domain for crop in crops], rgb, own, hole, fill)
-        has_prior = torch.tensor([crop.fill is not None for crop in crops]).view(-1, 1, 1, 1)
-        return replace(rows, fill=torch.where(has_prior, rows.fill, rows.visible))
+        return cls.build([crop.plan.domain for crop in crops], rgb, own, hole, fill)
 
     @property
     def foreign(self) -> torch.Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mild import assets
 from mild.errors import UsageError
+from mild.perception import memory
 from mild.perception.overlay import draw_overlay
 from mild.perception.selection import select
 from mild.photo import Photo
@@ -122,7 +123,7 @@ def resolve(finder: Finder) -> Backend:
 def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
     """The people in a photo, numbered from left to right.
 
-    A photo that was searched before in this process, by its pixels' hash, is not searched again: finding takes
+    A photo that was searched before, by its pixels' hash, is not searched again (see ``memory.py``): finding takes
     seconds, and people look for the same photo's people many times.
 
     Raises:
@@ -137,8 +138,11 @@ def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
     with _lock:
         known = _found.get(key)
     if known is None:
-        scene = backend.find(photo, finder)
-        known = (scene.people, scene.order)
+        known = memory.recall(key)
+        if known is None:
+            scene = backend.find(photo, finder)
+            known = (scene.people, scene.order)
+            memory.keep(key, known)
         with _lock:
             _found[key] = known
             while len(_found) > MOST_REMEMBERED:

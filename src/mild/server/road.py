@@ -66,5 +66,5 @@ class MildRoad:
         # Not imported here: whoever never erased has nothing to unload, and the import alone is heavy.
         loaded = sys.modules.get("mild.erase")
         if loaded is not None:
-            loaded.load_pipeline.cache_clear()
+            loaded.unload()
         gc.collect()

@@ -14,7 +14,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from mild.body import mirrored_keypoints
-from mild.diffusion.morphology_rows import BodyRow, MorphologyRows, Other, coarse
+from mild.diffusion.bodies import BodyRow, Other, coarse
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.rows import LayerRows
 from mild.train.rowfiles import PERSON, Rows
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from mild.diffusion.morphology_rows import SOURCES, Hmg
+from mild.diffusion.bodies import SOURCES, Hmg
 from mild.train.batches import Batch
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mild.diffusion.denoiser import BatchDenoiser
-from mild.diffusion.morphology_rows import Hmg
+from mild.diffusion.bodies import Hmg
 from mild.diffusion.schedule import running_copy, signal_of
 from mild.train.batches import Batch
 from mild.train.config import RunConfig

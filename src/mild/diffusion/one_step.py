@@ -1,0 +1,123 @@
+"""The embedded model's single step through onnxruntime: the default job, without loading torch.
+
+The graph (see :mod:`mild.diffusion.one_step_export`) holds no weights of its own: it reads those of the model's
+safetensors files. It gives what :class:`mild.diffusion.pipeline.MildPipeline` gives in one step, to some 1e-6.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.diffusion.assemble import assemble
+from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described, sources_of
+from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
+from mild.diffusion.plan import Plan
+from mild.errors import MildError
+from mild.layers import LayerStack
+from mild.scene import Scene
+
+#: The graph's file, in a model's folder.
+FILE = "one_step.onnx"
+#: Inputs of the graph that say where a layer's pixels come from, and those of its body, in their order.
+LAYER_INPUTS = ("rgb", "own", "hole", "fill", "person")
+BODY_INPUTS = (
+    "points", "parts", "others", "point_confidence", "part_confidence", "other_confidence",
+    "where", "limbs", "part_maps",
+)  # fmt: skip
+#: Which of them are what a source says.
+_OF_SOURCE = {
+    "pose": ("point_confidence", "limbs"),
+    "parsing": ("part_confidence", "part_maps"),
+    "relations": ("other_confidence",),
+}
+
+
+def available(folder: Path) -> bool:
+    """Does the model have such a graph, and is onnxruntime here to run it?"""
+    return (folder / FILE).is_file() and importlib.util.find_spec("onnxruntime") is not None
+
+
+class OneStep:
+    """One denoising step of a model, with its adapters, modulation and morphology guidance.
+
+    Args:
+        folder: of the model.
+        threads: of the processor; 0: as many as onnxruntime likes.
+
+    Raises:
+        MildError: the graph and the weights do not belong together.
+    """
+
+    #: Guidance by bodies is part of the graph.
+    morphology = True
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Rewriting the graph takes longer than it saves, unless the model stays loaded for a dozen photos.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(folder / FILE), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise MildError(
+                f"{folder / FILE} does not fit the weights beside it; export it again (`mild models --export`), or "
+                "choose --runtime torch."
+            ) from error
+        self._taken = {value.name for value in self._session.get_inputs()}
+
+    def __call__(
+        self,
+        scene: Scene,
+        plan: Plan,
+        *,
+        seed: int,
+        prior: bool = True,
+        detail: bool = True,
+        hmg: Hmg = "all",
+        rows_per_batch: int = 8,
+        progress: Callable[[str, float], None] = lambda stage, fraction: None,
+    ) -> LayerStack:
+        """The layers of a plan; arguments as of the pipeline's call."""
+        crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done))
+        batches: dict[tuple[int, int], list[list[int]]] = {}
+        for number, crop in enumerate(crops):
+            groups = batches.setdefault(crop.plan.bucket, [[]])
+            if len(groups[-1]) == rows_per_batch:
+                groups.append([])
+            groups[-1].append(number)
+        clean: list[NDArray[np.float32] | None] = [None] * len(crops)
+        every = [batch for groups in batches.values() for batch in groups]
+        for done, batch in enumerate(every):
+            progress("denoise", done / len(every))
+            rows = [crops[i] for i in batch]
+            bodies = [BodyRow.of(scene, crop.plan) for crop in rows]
+            for i, image in zip(batch, self.rows(rows, bodies, hmg), strict=True):
+                clean[i] = content_of(image, crops[i].plan)
+        progress("denoise", 1.0)
+        return assemble(scene, plan, crops, clean, detail=detail)
+
+    def rows(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> NDArray[np.float32]:
+        """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""
+        columns = [np.stack(column) for column in zip(*(crop.on_canvas() for crop in crops), strict=True)]
+        person = np.asarray([crop.plan.domain != "background" for crop in crops], np.float32)
+        feeds: dict[str, Any] = dict(zip(LAYER_INPUTS, [*columns, person], strict=True))
+        described_bodies = zip(*(described(body, MOST_OTHERS) for body in bodies), strict=True)
+        feeds |= {name: np.stack(column) for name, column in zip(BODY_INPUTS, described_bodies, strict=True)}
+        for source in set(SOURCES) - sources_of(hmg):
+            for name in _OF_SOURCE[source]:
+                feeds[name] = np.zeros_like(feeds[name])
+        (rgba,) = self._session.run(None, {name: value for name, value in feeds.items() if name in self._taken})
+        if not np.isfinite(rgba).all():
+            raise MildError("The denoiser returned values that are not numbers; choose --runtime torch.")
+        return np.asarray(rgba, np.float32)

@@ -1,0 +1,88 @@
+"""People found once are found on disk the next time, as they were; a damaged file costs a search and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mild import perception
+from mild.perception import memory
+from mild.photo import Photo
+from mild.request import Finder
+from mild.scene import Person, Scene
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MILD_CACHE", str(tmp_path))
+    monkeypatch.setenv("MILD_REMEMBER", "1")
+    monkeypatch.setattr(perception, "_found", {})
+    return tmp_path / "people"
+
+
+def people() -> tuple[Person, ...]:
+    mask = np.zeros((40, 50), bool)
+    mask[5:20, 5:15] = True
+    joints = np.random.default_rng(0).random((17, 3)).astype(np.float32)
+    first = Person.from_mask(1, mask, score=0.75, keypoints=joints, parts=np.full((15, 10), 2, np.uint8))
+    return first, Person.from_mask(2, np.roll(mask, 20, 1), sure=False, source="blazepose")
+
+
+def test_what_is_kept_comes_back_as_it_was(folder: Path) -> None:
+    memory.keep(("a",), (people(), (2, 1)))
+    back, order = memory.recall(("a",)) or ((), ())
+    assert order == (2, 1)
+    for one, two in zip(people(), back, strict=True):
+        assert (one.id, one.box, one.score, one.sure, one.source) == (two.id, two.box, two.score, two.sure, two.source)
+        assert np.array_equal(one.mask, two.mask) and two.mask.dtype == bool
+    assert np.array_equal(people()[0].keypoints, back[0].keypoints) and back[1].keypoints is None
+    assert memory.recall(("b",)) is None
+
+
+def test_a_photo_is_searched_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def search(photo: Photo, finder: Finder) -> Scene:
+        searched.append(photo)
+        return Scene(photo, people())
+
+    backend = perception.Backend("blazepose", "", "", "", search)
+    monkeypatch.setitem(perception.BACKENDS, "blazepose", backend)
+    photo, finder = Photo.of(np.zeros((40, 50, 3), np.uint8)), Finder(backend="blazepose")
+    for _ in range(3):
+        assert len(perception.find_people(photo, finder).people) == 2
+        perception._found.clear()
+    assert len(searched) == 1
+    perception.find_people(Photo.of(np.ones((40, 50, 3), np.uint8)), finder)
+    assert len(searched) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a file of arrays", b"PK\x03\x04cut short"])
+def test_a_damaged_file_is_as_none(folder: Path, damage: bytes) -> None:
+    memory.keep(("a",), (people(), (1, 2)))
+    (path,) = folder.glob("*.npz")
+    path.write_bytes(damage)
+    assert memory.recall(("a",)) is None
+
+
+def test_the_oldest_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_FILES", 3)
+    for name in "abcde":
+        memory.keep((name,), (people(), (1, 2)))
+    assert len(list(folder.glob("*"))) == 3
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MILD_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("MILD_REMEMBER", "1")
+    memory.keep(("a",), (people(), (1, 2)))
+    assert memory.recall(("a",)) is None
+
+
+def test_it_can_be_switched_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILD_REMEMBER", "0")
+    memory.keep(("a",), (people(), (1, 2)))
+    assert not folder.exists()

@@ -1,0 +1,96 @@
+"""The onnx runtime: the shipped graph gives what the pipeline gives, for every canvas, batch and switch it serves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mild.erase as road
+from mild import assets
+from mild.diffusion.one_step import FILE, OneStep
+from mild.diffusion.plan import plan_layers
+from mild.errors import MildError, UsageError
+from mild.photo import Photo
+from mild.request import EraseRequest, Region
+from mild.scene import Person, Scene
+
+FOLDER = assets.model_folder("mild-small")
+
+
+def scene(size: tuple[int, int] = (210, 300)) -> Scene:
+    """Two people, the first in front of the second, with a pose."""
+    rng = np.random.default_rng(0)
+    pixels = np.clip(rng.normal(120, 30, (*size, 3)) + np.linspace(-50, 50, size[1])[:, None], 0, 255).astype(np.uint8)
+    front, behind = np.zeros(size, bool), np.zeros(size, bool)
+    front[40:190, 100:150] = True
+    behind[50:190, 140:200] = True
+    behind &= ~front
+    joints = np.column_stack([rng.uniform(130, 195, 17), rng.uniform(55, 185, 17), rng.uniform(0.2, 1, 17)])
+    second = Person.from_mask(2, behind, keypoints=joints.astype(np.float32))
+    return Scene(Photo.of(pixels), (Person.from_mask(1, front), second), (2, 1))
+
+
+@pytest.mark.parametrize("switches", [{}, {"hmg": "none"}, {"hmg": ("pose",)}, {"prior": False}, {"detail": False}])
+def test_the_graph_gives_what_the_pipeline_gives(switches: dict[str, object]) -> None:
+    here = scene()
+    plan = plan_layers(here, (1,), Region())
+    assert {row.domain for row in plan.layers} == {"background", "person"}
+    one = OneStep(FOLDER)(here, plan, seed=3, **switches)  # type: ignore[arg-type]
+    pipeline = road.load_pipeline()
+    two = pipeline(scene=here, plan=plan, generator=torch.Generator().manual_seed(3), **switches).stacks[0]
+    for a, b in zip(one.layers, two.layers, strict=True):
+        difference = np.abs(a.rgba.astype(int) - b.rgba.astype(int))
+        assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+    assert np.array_equal(one.compose()[:40], two.compose()[:40])
+
+
+@pytest.mark.parametrize("size", [(64, 256), (256, 192), (256, 256)])
+def test_any_canvas_and_batch(size: tuple[int, int]) -> None:
+    from mild.diffusion.one_step import BODY_INPUTS, LAYER_INPUTS
+    from mild.diffusion.one_step_export import _Step, example_inputs
+
+    inputs = example_inputs(3, *size, seed=1)
+    with torch.no_grad():
+        wanted = _Step(road.load_pipeline().to(torch.float32))(*inputs).numpy()
+    session = OneStep(FOLDER)._session
+    names = [value.name for value in session.get_inputs()]
+    feeds = {n: t.numpy() for n, t in zip((*LAYER_INPUTS, *BODY_INPUTS), inputs, strict=True) if n in names}
+    assert np.abs(session.run(None, feeds)[0] - wanted).max() < 1e-4
+
+
+def test_auto_takes_the_graph_for_the_default_job_only() -> None:
+    def chosen(**method: object) -> str:
+        return road.chosen_runtime(EraseRequest.build(method=method).method)
+
+    assert chosen() == "onnx" and chosen(hmg="none", prior=False, layers=False) == "onnx"
+    assert chosen(steps=4) == chosen(sma="off") == chosen(adapters=False) == chosen(denoise=False) == "torch"
+    assert chosen(runtime="torch") == "torch"
+    assert road.chosen_runtime(EraseRequest.build().method, probed=True) == "torch"
+
+
+def test_onnx_that_cannot_is_refused_in_a_sentence() -> None:
+    with pytest.raises(UsageError, match="runtime torch or auto"):
+        road.chosen_runtime(EraseRequest.build(method={"runtime": "onnx", "steps": 4}).method)
+
+
+def test_a_graph_without_its_weights_says_so(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes((FOLDER / FILE).read_bytes())
+    with pytest.raises(MildError, match="runtime torch"):
+        OneStep(tmp_path)
+
+
+def test_the_default_job_never_loads_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np, mild\n"
+        "photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)\n"
+        "mask = np.zeros((90, 120), bool); mask[30:60, 40:70] = True\n"
+        "mild.erase(photo, mask=mask, backend='none')\n"
+        "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert out.stdout.strip().endswith("[]")
