@@ -475,6 +475,35 @@ def test_thirty_megapixels(fake: str, visit: Callable[..., Studio]) -> None:
     assert it.faults == []
 
 
+@pytest.mark.slow
+def test_thirty_megapixels_with_the_shipped_model(tmp_path: Path, browser: Any, visit: Callable[..., Studio]) -> None:
+    need_nets()
+    width, height = 6720, 4480
+    out, path = io.BytesIO(), Path(__file__).parents[1] / "examples" / "cold_water.jpg"
+    Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(out, "jpeg", quality=92)
+    with studio(tmp_path / "state", MildRoad()) as address:
+        it = visit(address)
+        it.open(name="big.jpg", data=out.getvalue())
+        it.wait_people(180)
+        it.page.mouse.click(*it.at(0.58 * width, 0.55 * height, (width, height)))
+        it.page.click("#erase")
+        it.wait_mode("result", 300)
+        edited = it.pixels()
+        assert edited.shape == (height, width, 3)
+        (tmp_path / "edited.jpg").write_bytes(_jpeg(edited))
+        before = np.asarray(Image.open(io.BytesIO(out.getvalue())))
+        changed = (edited != before).any(2)
+        assert changed[int(0.55 * height), int(0.58 * width)]
+        assert 0.01 < changed.mean() < 0.3
+        assert it.faults == []
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "jpeg", quality=90)
+    return out.getvalue()
+
+
 def test_what_was_missed_is_marked_by_hand(fake: str, visit: Callable[..., Studio]) -> None:
     it = visit(fake)
     it.open(data=png())
