@@ -11,6 +11,8 @@ from mild.cli.app import Command
 COMMANDS: dict[str, Command] = {
     "synth": Command("mild.cli.data_synth:synth", "Compose people onto scenes: samples with the truth of every layer."),
     "curate": Command("mild.cli.data_curate:curate", "Real photos to samples: found, filtered, reviewed by a person."),
+    "pairs": Command("mild.cli.data_pairs:pairs", "Before/after pairs from a static camera: video or burst."),
+    "export": Command("mild.cli.data_export:export", "Write samples in another format: COCO instances."),
     "validate": Command("mild.cli.data_check:validate", "Check every rule of the format, sample by sample."),
     "stats": Command("mild.cli.data_check:stats", "Tables and plots of what is in a set."),
     "card": Command("mild.cli.data_check:card", "Write the data card and the credits of a set."),

@@ -165,7 +165,7 @@ def accepted(source: Path, out: Path, decisions: Path, *, per_shard: int = 250) 
         raise MildError(f"No sample of {source} is accepted in {decisions}.")
     flush()
     said = {"format": FORMAT, "samples": counts["taken"], "recipe": {"decisions": dict(counts)}}
-    _write_json(out / "set.json", said)
+    write_json(out / "set.json", said)
     return counts
 
 
@@ -300,7 +300,7 @@ def _chunk(work: tuple[Curation, int, list[_Job], str]) -> tuple[list[Fate], lis
         write_sheet(order.out / "sheets" / f"{number:05d}.jpg", thumbs)
     else:
         path.unlink()
-    _write_json(notes, {"mark": mark, "fates": [asdict(f) for f in fates], "rows": [asdict(r) for r in rows]})
+    write_json(notes, {"mark": mark, "fates": [asdict(f) for f in fates], "rows": [asdict(r) for r in rows]})
     return fates, rows
 
 
@@ -377,18 +377,19 @@ def _claim(order: Curation, mark: str, overwrite: bool) -> None:
                 path.unlink()
     elif order.out.is_dir() and any(order.out.iterdir()):
         raise UsageError(f"The folder {order.out} holds other things; name a new or an empty one.")
-    _write_json(begun, {"fingerprint": mark})
+    write_json(begun, {"fingerprint": mark})
 
 
 def _finish(order: Curation, mark: str, fates: Sequence[Fate], rows: Sequence[Row]) -> None:
     counts = Counter(fate.outcome for fate in fates)
     said = {"counts": dict(counts), "filters": asdict(order.filters)}
-    _write_json(order.out / REPORT, {"fingerprint": mark, **said, "photos": [asdict(fate) for fate in fates]})
-    _write_json(order.out / "set.json", {"format": FORMAT, "samples": counts["taken"], "recipe": said})
+    write_json(order.out / REPORT, {"fingerprint": mark, **said, "photos": [asdict(fate) for fate in fates]})
+    write_json(order.out / "set.json", {"format": FORMAT, "samples": counts["taken"], "recipe": said})
     write_page(order.out / FOLDER, order.out.resolve().name, rows)
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
     text = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
