@@ -52,7 +52,7 @@ def ms_ssim(answer: Rgb, truth: Rgb) -> float | None:
     import torch
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as measure
 
-    pair = [torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].double() / 255 for x in (answer, truth)]
+    pair = [torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255 for x in (answer, truth)]
     return float(measure(pair[0], pair[1], data_range=1.0, normalize="relu"))
 
 
