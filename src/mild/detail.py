@@ -19,7 +19,7 @@ EDGE = 32.0
 #: A step counts from this many standard deviations of the photo's texture beside it.
 UNSEEN = 0.5
 #: The correction fades into the hole over this many times the width that was compared.
-FADE = 3.0
+FADE = 12.0
 
 
 def with_texture(fill: Float, model: Float, seen: Float, hole: BoolMask) -> Float:

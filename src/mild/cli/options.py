@@ -100,7 +100,7 @@ NoPrior = Annotated[
 ]
 NoDetail = Annotated[
     bool,
-    typer.Option("--no-detail", rich_help_panel=SWITCHES, help="The denoiser's pixels, without the fill's."),
+    typer.Option("--no-detail", rich_help_panel=SWITCHES, help="The denoiser's own pixels, enlarged."),
 ]
 NoLayers = Annotated[
     bool,

@@ -18,6 +18,9 @@ from mild.texture import synthesize
 
 Float = NDArray[np.float32]
 
+#: Width of the rim in which colours are compared, as a part of the hole's size.
+REACH = 0.02
+
 
 def assemble(
     scene: Scene,
@@ -63,7 +66,7 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
             guide = with_texture(fill, guide, crop.canvas_fill.astype(np.float32), crop.canvas.hole)
     focus, size = plan.focus.inside(plan.crop), (plan.crop.height, plan.crop.width)
     box = Box.around(plan.hole)
-    reach = 0.08 * min(box.width, box.height)
+    reach = REACH * min(box.width, box.height)
     window = focus.grow(math.ceil(3 * reach) + 1, size)
     if detail:
         colour = synthesize(crop.photo, plan.own, plan.hole, guide, window)

@@ -16,7 +16,7 @@ Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
 
 #: Radius of the compared patches, pixels; larger follows larger structures and costs its square.
-PATCH_RADIUS = 4
+PATCH_RADIUS = 5
 #: Fewer own pixels than this carry no texture worth copying: the hole gets their mean colour instead.
 MIN_EXEMPLAR = 64
 
