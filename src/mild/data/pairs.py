@@ -205,8 +205,8 @@ def _sample(burst: Burst, key: str, frame: NDArray[np.uint8], seen: Change, plat
 def _with_change(scene: Scene, seen: Change, least: int) -> Scene:
     """The people with the outlines that the change gives them, and whatever else moved."""
     size = scene.size
-    standing = []
-    walking = []
+    standing: list[Person] = []
+    walking: list[Person] = []
     for person in scene.sure:
         changed = int((person.mask & seen.moved[person.box.slices]).sum())
         (walking if changed >= _MOVED * person.area else standing).append(person)
