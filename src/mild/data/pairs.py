@@ -35,6 +35,8 @@ from mild.scene import BoolMask, Person, Scene
 
 #: Two frames whose changes overlap more than this show the same.
 _ALIKE = 0.5
+#: Share of a frame that may change; more is a change of light, or somebody before the lens.
+_MOST = 0.5
 #: Share of a found person that must have changed; with less they stand in the plate, too.
 _MOVED = 0.4
 #: Share of the frames that must show the plate behind somebody for it to count as known.
@@ -151,6 +153,8 @@ def _choose(
         name, seen = frames.names[place], change(frames.pixels[place], plate)
         if abs(seen.light) > MOST_LIGHT:
             fates.append(Fate(name, "filtered", why=f"the light changed by {seen.light:+.0f} of 255 levels"))
+        elif seen.moved.mean() > _MOST:
+            fates.append(Fate(name, "filtered", why=f"{100 * seen.moved.mean():.0f} % of it changed"))
         elif not _tall(seen.moved, burst.min_person):
             fates.append(Fate(name, "filtered", why=f"nothing of {burst.min_person} pixels' height moved"))
         else:

@@ -123,9 +123,11 @@ def change(frame: Rgb, plate: Plate) -> Change:
     """What moved in a frame, and its shadows."""
     base = plate.pixels.astype(np.int16)
     difference = frame.astype(np.int16) - base
-    still = np.abs(difference).max(-1) < 30
     # A camera that meters anew, or a cloud: the plate follows, as far as one level per channel goes.
-    level = np.median(difference[still], axis=0) if still.any() else np.zeros(3)
+    level = np.median(difference.reshape(-1, 3), axis=0)
+    still = np.abs(difference - level).max(-1) < 30
+    if still.any():
+        level = np.median(difference[still], axis=0)
     adjusted = np.clip(base + np.rint(level).astype(np.int16), 0, 255).astype(np.uint8)
     soft = cv2.GaussianBlur(frame, (0, 0), 0.8).astype(np.float32)
     ground = cv2.GaussianBlur(adjusted, (0, 0), 0.8).astype(np.float32)
