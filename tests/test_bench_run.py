@@ -118,10 +118,11 @@ def test_a_run_that_was_stopped_is_continued_and_gives_the_same(done: Path, tmp_
     path = tmp_path / "run" / "records" / "noisy" / "meadow.jsonl"
     path.write_text(path.read_text() + '{"key": "half a li')  # as a machine that lost its power leaves it
     run(Recipe.build(**recipe), tmp_path / "run", tell=told.append)
-    assert "noisy on meadow: 11 to do, 5 done before" in told
+    assert "noisy on meadow: 11 to do, 5 done before" in told, [line for line in told if "done before" in line]
     assert "mean on meadow: 0 to do, 16 done before" in told
     again = compare(load_results(done), summarise(tmp_path / "run"))
     assert again.same_pixels == again.same_figures == again.answers > 30
+    assert len(summarise(tmp_path / "run")["sets"][0]["answers"]["noisy"]) == 16
     assert all(row.paired.difference == 0 for row in again.rows)
 
 
@@ -310,3 +311,20 @@ def test_nothing_of_the_truth_reaches_a_method() -> None:
     worker._pipe, worker._process = Pipe(), Alive()  # type: ignore[assignment]
     worker._send(make_job(two_people(), "tight"), False)
     assert sent[0][0].item.truth is None
+
+
+def test_a_set_that_was_made_anew_is_asked_again(tmp_path: Path) -> None:
+    """Answers to an older set of the same name once stood in one table with those to the newer."""
+    folder = triples(tmp_path / "set", 2)
+    fields = {
+        "sets": [{"source": f"triples:{folder},name=meadow", "masks": ["tight"]}],
+        "methods": ["telea", "ns"], "redetect": False, "flip": False, "resamples": 100,
+    }  # fmt: skip
+    run(Recipe.build(**fields), tmp_path / "run")
+    Image.fromarray(two_people(seed=9).photo).save(folder / "img" / "p0.png")
+    told: list[str] = []
+    run(Recipe.build(**{**fields, "methods": ["telea"]}), tmp_path / "run", tell=told.append)
+    assert "telea on meadow: 1 to do, 1 done before" in told
+    answers = summarise(run(Recipe.build(**fields), tmp_path / "run"))["sets"][0]["answers"]
+    for key, answer in answers["telea"].items():
+        assert answer["sha256"]["photo"] == answers["ns"][key]["sha256"]["photo"]

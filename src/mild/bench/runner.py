@@ -39,6 +39,10 @@ from mild.request import Finder
 Tell = Callable[[str], None]
 
 
+class SetChanged(MildError):
+    """Somebody made a set anew while it was being asked about; what was recorded before stays right."""
+
+
 @dataclass(frozen=True)
 class LoadedSet:
     """A set of the recipe with the ids of this run."""
@@ -102,11 +106,7 @@ def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, place: int, tell
     """Write ``items/SET.jsonl``: what the set's items are, and what the finder sees in photo and truth."""
     path = out / "items" / f"{loaded.name}.jsonl"
     known = {row["id"]: row for row in read_lines(path) if row.get("scoring") == recipe.scoring_digest()}
-    rows = []
-    for id in loaded.ids:
-        if id not in known:
-            known[id] = {**_described(loaded, id, recipe), "scoring": recipe.scoring_digest()}
-        rows.append(known[id])
+    rows = [{**_described(loaded, id, recipe, known.get(id)), "scoring": recipe.scoring_digest()} for id in loaded.ids]
     tell(f"{loaded.name}: {len(rows)} items")
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,8 @@ def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, place: int, tell
     _write_json(out / "sets" / f"{loaded.name}.json", {**loaded.items.about, "name": loaded.name, "place": place})
 
 
-def _described(loaded: LoadedSet, id: str, recipe: Recipe) -> dict[str, Any]:
+def _described(loaded: LoadedSet, id: str, recipe: Recipe, before: dict[str, Any] | None) -> dict[str, Any]:
+    """What an item is; the finder, which takes seconds, does not look again at pictures it has seen."""
     try:
         item = loaded.items.load(id)
         job = make_job(item, loaded.choice.masks[0])
@@ -122,6 +123,9 @@ def _described(loaded: LoadedSet, id: str, recipe: Recipe) -> dict[str, Any]:
         # An item that cannot be used is a line of the report, not the end of the run.
         return {"id": id, "unusable": str(error)}
     row = describe(item)
+    row["stamp"] = stamp_of(item)
+    if before is not None and before.get("stamp") == row["stamp"]:
+        return before
     row["order_accuracy"] = order_accuracy(item)
     if recipe.redetect:
         finder = Finder.model_validate({"backend": recipe.finder})
@@ -129,6 +133,14 @@ def _described(loaded: LoadedSet, id: str, recipe: Recipe) -> dict[str, Any]:
         if item.truth is not None:
             row["found_in_truth"] = person_in(item.truth.photo, item, job.mask, finder)
     return row
+
+
+def stamp_of(item: Item) -> str:
+    """Changes with the item's pictures, masks or people: a set may be made anew under the same name."""
+    layers = {} if item.truth is None else {str(k): digest(v) for k, v in sorted(item.truth.people.items())}
+    people = digest(item.scene.label_map())
+    facts = [describe(item)["sha256"], people, list(item.erase), list(item.scene.order), layers]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _run_method(
@@ -150,6 +162,8 @@ def _run_method(
         for loaded in sets:
             if loaded.choice.methods is None or spec.name in loaded.choice.methods:
                 _run_set(out, spec, worker, loaded, recipe, scoring, about["stamp"], retry, tell)
+    except SetChanged:
+        raise
     except MildError as error:
         # It was loaded once, but not again after it died.
         tell(str(error))
@@ -164,14 +178,21 @@ def _run_set(
 ) -> None:  # fmt: skip
     path = out / "records" / spec.slug / f"{loaded.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = {row["key"] for row in read_lines(path) if row["stamp"] == stamp and not (retry and row["status"] in FAILED)}
+    before = records_of(out, spec, loaded.name, stamp)
+    done = {key for key, row in before.items() if not (retry and row["status"] in FAILED)}
     todo = [key for key in wanted(loaded, recipe, worker.seeded) if ".".join(map(str, key)) not in done]
     tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(done)} done before")
-    jobs = _jobs(loaded, todo, recipe, set(loaded.ids[: recipe.cag]))
+    items = stamps(out, loaded.name)
+    jobs = _jobs(loaded, todo, recipe, set(loaded.ids[: recipe.cag]), items)
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        # A run that was cut off left half a line; the next record must not become its other half.
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write("\n")
     with path.open("a", encoding="utf-8") as stream:
         for number, (job, outcome) in enumerate(worker.run(jobs), 1):
             record = _recorded(out, spec, loaded, job, outcome, scoring, job.seed == seeds_of(loaded, recipe)[0])
-            stream.write(json.dumps({**record, "stamp": stamp}) + "\n")
+            told = {**record, "stamp": stamp, "item_stamp": items[job.item.id]}
+            stream.write(json.dumps(told) + "\n")
             stream.flush()
             problem = "" if record["status"] == "ok" else f" {record['status']}: {record.get('message', '')}"
             tell(f"{spec.name} on {loaded.name}: {number} of {len(todo)}, {record['seconds']:.1f} s{problem}")
@@ -197,17 +218,22 @@ def wanted(loaded: LoadedSet, recipe: Recipe, seeded: bool) -> list[tuple[str, s
 
 
 def _jobs(
-    loaded: LoadedSet, todo: list[tuple[str, str, int]], recipe: Recipe, probed: set[str]
+    loaded: LoadedSet, todo: list[tuple[str, str, int]], recipe: Recipe, probed: set[str], known: Mapping[str, str]
 ) -> Iterator[tuple[Job, bool]]:
     first = (loaded.choice.masks[0], seeds_of(loaded, recipe)[0])
     item: Item | None = None
+    changed = False
     for id, kind, seed in todo:
         try:
             # Masks and seeds of one item come one after the other.
-            item = item if item is not None and item.id == id else loaded.items.load(id)
+            if item is None or item.id != id:
+                item = loaded.items.load(id)
+                changed = id in known and stamp_of(item) != known[id]
             job = make_job(item, kind, seed)  # type: ignore[arg-type]  # a kind of the recipe
         except MildError:
             continue  # the list of items says why
+        if changed:
+            raise SetChanged(f"The set {loaded.name} was changed while it was in use ({id}): run the command again.")
         yield job, id in probed and (kind, seed) == first
 
 
@@ -284,10 +310,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def stamps(out: Path, name: str) -> dict[str, str]:
+    """Item -> its stamp, as this run found the set."""
+    return {row["id"]: row["stamp"] for row in read_lines(out / "items" / f"{name}.jsonl") if "stamp" in row}
+
+
 def records_of(out: Path, spec: MethodSpec, name: str, stamp: str | None) -> dict[str, dict[str, Any]]:
-    """The latest record of every key; those of other weights or definitions are left out."""
+    """The latest record of every key; those of other weights, definitions or pictures are left out."""
     rows = read_lines(out / "records" / spec.slug / f"{name}.jsonl")
-    return {row["key"]: row for row in rows if stamp is None or row["stamp"] == stamp}
+    items = stamps(out, name)
+    return {row["key"]: row for row in rows if row["stamp"] == stamp and row["item_stamp"] == items.get(row["item"])}
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -90,12 +90,13 @@ def _about(one: Summary) -> str:
     text = f"{len(one['items'])} items ({about})."
     finder = one["finder"]
     told = {
-        "found_before": "the finder sees a person to erase before anything is done in",
-        "found_in_truth": "and falsely in the truth in",
-        "order_accuracy": "and perception orders pairs who hide each other rightly in",
+        "found_before": "The finder sees somebody to erase, before anything is done, in",
+        "found_in_truth": "It sees somebody there in the truth, falsely, in",
+        "order_accuracy": "Perception orders pairs who hide each other rightly in",
     }
-    parts = [f"{told[k]} {100 * finder[k]['value']:.0f} %" for k in told if k in finder]
-    text += " " + (", ".join(parts).capitalize() + "." if parts else "")
+    for key in told:
+        if key in finder:
+            text += f" {told[key]} {100 * finder[key]['value']:.0f} % of {finder[key]['items']} items."
     if one["unusable"]:
         text += f" Left out: {len(one['unusable'])} ({'; '.join(f'{k}: {v}' for k, v in one['unusable'].items())})"
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,11 +67,16 @@ def _bins(one: Summary, f: Figure) -> str:
                 i + shift, m["value"], yerr=error, fmt="o", ms=3.5, color=_colour(one, method),
                 label=method if i == points[0][0] else None,
             )  # fmt: skip
-    ax.set_xticks(range(len(bins)), [f"{b['by']}\n{b['bin']} ({b['items']})" for b in bins], fontsize=7)
+    ax.set_xticks(range(len(bins)), [_wrapped(b) for b in bins], fontsize=7)
     ax.set_ylabel(f.title, fontsize=8)
     ax.grid(axis="y", alpha=0.3)
     ax.legend(fontsize=7, ncols=4)
     return _svg(figure)
+
+
+def _wrapped(bin: Summary) -> str:
+    """Narrow enough to stand beside a dozen others."""
+    return "\n".join([*textwrap.wrap(bin["by"], 13), *textwrap.wrap(bin["bin"], 13), f"({bin['items']})"])
 
 
 def _scatter(one: Summary) -> str:
