@@ -18,10 +18,10 @@ from mild.data.ingredients import Ingredients
 from mild.data.rows import Row, person_row
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import FixedModulation, RegionTokens, SpatialModulation, sma_installed
+from mild.diffusion.bodies import SOURCES, BodyRow, Other, coarse, sources_of
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import small_unet
 from mild.diffusion.morphology import MorphologyGuidance, cross_attentions, guided_attention
-from mild.diffusion.bodies import SOURCES, BodyRow, Other, coarse, sources_of
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.plan import plan_layers

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mild.data.rows import FOREIGN, HOLE, OWN
 from mild.data.sample import Sample, composed
-from mild.diffusion.inputs import marked
 from mild.diffusion.bodies import BodyRow
+from mild.diffusion.inputs import marked
 from mild.diffusion.pipeline import EXACT
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prior import exemplar_fill

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mild.diffusion.denoiser import BatchDenoiser
 from mild.diffusion.bodies import Hmg
+from mild.diffusion.denoiser import BatchDenoiser
 from mild.diffusion.schedule import running_copy, signal_of
 from mild.train.batches import Batch
 from mild.train.config import RunConfig

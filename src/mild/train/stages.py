@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from mild.diffusion.alpha import AlphaDecoder
-from mild.diffusion.denoiser import BatchDenoiser
 from mild.diffusion.bodies import Hmg
+from mild.diffusion.denoiser import BatchDenoiser
 from mild.diffusion.schedule import running_copy, signal_of
 from mild.errors import UsageError
 from mild.train import losses
