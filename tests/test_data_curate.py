@@ -180,6 +180,8 @@ def test_a_licence_is_looked_up_or_the_photo_stays_out(tmp_path: Path) -> None:
     listed.write_text(json.dumps({"one.jpg": "CC-BY-4.0", "two.jpg": {"licence": "CC0-1.0", "group": "roll 7"}}))
     assert read_licences(listed).of("one.jpg") == Licence("CC-BY-4.0")
     assert read_licences(listed).of("two.jpg") == Licence("CC0-1.0", group="roll 7")
+    assert FREE.source("val/000000000139.jpg").group == "coco/000000000139"
+    assert FREE.source("roll/one.jpg").group == "roll/one.jpg"
     table.write_text("picture,terms\n")
     with pytest.raises(UsageError, match="no column 'file'"):
         read_licences(table)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mild.data.ingredients import group_of
 from mild.data.sample import Source
 from mild.errors import UsageError
 
@@ -38,7 +39,10 @@ class Licence:
     group: str = ""
 
     def source(self, file: str) -> Source:
-        return Source(file, "photo", self.licence, self.credit, self.origin, self.group or file)
+        # A photo of COCO is known by its number wherever it turns up, as among the ingredients of composed sets.
+        known = group_of({"file": file, "origin": self.origin})
+        group = self.group or (known if known.startswith("coco/") else file)
+        return Source(file, "photo", self.licence, self.credit, self.origin, group)
 
 
 @dataclass(frozen=True)
