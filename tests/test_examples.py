@@ -83,4 +83,4 @@ def test_the_embedded_model_is_small_and_safe() -> None:
     folder = assets.model_folder("mild-small")
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 64e6
-    assert {path.suffix for path in files} <= {".json", ".safetensors", ".md"}
+    assert {path.suffix for path in files} <= {".json", ".md", ".onnx", ".safetensors"}
