@@ -29,6 +29,7 @@ class SetChoice(_Part):
     masks: tuple[MaskKind, ...] = Field(("dilated",), min_length=1, description="tight, dilated, box.")
     methods: tuple[str, ...] | None = Field(None, description="Names of the methods asked here; None: all.")
     seeds: tuple[int, ...] | None = Field(None, description="Other seeds than the run's.")
+    redetect: bool = Field(True, description="Off: nobody looks for people in this set's answers.")
 
     def load(self) -> BenchSet:
         return load_set(self.source, self.options)
@@ -79,9 +80,13 @@ class Recipe(_Part):
             raise UsageError(f"The reference {self.reference!r} is none of the methods ({', '.join(names)}).")
         return self.reference
 
-    def scoring_digest(self) -> str:
-        """Changes whenever figures of one answer would be other ones."""
-        fields = {"flip": self.flip, "redetect": self.redetect, "finder": self.finder, "features": self.features}
+    def scoring_digest(self, choice: SetChoice) -> str:
+        """Changes whenever figures of an answer on this set would be other ones."""
+        looked = self.redetect and choice.redetect
+        fields = {
+            "flip": self.flip, "finder": self.finder if looked else None, "features": self.features, "cag": self.cag,
+            "first": [choice.masks[0], (choice.seeds or self.seeds)[0]],
+        }  # fmt: skip
         return hashlib.sha256(json.dumps([SCORING_VERSION, fields], sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod

@@ -105,8 +105,9 @@ def _scoring(recipe: Recipe) -> Scoring:
 def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, place: int, tell: Tell) -> None:
     """Write ``items/SET.jsonl``: what the set's items are, and what the finder sees in photo and truth."""
     path = out / "items" / f"{loaded.name}.jsonl"
-    known = {row["id"]: row for row in read_lines(path) if row.get("scoring") == recipe.scoring_digest()}
-    rows = [{**_described(loaded, id, recipe, known.get(id)), "scoring": recipe.scoring_digest()} for id in loaded.ids]
+    scoring = recipe.scoring_digest(loaded.choice)
+    known = {row["id"]: row for row in read_lines(path) if row.get("scoring") == scoring}
+    rows = [{**_described(loaded, id, recipe, known.get(id)), "scoring": scoring} for id in loaded.ids]
     tell(f"{loaded.name}: {len(rows)} items")
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,7 @@ def _described(loaded: LoadedSet, id: str, recipe: Recipe, before: dict[str, Any
     if before is not None and before.get("stamp") == row["stamp"]:
         return before
     row["order_accuracy"] = order_accuracy(item)
-    if recipe.redetect:
+    if recipe.redetect and loaded.choice.redetect:
         finder = Finder.model_validate({"backend": recipe.finder})
         row["found_before"] = person_in(item.photo, item, job.mask, finder)
         if item.truth is not None:
@@ -156,12 +157,13 @@ def _run_method(
         return
     about |= {"about": dict(worker.about), "seeded": worker.seeded}
     stamp = hashlib.sha256(json.dumps([spec.text, dict(worker.about)], sort_keys=True, default=str).encode())
-    about["stamp"] = f"{stamp.hexdigest()[:16]}.{recipe.scoring_digest()}"
+    about["stamp"] = stamp.hexdigest()[:16]
     _write_json(out / "methods" / f"{spec.slug}.json", about)
     try:
         for loaded in sets:
             if loaded.choice.methods is None or spec.name in loaded.choice.methods:
-                _run_set(out, spec, worker, loaded, recipe, scoring, about["stamp"], retry, tell)
+                mark = f"{about['stamp']}.{recipe.scoring_digest(loaded.choice)}"
+                _run_set(out, spec, worker, loaded, recipe, scoring, mark, retry, tell)
     except SetChanged:
         raise
     except MildError as error:
@@ -169,7 +171,7 @@ def _run_method(
         tell(str(error))
         _write_json(out / "methods" / f"{spec.slug}.json", about | {"failed": str(error)})
     finally:
-        worker.stop()
+        worker.close()
 
 
 def _run_set(
@@ -190,7 +192,8 @@ def _run_set(
             stream.write("\n")
     with path.open("a", encoding="utf-8") as stream:
         for number, (job, outcome) in enumerate(worker.run(jobs), 1):
-            record = _recorded(out, spec, loaded, job, outcome, scoring, job.seed == seeds_of(loaded, recipe)[0])
+            looked = loaded.choice.redetect and job.seed == seeds_of(loaded, recipe)[0]
+            record = _recorded(out, spec, loaded, job, outcome, scoring, looked)
             told = {**record, "stamp": stamp, "item_stamp": items[job.item.id]}
             stream.write(json.dumps(told) + "\n")
             stream.flush()
@@ -315,7 +318,7 @@ def stamps(out: Path, name: str) -> dict[str, str]:
     return {row["id"]: row["stamp"] for row in read_lines(out / "items" / f"{name}.jsonl") if "stamp" in row}
 
 
-def records_of(out: Path, spec: MethodSpec, name: str, stamp: str | None) -> dict[str, dict[str, Any]]:
+def records_of(out: Path, spec: MethodSpec, name: str, stamp: str) -> dict[str, dict[str, Any]]:
     """The latest record of every key; those of other weights, definitions or pictures are left out."""
     rows = read_lines(out / "records" / spec.slug / f"{name}.jsonl")
     items = stamps(out, name)

@@ -15,7 +15,7 @@ from mild.bench.figures import HEADLINES, TABLES, UNAVAILABLE, learned
 from mild.bench.methods import MethodSpec
 from mild.bench.metrics.features import WANTED, cmmd, frechet
 from mild.bench.metrics.score import flip_missing
-from mild.bench.recipe import Recipe
+from mild.bench.recipe import Recipe, SetChoice
 from mild.bench.runner import FAILED, read_lines, records_of
 from mild.bench.stats import Rank, holm, item_means, mean_of, paired, spearman
 from mild.errors import MildError
@@ -49,7 +49,7 @@ def summarise(out: str | Path) -> dict[str, Any]:
     methods = {spec.name: _method(out, spec) for spec in recipe.specs}
     abouts = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "sets").glob("*.json")]
     abouts.sort(key=lambda about: about["place"])
-    sets = [_set_summary(out, {k: v for k, v in a.items() if k != "place"}, recipe, methods) for a in abouts]
+    sets = [_set_summary(out, a, recipe, recipe.sets[a.pop("place")], methods) for a in abouts]
     result: dict[str, Any] = {
         "recipe": json.loads(recipe.model_dump_json()),
         "reference": recipe.reference_name,
@@ -82,13 +82,16 @@ def _method(out: Path, spec: MethodSpec) -> dict[str, Any]:
     return {**found, "slug": spec.slug}
 
 
-def _set_summary(out: Path, about: dict[str, Any], recipe: Recipe, methods: Mapping[str, Any]) -> dict[str, Any]:
+def _set_summary(
+    out: Path, about: dict[str, Any], recipe: Recipe, choice: SetChoice, methods: Mapping[str, Any]
+) -> dict[str, Any]:
     name = about["name"]
     rows = read_lines(out / "items" / f"{name}.jsonl")
     items = {row["id"]: row for row in rows if "unusable" not in row}
     records: dict[str, Records] = {}
     for spec in recipe.specs:
-        found = records_of(out, spec, name, methods[spec.name].get("stamp"))
+        mark = f"{methods[spec.name].get('stamp')}.{recipe.scoring_digest(choice)}"
+        found = records_of(out, spec, name, mark)
         found = {key: r for key, r in found.items() if r["item"] in items}
         if found:
             records[spec.name] = found

@@ -105,9 +105,17 @@ class Worker:
             pending = next(queue, None)
 
     def stop(self) -> None:
+        """End the process at once: it may hang."""
         if self._process is not None:
             self._process.kill()
             self._end()
+
+    def close(self) -> None:
+        """Let the process end by itself, as libraries like it; at once if it does not."""
+        if self._process is not None and self._pipe is not None:
+            self._pipe.close()
+            self._process.join(10)
+            self.stop()
 
     def _end(self) -> int | None:
         process, pipe = self._process, self._pipe
