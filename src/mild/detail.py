@@ -5,6 +5,8 @@ All arrays are those of one layer's crop. Colours are float32 0..255 unless said
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ CROSSOVER = 2.0
 EDGE = 32.0
 #: A step counts from this many standard deviations of the photo's texture beside it.
 UNSEEN = 0.5
+#: A rim wider than this many pixels is compared on a smaller picture.
+FINEST = 4.0
 #: The correction fades into the hole over this many times the width that was compared.
 FADE = 12.0
 
@@ -60,7 +64,7 @@ def smooth(image: Float, sigma: float) -> Float:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: float) -> Float:
+def match_ring(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, reach: float) -> Float:
     """Shift the colours of a generated region so that they meet the photo's along the border.
 
     The mean colours just outside (``photo`` in ``own``) and just inside (``made`` in ``hole``), over ``reach`` pixels,
@@ -74,10 +78,32 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
     if not own.any() or not hole.any():
         return made
     sigma = max(1.0, reach)
+    # The shift is smooth: of a large hole it is found on a smaller picture.
+    factor = max(1, int(sigma / FINEST))
+    size = (-(-hole.shape[1] // factor), -(-hole.shape[0] // factor))
+
+    def smaller(image: NDArray[Any]) -> Float:
+        if factor == 1:
+            return np.asarray(image, np.float32)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    small_hole, small_own = (smaller(mask.view(np.uint8) * np.uint8(255)) > 0.99 * 255 for mask in (hole, own))
+    if factor == 1:
+        small_hole, small_own = hole, own
+    shift = _shift(smaller(made), smaller(photo), small_hole, small_own, sigma / factor)
+    if factor > 1:
+        shift = np.asarray(cv2.resize(shift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    out = made.copy()
+    np.add(made, shift, out=out, where=hole[..., None])
+    return out
+
+
+def _shift(made: Float, photo: Float, hole: BoolMask, own: BoolMask, sigma: float) -> Float:
+    """What :func:`match_ring` adds, at the size of its inputs."""
     depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
     away = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5)
     inside = (hole & (depth <= sigma)).astype(np.float32)
-    outside = (own & ~hole & (away <= sigma)).astype(np.float32)
+    outside = (own & ~hole & (away <= sigma + 1)).astype(np.float32)
 
     def mean_near(image: Float, where: Float) -> tuple[Float, Float]:
         share = smooth(where, sigma)
@@ -85,19 +111,17 @@ def match_ring(made: Float, photo: Float, hole: BoolMask, own: BoolMask, reach: 
 
     inner, inner_share = mean_near(made, inside)
     outer, outer_share = mean_near(photo, outside)
-    jump = outer / np.maximum(outer_share, 1e-4)[..., None] - inner / np.maximum(inner_share, 1e-4)[..., None]
+    mean = outer / np.maximum(outer_share, 1e-4)[..., None]
+    jump = mean - inner / np.maximum(inner_share, 1e-4)[..., None]
     # A step drowns in texture; on a plain wall the eye sees a very small one.
     squared, _ = mean_near(np.square(photo), outside)
-    mean = outer / np.maximum(outer_share, 1e-4)[..., None]
     grain = np.sqrt(np.maximum(squared / np.maximum(outer_share, 1e-4)[..., None] - mean**2, 0)).max(2)
     size = np.abs(jump).max(2)
     unseen = 1 + UNSEEN * grain
     jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
     trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
-    shift = _membrane(jump.astype(np.float32), trust.astype(np.float32)) * np.exp(-depth / (FADE * sigma))[..., None]
-    out = made.copy()
-    out[hole] += shift[hole]
-    return out
+    shift = _membrane(jump.astype(np.float32), trust.astype(np.float32))
+    return np.asarray(shift * np.exp(-depth / (FADE * sigma))[..., None], np.float32)
 
 
 def _membrane(values: Float, trust: Float) -> Float:

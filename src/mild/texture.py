@@ -12,7 +12,6 @@ random, since the guide is small. Nothing but own pixels is ever copied, and not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -33,7 +32,7 @@ Size = tuple[int, ...]
 #: Radius of compared patches at the guide's size, pixels, and on the levels above it.
 START_RADIUS, RADIUS = 3, 2
 #: Places of evidence that a pixel is compared with at the start; more are thinned out evenly.
-MOST_SOURCES = 12_000
+MOST_SOURCES = 6_000
 #: Numbers that a patch is reduced to for the exhaustive search.
 FEATURES = 20
 #: How much worse (squared levels per value) a place may be to continue a neighbour's.
@@ -64,7 +63,7 @@ def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float, window: 
     enlarged = _view(guide, guide.shape[:2], None, hole.shape, window)
     if guide.shape[:2] == hole.shape:
         return enlarged
-    levels = list(_pyramid(photo, own, hole, (guide.shape[0], guide.shape[1])))
+    levels = _pyramid(photo, own, hole, (guide.shape[0], guide.shape[1]))
     if not levels[0].sources.any():
         return enlarged
     places = _first_places(levels[0], guide[levels[0].window.slices])
@@ -119,23 +118,31 @@ class _Level:
         return cls(photo, own, hole, sources, holes, number, window)
 
 
-def _pyramid(photo: Rgb, own: BoolMask, hole: BoolMask, start: tuple[int, int]) -> Iterator[_Level]:
+def _pyramid(photo: Rgb, own: BoolMask, hole: BoolMask, start: tuple[int, int]) -> list[_Level]:
     """From the guide's size to the photo's, each level at most twice as large as the one below."""
     height, width = hole.shape
-    count = max(0, int(np.ceil(np.log2(max(height / start[0], width / start[1])) - 0.05)))
-    weight = own.astype(np.float32)
-    for step in range(count + 1):
-        size = (max(1, round(height / 2 ** (count - step))), max(1, round(width / 2 ** (count - step))))
-        size = start if step == 0 else size
-        radius = START_RADIUS if step == 0 else RADIUS
-        if size == (height, width):
-            yield _Level.build(photo, own, hole, radius)
-            continue
-        share = cv2.resize(weight, size[::-1], interpolation=cv2.INTER_AREA)
-        total = cv2.resize(photo * own[..., None].astype(np.uint8), size[::-1], interpolation=cv2.INTER_AREA)
-        small = np.clip(total / np.maximum(share, 1e-3)[..., None] + 0.5, 0, 255).astype(np.uint8)
-        part = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        yield _Level.build(small, share > 0.999, part > 1e-4, radius)
+    count = max(0, math.ceil(math.log2(max(height / start[0], width / start[1])) - 0.05))
+    levels = [_Level.build(photo, own & ~hole, hole, RADIUS if count else START_RADIUS)]
+    for step in range(count - 1, -1, -1):
+        scale = 2 ** (count - step)
+        size = start if step == 0 else (max(1, round(height / scale)), max(1, round(width / scale)))
+        levels.append(_smaller(levels[-1], size, RADIUS if step else START_RADIUS))
+    return levels[::-1]
+
+
+def _smaller(level: _Level, size: tuple[int, int], radius: int) -> _Level:
+    """A level at a smaller size: own where all of it is, hole where any of it is; own pixels alone are averaged."""
+
+    def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+    share = shrunk(level.own.view(np.uint8) * np.uint8(255))
+    total = shrunk(np.where(level.own[..., None], level.photo, np.uint8(0)))
+    mean = total.astype(np.float32) * (255 / np.maximum(share, 1).astype(np.float32))[..., None]
+    photo = np.clip(mean + 0.5, 0, 255).astype(np.uint8)
+    # Half a level of 255 may be lost in the mean; what is left of a hole is what counts.
+    hole = cv2.resize(level.hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 1e-4
+    return _Level.build(photo, share == 255, hole, radius)
 
 
 def _view(image: Float, size: Size, held: Box | None, new_size: Size, window: Box) -> Float:
@@ -258,37 +265,60 @@ def _refined(level: _Level, places: Index, picture: Float, radius: int = RADIUS,
     return places
 
 
-def _neighbour(level: _Level, dy: int, dx: int) -> NDArray[np.int64]:
-    """Number of the hole pixel at ``(dy, dx)`` from each; its own where there is none."""
+def _neighbour(level: _Level, dy: int, dx: int, of: Index | None = None) -> Index:
+    """Number of the hole pixel at ``(dy, dx)`` from each (of the numbers ``of``); its own where there is none."""
     height, width = level.shape
-    y, x = np.divmod(level.holes, width)
+    mine = np.arange(len(level.holes)) if of is None else of
+    pixels = level.holes[mine]
+    y, x = np.divmod(pixels, width)
     inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-    number = level.number[np.where(inside, level.holes + dy * width + dx, level.holes)]
-    return np.where(number >= 0, number, np.arange(len(number)))
+    number = level.number[np.where(inside, pixels + dy * width + dx, pixels)]
+    return np.where(number >= 0, number, mine)
 
 
 def _painted(level: _Level, places: Index, otherwise: Float) -> Float:
-    """The window, each hole pixel the mean of what its neighbours' places (and its own) show at its position.
+    """The window, each hole pixel as its place shows it.
 
-    ``otherwise`` is the window's picture where no place shows anything.
+    Where the places of neighbours do not continue one another, the mean of what they show there. ``otherwise`` is the
+    window's picture where no place shows anything.
     """
-    height, width = level.shape
-    total, weight = np.zeros((len(places), 3), np.float32), np.zeros(len(places), np.float32)
     colours, own = level.photo.reshape(-1, 3), level.own.ravel()
-    here = np.arange(len(places))
+    where = level.hole[level.window.slices]
+    out = otherwise.copy()
+    inner = out[where]
+    known = own[places]
+    inner[known] = colours[places[known]]
+    seams = np.flatnonzero(_seams(level, places))
+    total, weight = np.zeros((len(seams), 3), np.float32), np.zeros(len(seams), np.float32)
+    height, width = level.shape
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            number = _neighbour(level, dy, dx)
+            number = _neighbour(level, dy, dx, seams)
             y, x = np.divmod(places[number], width)
             at = np.clip(y - dy, 0, height - 1) * width + np.clip(x - dx, 0, width - 1)
-            at = np.where(number == here, places, at)
+            at = np.where(number == seams, places[seams], at)
             share = own[at].astype(np.float32)
             total += share[:, None] * colours[at]
             weight += share
-    out = otherwise.copy()
-    where = level.hole[level.window.slices]
-    out[where] = np.where((weight > 0)[:, None], total / np.maximum(weight, 1)[:, None], out[where])
+    mixed = weight > 0
+    inner[seams[mixed]] = total[mixed] / weight[mixed][:, None]
+    out[where] = inner
     return out
+
+
+def _seams(level: _Level, places: Index) -> BoolMask:
+    """Hole pixels beside which (left, right, above or below) another hole pixel's place does not continue theirs."""
+    hole = level.hole[level.window.slices]
+    shift = np.zeros(hole.shape, np.int64)
+    shift[hole] = places - level.holes
+    seam = np.zeros(hole.shape, bool)
+    across = (shift[:, 1:] != shift[:, :-1]) & hole[:, 1:] & hole[:, :-1]
+    down = (shift[1:] != shift[:-1]) & hole[1:] & hole[:-1]
+    seam[:, 1:] |= across
+    seam[:, :-1] |= across
+    seam[1:] |= down
+    seam[:-1] |= down
+    return seam[hole]
 
 
 def _recoloured(painted: Float, level: _Level, guide: Float, scale: float) -> Float:

@@ -73,7 +73,7 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
     else:
         colour = enlarge(guide, size)[window.slices]
     hole, own = plan.hole[window.slices], plan.own[window.slices]
-    matched = match_ring(colour, crop.photo[window.slices].astype(np.float32), hole, own, reach)
+    matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
     return matched[focus.inside(window).slices]
 
 
