@@ -164,10 +164,11 @@ def test_the_report_names_nothing_outside_itself(done: Path) -> None:
 
 
 def test_the_report_in_a_browser(done: Path, tmp_path: Path) -> None:
+    chromium = find_browser()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=find_browser(), args=QUIET)
+        browser = play.chromium.launch(executable_path=chromium, args=QUIET)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -164,6 +164,7 @@ def test_kappas_are_the_textbook_s() -> None:
 
 
 def test_a_study_in_a_browser(tmp_path: Path) -> None:
+    chromium = find_browser()
     from playwright.sync_api import sync_playwright
 
     folder = triples(tmp_path / "set", 4)
@@ -179,7 +180,7 @@ def test_a_study_in_a_browser(tmp_path: Path) -> None:
     assert "telea" not in html and "grey" not in html.replace("greyscale", "")
     assert not re.findall(r"https?://", html)
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=find_browser(), args=QUIET)
+        browser = play.chromium.launch(executable_path=chromium, args=QUIET)
         page = browser.new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
