@@ -13,3 +13,16 @@ def _forgetful() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILD_REMEMBER", "0")
         yield
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """For training: one thread, so that sums come out the same, and accelerate's state made anew afterwards."""
+    import torch
+    from accelerate.state import AcceleratorState
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    AcceleratorState._reset_state(reset_partial_state=True)

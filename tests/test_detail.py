@@ -66,3 +66,15 @@ def test_an_edge_along_the_border_is_left_alone() -> None:
     hole[20:40, 20:40] = True
     made = photo + 90 * hole[..., None]
     assert np.array_equal(match_ring(made, photo, hole, ~hole, reach=6), made)
+
+
+def test_a_large_hole_is_evened_out_on_a_smaller_picture() -> None:
+    photo = np.full((300, 300, 3), 100, np.float32)
+    hole = np.zeros((300, 300), bool)
+    hole[60:240, 60:240] = True
+    made = photo + 6 * hole[..., None]
+    fixed = match_ring(made, photo, hole, ~hole, reach=20)
+    border = hole.copy()
+    border[64:236, 64:236] = False
+    assert np.abs(fixed[border] - 100).mean() < 2.5
+    assert np.array_equal(fixed[~hole], made[~hole])

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mild.errors import UsageError
 
 #: What human morphology guidance may know of a person.
 HmgSource = Literal["pose", "parsing", "relations"]
+
+
+def _known_sources(value: object) -> object:
+    # A union of two kinds would be refused in two sentences.
+    listed = isinstance(value, list | tuple) and value and all(v in get_args(HmgSource) for v in value)
+    if value not in ("all", "none") and not listed:
+        raise ValueError("say all, none, or some of pose, parsing, relations")
+    return value
+
+
+#: A choice of them.
+HmgSources = Annotated[
+    Literal["all", "none"] | Annotated[tuple[HmgSource, ...], Field(min_length=1)], BeforeValidator(_known_sources)
+]
 
 
 class _Part(BaseModel):
@@ -81,7 +95,7 @@ class Method(_Part):
     detail: bool = Field(True, description="The photo's own texture at its resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")
     sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")
-    hmg: Literal["all", "none"] | Annotated[tuple[HmgSource, ...], Field(min_length=1)] = Field(
+    hmg: HmgSources = Field(
         "all", description="Human morphology guidance: all, none, or a list of pose, parsing, relations."
     )
 
@@ -94,15 +108,6 @@ class Method(_Part):
         le=1,
         description="Noise that a background's fill starts with; 1 = nothing of it. Latent models only.",
     )
-
-    @field_validator("hmg", mode="before")
-    @classmethod
-    def _known_sources(cls, value: object) -> object:
-        # A union of two kinds would be refused in two sentences.
-        listed = isinstance(value, list | tuple) and value and all(v in get_args(HmgSource) for v in value)
-        if value not in ("all", "none") and not listed:
-            raise ValueError("say all, none, or some of pose, parsing, relations")
-        return value
 
 
 class EraseRequest(_Part):

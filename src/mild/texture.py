@@ -140,7 +140,7 @@ def _smaller(level: _Level, size: tuple[int, int], radius: int) -> _Level:
     total = shrunk(np.where(level.own[..., None], level.photo, np.uint8(0)))
     mean = total.astype(np.float32) * (255 / np.maximum(share, 1).astype(np.float32))[..., None]
     photo = np.clip(mean + 0.5, 0, 255).astype(np.uint8)
-    # Half a level of 255 may be lost in the mean; what is left of a hole is what counts.
+    # As floats: in bytes the last trace of a hole would be rounded away.
     hole = cv2.resize(level.hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 1e-4
     return _Level.build(photo, share == 255, hole, radius)
 

@@ -109,6 +109,14 @@ def cut_layers(
     return crops
 
 
+def batched(items: list[Any], key: Callable[[Any], Any], most: int) -> list[list[Any]]:
+    """Items of one key together, at most ``most`` at a time."""
+    groups: dict[Any, list[Any]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]
+
+
 def shrink(image: NDArray[Any], size: tuple[int, int]) -> Float:
     """Area average of bytes, floats or a mask to ``size = (h, w)``, not larger than the image, as float32."""
     if image.shape[:2] == size:

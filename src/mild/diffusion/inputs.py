@@ -1,8 +1,7 @@
-"""What a call of the pipeline may be given, brought to one form: scenes, plans, generators, batches."""
+"""What a call of the pipeline may be given, brought to one form: scenes, plans, generators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,11 +58,3 @@ def of_noise(noise: torch.Tensor) -> torch.Generator:
     """
     seed = int(noise.flatten()[:64].contiguous().view(torch.int32).sum())
     return torch.Generator().manual_seed(seed & 0x7FFFFFFF)
-
-
-def batched(items: list[Any], key: Callable[[Any], Any], most: int) -> list[list[Any]]:
-    """Items of one key together, at most ``most`` at a time."""
-    groups: dict[Any, list[Any]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.assemble import assemble
 from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described, sources_of
-from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
+from mild.diffusion.canvas import LayerCrop, batched, content_of, cut_layers
 from mild.diffusion.plan import Plan
 from mild.errors import MildError
 from mild.layers import LayerStack
@@ -71,8 +71,8 @@ class OneStep:
             )
         except Exception as error:
             raise MildError(
-                f"{folder / FILE} does not fit the weights beside it; export it again (`mild models --export`), or "
-                "choose --runtime torch."
+                f"{folder / FILE} does not fit the weights beside it; export it again "
+                f"(python -m mild.diffusion.one_step_export {folder}), or choose --runtime torch."
             ) from error
         self._taken = {value.name for value in self._session.get_inputs()}
 
@@ -90,19 +90,12 @@ class OneStep:
     ) -> LayerStack:
         """The layers of a plan; arguments as of the pipeline's call."""
         crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done))
-        batches: dict[tuple[int, int], list[list[int]]] = {}
-        for number, crop in enumerate(crops):
-            groups = batches.setdefault(crop.plan.bucket, [[]])
-            if len(groups[-1]) == rows_per_batch:
-                groups.append([])
-            groups[-1].append(number)
         clean: list[NDArray[np.float32] | None] = [None] * len(crops)
-        every = [batch for groups in batches.values() for batch in groups]
-        for done, batch in enumerate(every):
-            progress("denoise", done / len(every))
-            rows = [crops[i] for i in batch]
-            bodies = [BodyRow.of(scene, crop.plan) for crop in rows]
-            for i, image in zip(batch, self.rows(rows, bodies, hmg), strict=True):
+        batches = batched(list(range(len(crops))), lambda i: crops[i].plan.bucket, rows_per_batch)
+        for done, batch in enumerate(batches):
+            progress("denoise", done / len(batches))
+            bodies = [BodyRow.of(scene, crops[i].plan) for i in batch]
+            for i, image in zip(batch, self.rows([crops[i] for i in batch], bodies, hmg), strict=True):
                 clean[i] = content_of(image, crops[i].plan)
         progress("denoise", 1.0)
         return assemble(scene, plan, crops, clean, detail=detail)

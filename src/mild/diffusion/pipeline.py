@@ -27,7 +27,7 @@ from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulatio
 from mild.diffusion.bodies import Hmg, sources_of
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.cag_paths import probed_rows
-from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
+from mild.diffusion.canvas import LayerCrop, batched, content_of, cut_layers
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
@@ -225,7 +225,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 return row.plan.bucket, strength if primed else 1.0
 
             jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
-            batches = inputs.batched(jobs, kind, rows_per_batch)
+            batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
                 done = self._denoise(
                     denoiser,
