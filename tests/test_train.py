@@ -17,7 +17,7 @@ from mild.train import stages
 from mild.train.checkpoint import latest
 from mild.train.config import RunConfig, build
 from mild.train.journal import read_log
-from mild.train.parts import export
+from mild.train.parts import export, make_parts
 from mild.train.run import train
 from mild.train.sampling import sampled
 from tiny_pipes import sd15, sdxl
@@ -166,6 +166,20 @@ def test_an_export_is_what_was_trained(rows: Path, tmp_path: Path) -> None:
     loaded = MildPipeline.from_pretrained(folder)
     for name, value in loaded.unet.state_dict().items():
         assert torch.allclose(value.float(), average[f"model.learning.unet.{name}"], atol=2e-3), name
+
+
+def test_a_run_can_start_from_the_backbone_alone(rows: Path, tmp_path: Path) -> None:
+    """`model.kept: [unet]`: other variants of the method can start from one model without its adapters."""
+    train(tiny(rows, tmp_path / "run"), most_steps=4)
+    trained = make_parts(tiny(rows, tmp_path / "next", model={"start": str(tmp_path / "run")})).pipeline
+    anew = make_parts(tiny(rows, tmp_path / "next", model={"start": str(tmp_path / "run"), "kept": ["unet"]})).pipeline
+    for name, value in trained.unet.state_dict().items():
+        assert torch.equal(value, anew.unet.state_dict()[name]), name
+    moved = [name for name, value in trained.adapters.state_dict().items() if name.startswith("up.") and value.any()]
+    assert moved, "the first run's adapters have learned"
+    assert all(anew.adapters.state_dict()[name].abs().max() == 0 for name in moved), "and the second's have not"
+    single = {"start": str(tmp_path / "run"), "kept": ["unet"], "layers": False, "sma": "off"}
+    assert make_parts(tiny(rows, tmp_path / "twin", model=single)).pipeline.adapters is None
 
 
 def test_adapters_of_stable_diffusion(rows: Path, tmp_path: Path) -> None:

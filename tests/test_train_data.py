@@ -416,6 +416,7 @@ def settings(**changes: object) -> dict[str, object]:
         ({"model": {"layers": False}}, "The single-path twin (model.layers: false) has neither SMA nor HMG"),
         ({"model": {"train": ["morphology"]}}, "Morphology cannot learn while model.hmg is none."),
         ({"model": {"train": []}}, "Nothing is to be trained"),
+        ({"model": {"start": "x", "kept": ["adapters"]}}, "Model.kept names parts of model.start, and the unet is"),
         ({"stage": "adapters"}, "The stage adapters needs model.start"),
         ({"stage": "adapters", "model": {"start": "x", "train": ["unet"]}}, "The stage adapters leaves the backbone"),
         ({"loss": {"adversarial": 0.1}}, "The losses adversarial and teacher belong to the stage distill."),

@@ -144,6 +144,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         *,
         scene: Scene | Sequence[Scene] | None = None,
         plan: Plan | Sequence[Plan] | None = None,
+        crops: Sequence[list[LayerCrop]] | None = None,
         num_inference_steps: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
         prior: bool = True,
@@ -171,6 +172,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         or ``scene`` and ``plan``, which say more: who is there, who is to be completed.
 
         Args:
+            crops: of every photo, what :func:`mild.diffusion.canvas.cut_layers` made of its plan before, with its fills;
+                None: they are cut here. Whoever erases from one photo in many ways saves the search.
             num_inference_steps: denoising steps; 1 suits the embedded model, about 30 the others.
             generator: seeds the noise and the exemplar search; one, or one per photo.
             prior, denoise, detail, use_adapters, sma, hmg: switches of the method (see :class:`mild.request.Method`).
@@ -205,10 +208,13 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             return tell
 
         generators = inputs.generators(generator, len(scenes))
-        crops: list[list[LayerCrop]] = []
-        for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
-            seed = source.initial_seed() % 2**32 if prior else None
-            crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes))))
+        if crops is None:
+            crops = []
+            for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
+                seed = source.initial_seed() % 2**32 if prior else None
+                crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes))))
+        elif [[id(crop.plan) for crop in row] for row in crops] != [[id(x) for x in one.layers] for one in plans]:
+            raise UsageError("The crops were not cut from these plans.")
         clean: list[list[NDArray[np.float32] | None]] = [[None] * len(row) for row in crops]
         codec = self.layer_codec
         if denoise:

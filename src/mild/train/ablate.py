@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mild.data.sample import SCENARIOS, Sample
 from mild.data.store import open_samples
+from mild.diffusion.canvas import LayerCrop, cut_layers
+from mild.diffusion.plan import Plan
 from mild.errors import MildError, UsageError
 from mild.request import Region
+from mild.scene import Scene
 from mild.train.config import RunConfig, build, dump_yaml, read_yaml
 from mild.train.parts import PIPELINE
 from mild.train.run import train
@@ -90,7 +95,7 @@ class Recipe(BaseModel):
         late = max(1, round(steps * self.distilled))
         first = {**values, "out": str(folder) + "-teacher", "optimiser": _steps(values, steps - late)}
         second = {
-            **values, "stage": "distill", "optimiser": _steps(values, late), "model": {**model, "start": first["out"]},
+            **values, "stage": "distill", "optimiser": _steps(values, late), "model": {**model, "start": first["out"], "kept": None},
             "loss": {**values.get("loss", {}), **self.distillation},
             "noise": {"first": 0.25, "steps": int(variant.switches.get("steps", 4)), "teacher_steps": 4},
         }  # fmt: skip
@@ -115,8 +120,7 @@ def ablate(recipe: Recipe, *, score_only: bool = False) -> Path:
                     if not (Path(config.out) / PIPELINE / "model_index.json").exists():
                         print(f"training {variant.name}, seed {seed}: {config.stage}", flush=True)
                         train(config)
-        for name in recipe.variants:
-            score(recipe, VARIANTS[name], seed, cases)
+        score(recipe, [VARIANTS[name] for name in recipe.variants], seed, cases)
     return write_table(recipe)
 
 
@@ -137,52 +141,83 @@ def chosen(recipe: Recipe) -> list[Sample]:
     return list(islice(found, recipe.samples))
 
 
-def score(recipe: Recipe, variant: Variant, seed: int, cases: Sequence[Sample]) -> None:
-    """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each."""
+def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
+    """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each.
+
+    Sample by sample, all variants in turn: those that are shown the same fill share its search.
+    """
+    folder = Path(recipe.out) / "scores"
+    folder.mkdir(exist_ok=True)
+    paths = {variant.name: folder / _scores_name(variant.name, seed) for variant in variants}
+    done = {
+        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in _lines(path)
+    }  # fmt: skip
+    pipelines: dict[str, Any] = {}
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(path.open("a", encoding="utf-8")) for name, path in paths.items()}
+        for case in cases:
+            for sampling in recipe.seeds:
+                cuts: dict[tuple[bool, bool], Cut] = {}
+                for variant in variants:
+                    if (variant.name, case.key, sampling) in done:
+                        continue
+                    line: dict[str, Any] = {"sample": case.key, "seed": sampling, "scenario": case.tags.scenario}
+                    shown = (variant.single, bool(variant.switches.get("prior", True)))
+                    try:
+                        if shown not in cuts:
+                            cuts[shown] = Cut.of(case, recipe.resolution, shown[0], sampling if shown[1] else None)
+                        answer = _erased(recipe, variant, seed, cuts[shown], sampling, pipelines)
+                        line |= measured(answer, case.erased_truth(), cuts[shown].hole)
+                    except MildError as error:  # nothing to erase is visible, for one; the table counts samples
+                        line["failed"] = str(error)
+                    files[variant.name].write(json.dumps(line) + "\n")
+                    files[variant.name].flush()
+
+
+def _erased(
+    recipe: Recipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]
+) -> NDArray[np.uint8]:
+    """A variant's answer ``[H, W, 3]``; its pipeline is loaded when it is first needed, and kept."""
     from mild.diffusion.pipeline import MildPipeline
 
-    path = Path(recipe.out) / "scores" / f"{variant.name.replace(' ', '_')}-{seed}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    done = {(line["sample"], line["seed"]) for line in _lines(path)}
-    jobs = [(case, s) for case in cases for s in recipe.seeds if (case.key, s) not in done]
-    if not jobs:
-        return
     config = recipe.configs(variant, seed)[-1]
-    pipeline: Any = MildPipeline.from_pretrained(Path(config.out) / PIPELINE, torch_dtype=torch.float32)
-    pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline.set_progress_bar_config(disable=True)
+    if config.out not in pipelines:
+        pipeline: Any = MildPipeline.from_pretrained(Path(config.out) / PIPELINE, torch_dtype=torch.float32)
+        pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+        pipeline.set_progress_bar_config(disable=True)
+        pipelines[config.out] = pipeline
     switches = {"detail": False, "sma": config.model.sma, "hmg": config.model.hmg, **variant.switches}
-    steps = int(switches.pop("steps", recipe.steps))
-    with path.open("a", encoding="utf-8") as file:
-        for case, sampling in jobs:
-            line: dict[str, Any] = {"sample": case.key, "seed": sampling, "scenario": case.tags.scenario}
-            try:
-                answer, hole = erased(pipeline, case, recipe.resolution, variant.single, steps, sampling, switches)
-                line |= measured(answer, case.erased_truth(), hole)
-            except MildError as error:  # nothing to erase is visible, for one; the table counts samples
-                line["failed"] = str(error)
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-
-
-def erased(
-    pipeline: Any, case: Sample, size: int, single: bool, steps: int, seed: int, switches: Mapping[str, Any]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """``(answer [H, W, 3], hole [H, W])``; the hole is what may change, the same for layers and for a single path."""
-    region = Region(feather=0.0)
-    scene = case.scene()
-    ids = tuple(i for i in case.erased if any(p.id == i for p in scene.people))
-    plan = layer_plan(scene, ids, region, size)
-    hole = np.zeros(scene.size, bool)
-    for box, matte in plan.mattes.values():
-        hole[box.slices] |= matte > 0
-    if single:
-        scene, plan = whole_plan(scene, plan, region, size)
-    made = pipeline(
-        scene=scene, plan=plan, num_inference_steps=steps, output_type="np",
-        generator=torch.Generator().manual_seed(seed), **switches,
+    made = pipelines[config.out](
+        scene=cut.scene, plan=cut.plan, crops=[cut.crops], output_type="np",
+        num_inference_steps=int(switches.pop("steps", recipe.steps)),
+        generator=torch.Generator().manual_seed(sampling), **switches,
     )  # fmt: skip
-    return made.images[0], hole
+    answer: NDArray[np.uint8] = made.images[0]
+    return answer
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A sample as one kind of variant is shown it: what goes, the plan, and the crops with their fills."""
+
+    scene: Scene
+    plan: Plan
+    crops: list[LayerCrop]
+    hole: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, case: Sample, size: int, single: bool, seed: int | None) -> Cut:
+        """``single``: as one path sees it; ``seed`` of the fills, None: no fills. The hole is the same in all."""
+        region = Region(feather=0.0)
+        scene = case.scene()
+        ids = tuple(i for i in case.erased if any(p.id == i for p in scene.people))
+        plan = layer_plan(scene, ids, region, size)
+        hole = np.zeros(scene.size, bool)
+        for box, matte in plan.mattes.values():
+            hole[box.slices] |= matte > 0
+        if single:
+            scene, plan = whole_plan(scene, plan, region, size)
+        return cls(scene, plan, cut_layers(scene, plan, seed), hole)
 
 
 def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> dict[str, float]:
@@ -279,7 +314,11 @@ def _plot(table: Sequence[Mapping[str, Any]], to: Path) -> None:
 
 
 def _scores(recipe: Recipe, name: str, seed: int) -> Iterator[dict[str, Any]]:
-    yield from _lines(Path(recipe.out) / "scores" / f"{name.replace(' ', '_')}-{seed}.jsonl")
+    yield from _lines(Path(recipe.out) / "scores" / _scores_name(name, seed))
+
+
+def _scores_name(variant: str, seed: int) -> str:
+    return f"{variant.replace(' ', '_')}-{seed}.jsonl"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -29,6 +29,9 @@ class ModelConfig(_Section):
     start: str | None = Field(
         None, description="A run of ours, a folder or hub id of a MildPipeline, SD 1.5 or SDXL inpainting; none: fresh."
     )
+    kept: tuple[PartName, ...] | None = Field(
+        None, description="Parts of the start that are used, the others are made anew; none: all of them."
+    )
     channels: tuple[int, ...] = Field((96, 128, 160), description="Widths of a fresh UNet, multiples of 32.")
     rank: int = Field(8, ge=1, le=256, description="Of every domain's LoRA, where it is made anew.")
     train: tuple[PartName, ...] | None = Field(None, description="Parts that learn; none: the stage's usual ones.")
@@ -194,6 +197,8 @@ class RunConfig(_Section):
             )
         if not self.trained:
             raise ValueError("nothing is to be trained; name parts in model.train")
+        if model.kept is not None and (model.start is None or "unet" not in model.kept):
+            raise ValueError("model.kept names parts of model.start, and the unet is always one of them")
         if "morphology" in self.trained and model.hmg == "none":
             raise ValueError("morphology cannot learn while model.hmg is none")
         if ("alpha_decoder" in self.trained) != (self.stage == "alpha"):

@@ -129,6 +129,9 @@ def _started(config: RunConfig) -> Any:
         start = str(Path(start) / PIPELINE)
     pipeline = MildPipeline.from_pretrained(start, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
+    if config.model.kept is not None:
+        anew = {"adapters", "modulation", "morphology", "alpha_decoder"} - set(config.model.kept)
+        pipeline.register_modules(**dict.fromkeys(sorted(anew)))
     return pipeline
 
 
