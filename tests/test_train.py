@@ -253,6 +253,16 @@ def test_the_single_path_twin(tmp_path: Path) -> None:
 # --- what the loop promises
 
 
+def test_parts_around_the_unet_can_learn_faster(rows: Path, tmp_path: Path) -> None:
+    """Every parameter has one rate, and a rate of nothing but the UNet's leaves the rest as far as it says."""
+    config = tiny(rows, tmp_path / "run", optimiser={"parts_rate": 8.0, "learning_rate": 1e-3})
+    module = stages.make_task(config).players["model"]
+    groups = {group["peak"]: sum(p.numel() for p in group["params"]) for group in module.groups()}
+    unet = sum(p.numel() for name, p in module.module.named_parameters() if name.startswith("learning.unet."))
+    rest = sum(p.numel() for p in module.module.parameters()) - unet
+    assert groups == {1e-3: unet, 8e-3: rest} and rest > 0
+
+
 def test_accumulated_forwards_equal_one_large_one(rows: Path, tmp_path: Path) -> None:
     """Two forwards of one row each move the weights as their mean gradient says."""
     config = tiny(

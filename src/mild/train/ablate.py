@@ -95,7 +95,8 @@ class Recipe(BaseModel):
         late = max(1, round(steps * self.distilled))
         first = {**values, "out": str(folder) + "-teacher", "optimiser": _steps(values, steps - late)}
         second = {
-            **values, "stage": "distill", "optimiser": _steps(values, late), "model": {**model, "start": first["out"], "kept": None},
+            **values, "stage": "distill", "optimiser": _steps(values, late),
+            "model": {**model, "start": first["out"], "kept": None},
             "loss": {**values.get("loss", {}), **self.distillation},
             "noise": {"first": 0.25, "steps": int(variant.switches.get("steps", 4)), "teacher_steps": 4},
         }  # fmt: skip

@@ -131,6 +131,9 @@ class OptimiserConfig(_Section):
     batch: int = Field(32, ge=1, description="Rows per device and forward.")
     accumulate: int = Field(1, ge=1, description="Forwards per step.")
     learning_rate: float = Field(2.5e-4, gt=0, le=0.1)
+    parts_rate: float = Field(
+        1.0, gt=0, le=1000, description="Rate of adapters, modulation and morphology, as a multiple of the UNet's."
+    )
     critic_rate: float = Field(2e-4, gt=0, le=0.1, description="Of the discriminator.")
     warmup: int = Field(200, ge=0, description="Steps.")
     fade: float = Field(0.3, ge=0, le=1, description="Share of the steps, at the end, over which the rate runs down.")

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,11 +52,21 @@ class Player:
             and nothing else: it is what a checkpoint keeps.
         rate: peak learning rate.
         averaged: is a running average of its weights kept (and exported)?
+        faster: the rate of some of its parameters as a multiple, by the beginning of their names.
     """
 
     module: nn.Module
     rate: float
     averaged: bool = True
+    faster: Mapping[str, float] = field(default_factory=dict)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups: one per rate; ``peak`` is a group's highest rate."""
+        by_rate: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.module.named_parameters():
+            factor = next((f for start, f in self.faster.items() if name.startswith(start)), 1.0)
+            by_rate.setdefault(self.rate * factor, []).append(parameter)
+        return [{"params": group, "lr": rate, "peak": rate} for rate, group in by_rate.items()]
 
 
 class Task(Protocol):
@@ -113,7 +123,7 @@ def fit(
         player.module.to(device)
     averages = Averages({n: p.module for n, p in task.players.items() if p.averaged}, setting.average)
     optimisers = [
-        torch.optim.AdamW(p.module.parameters(), lr=p.rate, weight_decay=setting.weight_decay, betas=(0.9, 0.98))
+        torch.optim.AdamW(p.groups(), weight_decay=setting.weight_decay, betas=(0.9, 0.98))
         for p in task.players.values()
     ]
     prepared = accelerator.prepare(*(p.module for p in task.players.values()), *optimisers)
@@ -131,9 +141,9 @@ def fit(
         last = min(last, step + most_steps)
     with asked as stop:
         while step < last:
-            for player, optimiser in zip(task.players.values(), optimisers, strict=True):
+            for optimiser in optimisers:
                 for group in optimiser.param_groups:
-                    group["lr"] = player.rate * rate_at(setting, step)
+                    group["lr"] = group["peak"] * rate_at(setting, step)
             sums: dict[str, torch.Tensor] = {}
             for micro in range(setting.accumulate):
                 turn = Turn(config.seed, step, micro, accelerator.process_index, accelerator.num_processes)

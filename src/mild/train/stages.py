@@ -36,11 +36,18 @@ def make_task(config: RunConfig) -> Task:
         return RowTask(config, parts, {"model": Player(AlphaTrainee(config, parts), config.optimiser.learning_rate)})
     if config.stage == "distill":
         critic = losses.Critic(parts.codec.latent_channels if not parts.in_pixels else 4)
-        players = {"model": Player(Student(config, parts, critic), config.optimiser.learning_rate)}
+        players = {"model": learner(config, Student(config, parts, critic))}
         if config.loss.adversarial:
             players["critic"] = Player(Judge(critic), config.optimiser.critic_rate, averaged=False)
         return RowTask(config, parts, players)
-    return RowTask(config, parts, {"model": Player(Trainee(config, parts), config.optimiser.learning_rate)})
+    return RowTask(config, parts, {"model": learner(config, Trainee(config, parts))})
+
+
+def learner(config: RunConfig, module: nn.Module) -> Player:
+    """The player that learns the layers; what surrounds the UNet may learn at a rate of its own."""
+    setting = config.optimiser
+    small = ("adapters", "modulation", "morphology")
+    return Player(module, setting.learning_rate, faster={f"learning.{part}.": setting.parts_rate for part in small})
 
 
 def anchored(out: Losses, module: nn.Module, batch: Batch) -> Losses:
