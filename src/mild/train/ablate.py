@@ -153,6 +153,8 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
     done = {
         (name, line["sample"], line["seed"]) for name, path in paths.items() for line in _lines(path)
     }  # fmt: skip
+    from mild.bench.sets.samples import cluster_of
+
     pipelines: dict[str, Any] = {}
     with ExitStack() as stack:
         files = {name: stack.enter_context(path.open("a", encoding="utf-8")) for name, path in paths.items()}
@@ -163,6 +165,7 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
                     if (variant.name, case.key, sampling) in done:
                         continue
                     line: dict[str, Any] = {"sample": case.key, "seed": sampling, "scenario": case.tags.scenario}
+                    line["cluster"] = cluster_of(case)
                     shown = (variant.single, bool(variant.switches.get("prior", True)))
                     try:
                         if shown not in cuts:
@@ -239,7 +242,8 @@ def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[
 def write_table(recipe: Recipe) -> Path:
     """The table (Markdown and JSON) and the plot, from the scores that there are.
 
-    Intervals are bootstrapped over samples; a sample's sampling (and training) seeds are averaged first.
+    Intervals are bootstrapped over background photos, with all samples of each; a sample's sampling (and training)
+    seeds are averaged first.
     """
     from mild.bench.stats import mean_of
 
@@ -254,7 +258,9 @@ def write_table(recipe: Recipe) -> Path:
                 for line in here:
                     if figure in line:
                         by_item.setdefault(line["sample"], {})[line["seed"] + 1000 * line["run"]] = line[figure]
-                mean = mean_of(by_item)
+                mean = mean_of(
+                    by_item, clusters={line["sample"]: line["cluster"] for line in here if "cluster" in line}
+                )
                 if mean is not None:
                     entry[figure] = {"mean": mean.value, "low": mean.low, "high": mean.high, "samples": mean.items}
             table.append(entry)
@@ -270,7 +276,7 @@ def _markdown(recipe: Recipe, table: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"Every variant: {setting.get('steps', 6000)} steps of {setting.get('batch', 32)} rows, the same rows; "
         f"training seeds {list(recipe.training_seeds)}, sampling seeds {list(recipe.seeds)}; figures of the hole, "
-        "mean and 95 % bootstrap interval over samples.",
+        "mean and 95 % bootstrap interval over the samples' background photos.",
         "",
     ]
     for scenario in ("all", *SCENARIOS):
