@@ -5,10 +5,11 @@ Erasing, keeping, bringing back and moving to front are recompositions of one st
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,25 +110,43 @@ class LayerStack:
 
     def _replace(self, out: NDArray[np.uint8], matte: NDArray[np.uint8], hide: Collection[int]) -> None:
         """Put background and shown people where the matte reaches, in place in ``out`` ``[H, W, 3]``."""
-        region = Box.around(matte > 0)
-        below = out[region.slices].astype(np.float32)
-        back = self.background
-        alpha_over(below, region, back.rgba, back.box)
-        for layer in self.people:
-            if layer.owner not in hide:
+        shown = [self.background, *(layer for layer in self.people if layer.owner not in hide)]
+        for region in _bands(matte):
+            window = out[region.slices]
+            below = window.astype(np.float32)
+            for layer in shown:
                 alpha_over(below, region, layer.rgba, layer.box)
-        weight = matte[region.slices].astype(np.float32)[..., None] / 255.0
-        window = out[region.slices]
-        blended = window + (below - window) * weight
-        # Only where the matte reaches: a float round trip elsewhere would be harmless, but "identical" is a promise.
-        touched = matte[region.slices] > 0
-        window[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[touched]
+            part = matte[region.slices]
+            below -= window
+            below *= part.astype(np.float32)[..., None] / 255.0
+            below += window
+            # Only where the matte reaches: a round trip elsewhere would be harmless, but "identical" is a promise.
+            window[...] = cv2.copyTo(rounded(below), part, window.copy())
 
     def to_front(self, owner: int) -> LayerStack:
         """The same stack with this person in front of all others."""
         top = self.layer_of(owner)
         raised = (*(other for other in self.raised if other != owner), owner)
         return replace(self, layers=(*(layer for layer in self.layers if layer is not top), top), raised=raised)
+
+
+#: Rows composed at a time: what is worked on stays in the processor's cache, and no large photo is held as floats.
+BAND = 32
+
+
+def _bands(matte: NDArray[np.uint8]) -> Iterator[Box]:
+    """Boxes, from the top down, that hold all of ``matte [H, W]`` that is not zero, and little else."""
+    rows = np.flatnonzero(matte.any(1))
+    for top in range(int(rows[0]), int(rows[-1]) + 1, BAND):
+        band = matte[top : top + BAND]
+        columns = np.flatnonzero(band.any(0))
+        if len(columns):
+            yield Box(int(columns[0]), top, int(columns[-1]) + 1, top + len(band))
+
+
+def rounded(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colours ``[h, w(, c)]`` as bytes: to the nearest (halves to even), cut at 0 and 255."""
+    return np.asarray(cv2.add(colours, 0.0, dtype=cv2.CV_8U))
 
 
 def alpha_over(canvas: NDArray[np.float32], frame: Box, rgba: NDArray[np.uint8], box: Box) -> None:

@@ -67,6 +67,10 @@ class Box(NamedTuple):
         """The same pixels, counted from the corner of ``frame``."""
         return Box(self.x0 - frame.x0, self.y0 - frame.y0, self.x1 - frame.x0, self.y1 - frame.y0)
 
+    def offset(self, frame: Box) -> Box:
+        """Pixels counted from the corner of ``frame``, in the photo: what undoes :meth:`inside`."""
+        return Box(self.x0 + frame.x0, self.y0 + frame.y0, self.x1 + frame.x0, self.y1 + frame.y0)
+
     @classmethod
     def around(cls, mask: BoolMask) -> Box:
         """Tight box of a non-empty mask ``[H, W]``."""
@@ -167,12 +171,15 @@ class Scene:
         """Does person ``a`` stand in front of person ``b``?"""
         return self.order.index(a) > self.order.index(b)
 
-    def mask_of(self, ids: Iterable[int]) -> BoolMask:
-        """Union of the masks ``[H, W]`` of these people."""
-        out = np.zeros(self.size, bool)
+    def mask_of(self, ids: Iterable[int], window: Box | None = None) -> BoolMask:
+        """Union of the masks of these people, ``[H, W]``; or the part of it in a ``window`` of the photo."""
+        window = window or Box(0, 0, self.size[1], self.size[0])
+        out = np.zeros((window.height, window.width), bool)
         for i in ids:
             p = self.person(i)
-            out[p.box.slices] |= p.mask
+            common = p.box.intersect(window)
+            if common.area:
+                out[common.inside(window).slices] |= p.mask[common.inside(p.box).slices]
         return out
 
     def label_map(self) -> NDArray[np.uint16]:

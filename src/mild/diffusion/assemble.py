@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mild.detail import enlarge, match_ring, with_texture
 from mild.diffusion.canvas import LayerCrop
 from mild.diffusion.plan import LayerPlan, Plan
-from mild.layers import Layer, LayerStack
+from mild.layers import Layer, LayerStack, rounded
 from mild.scene import Box, Person, Scene
 from mild.texture import synthesize
 
@@ -85,23 +85,20 @@ def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
     # The model's doubt is not translucency: people are opaque but for a thin border.
     alpha = np.clip(0.5 + 2.0 * soft, 0, 1) * plan.hole
     solid = alpha > 0.5
-    _, labels = cv2.connectedComponents((solid | plan.own).astype(np.uint8), connectivity=8)
-    attached = np.unique(labels[plan.own])
-    keep = np.isin(labels, attached[attached > 0]) | ~solid
-    return np.asarray(alpha * keep, np.float32)
+    count, labels = cv2.connectedComponents((solid | plan.own).view(np.uint8), connectivity=8)
+    attached = np.zeros(count, bool)
+    attached[labels[plan.own]] = True
+    return np.asarray(alpha * (attached[labels] | ~solid), np.float32)
 
 
 def _background(scene: Scene, rows: list[tuple[LayerPlan, Float]]) -> Layer:
     box = rows[0][0].focus
     for plan, _ in rows[1:]:
         box = box.union(plan.focus)
-    rgba = np.zeros((box.height, box.width, 4), np.uint8)
-    rgba[..., :3] = scene.photo.pixels[box.slices]
+    rgba = np.asarray(cv2.cvtColor(scene.photo.pixels[box.slices], cv2.COLOR_RGB2RGBA), np.uint8)
+    rgba[..., 3] = 0
     for plan, colour in rows:
-        hole = plan.hole[plan.focus.inside(plan.crop).slices]
-        target = rgba[plan.focus.inside(box).slices]
-        target[hole, :3] = _bytes(colour[hole])
-        target[hole, 3] = 255
+        _put(rgba[plan.focus.inside(box).slices], rounded(colour), plan.hole[plan.focus.inside(plan.crop).slices])
     return Layer("background", None, "background", box, rgba, rgba[..., 3] > 0)
 
 
@@ -119,15 +116,13 @@ def _person(
     if generated is not None:
         plan, colour, alpha = generated
         inner, outer = plan.focus.inside(plan.crop), plan.focus.inside(box)
-        rgba[outer.slices][..., :3] = _bytes(colour)
-        rgba[outer.slices][..., 3] = _bytes(255 * alpha[inner.slices])
+        rgba[outer.slices] = cv2.cvtColor(rounded(colour), cv2.COLOR_RGB2RGBA)
+        rgba[outer.slices][..., 3] = rounded(255 * alpha[inner.slices])
         made[outer.slices] = rgba[outer.slices][..., 3] > 0
     own = person.box.inside(box)
-    window = rgba[own.slices]
-    window[person.mask, :3] = scene.photo.pixels[person.box.slices][person.mask]
-    window[person.mask, 3] = 255
+    _put(rgba[own.slices], scene.photo.pixels[person.box.slices], person.mask)
     made[own.slices] &= ~person.mask
-    rgba[rgba[..., 3] == 0] = 0
+    np.copyto(rgba.view(np.uint32)[..., 0], 0, where=rgba[..., 3] == 0)
     full_matte = None
     if matte is not None:
         full_matte = np.zeros((box.height, box.width), np.uint8)
@@ -135,5 +130,6 @@ def _person(
     return Layer("person", person.id, f"person {person.id}", box, rgba, made, full_matte)
 
 
-def _bytes(values: Float) -> NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _put(rgba: NDArray[np.uint8], colours: NDArray[np.uint8], where: NDArray[np.bool_]) -> None:
+    """Opaque colours ``[h, w, 3]`` into a window ``[h, w, 4]`` of a layer, in place, where the mask is."""
+    rgba[...] = cv2.copyTo(cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA), where.view(np.uint8), rgba.copy())

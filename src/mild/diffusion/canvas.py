@@ -35,11 +35,11 @@ class View:
     hole: BoolMask
 
     @classmethod
-    def of(cls, photo: NDArray[np.uint8], own: BoolMask, hole: BoolMask, size: tuple[int, int]) -> View:
-        """From the photo in the crop, uint8 ``[H, W, 3]``, and its regions, bool ``[H, W]``."""
+    def of(cls, visible: NDArray[np.uint8], own: BoolMask, hole: BoolMask, size: tuple[int, int]) -> View:
+        """From the crop's own pixels, uint8 ``[H, W, 3]``, 0 elsewhere, and its regions, bool ``[H, W]``."""
         share = shrink(own, size)
         small_hole = shrink(hole, size) > 1e-4
-        total = shrink(np.where(own[..., None], photo, np.uint8(0)), size)
+        total = shrink(visible, size)
         mean = np.clip(np.rint(total / np.maximum(share, 1e-4)[..., None]), 0, 255).astype(np.uint8)
         rgb = np.where((share > 1e-4)[..., None], mean, np.uint8(0))
         return cls(rgb, (share > 0.999) & ~small_hole, small_hole)
@@ -65,10 +65,11 @@ class LayerCrop:
     @classmethod
     def cut(cls, photo: NDArray[np.uint8], plan: LayerPlan, seed: int | None) -> LayerCrop:
         """From the crop of the photo, uint8 ``[H, W, 3]``; ``seed`` of the exemplar search, None: no prior."""
-        canvas = View.of(photo, plan.own, plan.hole, plan.content)
+        visible = np.asarray(cv2.copyTo(photo, plan.own.view(np.uint8)), np.uint8)
+        canvas = View.of(visible, plan.own, plan.hole, plan.content)
         fill = None
         if seed is not None:
-            view = View.of(photo, plan.own, plan.hole, searched_size(plan.crop))
+            view = View.of(visible, plan.own, plan.hole, searched_size(plan.crop))
             fill = exemplar_fill(view.rgb, view.own, view.hole, seed=seed)
         return cls(plan, photo, canvas, fill)
 

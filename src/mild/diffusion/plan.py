@@ -104,10 +104,15 @@ class _Window:
 
 def dilate(mask: BoolMask, radius: int) -> BoolMask:
     """Disc dilation of ``mask [h, w]`` by ``radius`` pixels."""
-    if radius < 1:
+    if radius < 1 or not mask.any():
         return mask
+    out = np.zeros_like(mask)
+    # Only around the mask: most of a large photo is far from it.
+    window = Box.around(mask).grow(radius + 1, (mask.shape[0], mask.shape[1])).slices
     # A distance threshold costs the same whatever the radius; a 60-pixel structuring element would not.
-    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) <= radius)
+    outside = (~mask[window]).view(np.uint8)
+    np.less_equal(cv2.distanceTransform(outside, cv2.DIST_L2, 5), radius, out=out[window])
+    return out
 
 
 def reach_box(visible: Box, guess: Box | None, size: tuple[int, int]) -> Box:
@@ -124,14 +129,13 @@ def reach_box(visible: Box, guess: Box | None, size: tuple[int, int]) -> Box:
 
 def person_hole(visible: BoolMask, erased: BoolMask, reach: Box) -> BoolMask:
     """The part of the erased region ``[h, w]`` where the person may continue: inside ``reach``, connected to them."""
-    allowed = np.zeros_like(erased)
-    allowed[reach.slices] = erased[reach.slices]
-    allowed &= ~visible
-    count, labels = cv2.connectedComponents(allowed.astype(np.uint8), connectivity=8)
-    if count <= 1:
-        return allowed
-    touching = np.unique(labels[dilate(visible, 2) & allowed])
-    return np.isin(labels, touching[touching > 0])
+    out = np.zeros_like(erased)
+    allowed = erased[reach.slices] & ~visible[reach.slices]
+    count, labels = cv2.connectedComponents(allowed.view(np.uint8), connectivity=8)
+    connected = np.zeros(count, bool)
+    connected[labels[dilate(visible, 2)[reach.slices] & allowed]] = True
+    out[reach.slices] = connected[labels]
+    return out
 
 
 def plan_layers(
@@ -176,7 +180,11 @@ def plan_layers(
     if hole.all():
         raise UsageError("The mask covers the whole photo: leave some of it visible to fill from.")
     halo = max((_pixels(region.dilate, p) for p in staying), default=0)
-    own = ~(dilate(kept, halo) | hole) if staying else ~hole
+    own = ~hole
+    for person in staying:
+        # One by one: the box around all of them may be the whole photo.
+        around = person.box.grow(halo + 1, scene.size)
+        own[around.slices] &= ~dilate(scene.mask_of([person.id], around), halo)
     frame = Box(0, 0, scene.size[1], scene.size[0])
     windows = [
         _Window("background", None, frame, own, hole, box, _with_context(box, region, scene.size))
@@ -204,15 +212,19 @@ def _person_window(scene: Scene, person: Person, going: list[Person], hole: Bool
     near = [p for p in covering if p.box.grow(_pixels(region.dilate, p) + 2, scene.size).intersect(reach).area > 0]
     if not near:
         return None
-    front = dilate(scene.mask_of(p.id for p in near), max(_pixels(region.dilate, p) for p in near))
-    visible = person.full_mask(scene.size)
-    others = scene.mask_of(p.id for p in scene.people if p.id != person.id and p not in near)
-    part = person_hole(visible, front & hole & ~others, reach)
+    radius = max(_pixels(region.dilate, p) for p in near)
+    # From here on in a window: nothing further away reaches into ``reach``, which holds all of the person.
+    window = reach.grow(radius + 1, scene.size)
+    front = dilate(scene.mask_of((p.id for p in near), window), radius)
+    visible = scene.mask_of([person.id], window)
+    others = scene.mask_of((p.id for p in scene.people if p.id != person.id and p not in near), window)
+    part = person_hole(visible, front & hole[window.slices] & ~others, reach.inside(window))
     if part.sum() < max(16, 0.01 * person.area):
         return None
-    box = Box.around(visible | part)
+    inner = Box.around(visible | part)
     # The whole person: a body's hidden half is to be guessed from the other, and a narrower crop saves next to nothing.
-    own, hidden = visible[box.slices].copy(), part[box.slices].copy()
+    own, hidden = visible[inner.slices].copy(), part[inner.slices].copy()
+    box = inner.offset(window)
     return _Window("person", person.id, box, own, hidden, box, box.grow(8, scene.size))
 
 
@@ -245,17 +257,24 @@ def _matte(person: Person, kept: BoolMask, region: Region) -> tuple[Box, NDArray
     box = person.box.grow(solid + soft + 1, (kept.shape[0], kept.shape[1]))
     mask = np.zeros((box.height, box.width), np.uint8)
     mask[person.box.y0 - box.y0 : person.box.y1 - box.y0, person.box.x0 - box.x0 : person.box.x1 - box.x0] = person.mask
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
-    falling = 1.0 - (distance - solid) / (soft + 1)
-    matte = np.rint(255 * np.clip(falling, 0, 1)).astype(np.uint8)
+    falling = np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5), np.float32)
+    # 1 - (distance - solid) / (soft + 1), in place: the person may be ten megapixels.
+    falling -= solid
+    falling /= -(soft + 1)
+    falling += 1
+    np.clip(falling, 0, 1, out=falling)
+    falling *= 255
+    matte = np.rint(falling, out=falling).astype(np.uint8)
     matte[kept[box.slices]] = 0
     return box, matte
 
 
 def _clusters(hole: BoolMask, region: Region, size: tuple[int, int]) -> list[Box]:
     """Boxes around groups of holes whose context windows meet."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8), connectivity=8)
-    boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:]]
+    around = Box.around(hole)
+    part = np.ascontiguousarray(hole[around.slices]).view(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+    boxes = [Box(int(x), int(y), int(x + w), int(y + h)).offset(around) for x, y, w, h, _ in stats[1:]]
     merged = True
     while merged:
         merged = False
