@@ -146,7 +146,8 @@ def _bands(matte: NDArray[np.uint8]) -> Iterator[Box]:
 
 def rounded(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Colours ``[h, w(, c)]`` as bytes: to the nearest (halves to even), cut at 0 and 255."""
-    return np.asarray(cv2.add(colours, 0.0, dtype=cv2.CV_8U))
+    # OpenCV adds a number to every channel; its stubs know arrays only.
+    return np.asarray(cv2.add(colours, 0.0, dtype=cv2.CV_8U))  # type: ignore[call-overload]
 
 
 def alpha_over(canvas: NDArray[np.float32], frame: Box, rgba: NDArray[np.uint8], box: Box) -> None:
