@@ -55,6 +55,38 @@ def test_ssim_agrees_with_piq_inside_the_border() -> None:
         assert fidelity.ssim_map(answers[kind], truth)[5:-5, 5:-5].mean() == pytest.approx(value, abs=1e-4)
 
 
+def holed(truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The truth with noise in a hole, as a composited answer is."""
+    answer = truth.copy()
+    answer[30:70, 5:60] = np.random.default_rng(3).integers(0, 256, (40, 55, 3), dtype=np.uint8)
+    return answer
+
+
+def test_ssim_is_scikit_image_s() -> None:
+    from skimage.metrics import structural_similarity
+
+    truth, answers = pictures()
+    for answer in (*answers.values(), holed(truth)):
+        _, expected = structural_similarity(
+            truth, answer, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False, full=True,
+        )  # fmt: skip
+        assert np.abs(fidelity.ssim_map(answer, truth) - expected.mean(2)).max() < 1e-6
+
+
+def test_flip_of_a_hole_s_surroundings_is_flip_of_the_whole() -> None:
+    """Only the box of what differs is measured; a reach one pixel too short would show here."""
+    evaluator = pytest.importorskip("flip_evaluator")
+    truth, _ = pictures()
+    answer = holed(truth)
+    whole = [x.astype(np.float32) / np.float32(255) for x in (truth, answer)]
+    expected, _, _ = evaluator.evaluate(*whole, "LDR", applyMagma=False, computeMeanError=False, parameters={})
+    found = fidelity.flip_map(answer, truth)
+    assert np.abs(found - expected[..., 0]).max() < 1e-6
+    assert (found > 0).sum() > 40 * 55
+    assert fidelity.flip_map(truth, truth).max() == 0
+
+
 def test_identical_pictures_are_perfect_and_worse_ones_rank_lower() -> None:
     truth, answers = pictures()
     assert fidelity.psnr(truth, truth) == fidelity.PSNR_CAP

@@ -126,6 +126,43 @@ def test_a_run_that_was_stopped_is_continued_and_gives_the_same(done: Path, tmp_
     assert all(row.paired.difference == 0 for row in again.rows)
 
 
+def test_two_processes_give_the_same_as_one(done: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(done.parent / "set") | {"methods": list(GOOD[:2]), "jobs": 2}
+    recipe["sets"] = [{**recipe["sets"][0], "methods": ["mean", "noisy"]}]
+    told: list[str] = []
+    one, two = load_results(done), summarise(run(Recipe.build(**recipe), tmp_path / "run", tell=told.append))
+    again = compare(one, two)
+    assert again.same_pixels == again.same_figures == again.answers == 32
+    assert told.count("noisy on meadow: 8 to do, 0 done before") == 2  # half of the items each
+    first, second = (next(s for s in of["sets"] if s["name"] == "meadow") for of in (one, two))
+    assert first["items"] == second["items"]
+    for method, row in second["masks"]["tight"].items():
+        assert row["means"] == first["masks"]["tight"][method]["means"]  # to the last bit
+
+
+def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(done.parent / "set") | {"methods": ["mean@python:bench_items:mean"], "jobs": 2}
+    recipe["sets"] = [{**recipe["sets"][1]}]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "methods").write_text("no folder")
+    with pytest.raises(MildError, match=r"(Not a directory|File exists).*methods"):
+        run(Recipe.build(**recipe), tmp_path / "run")
+
+
+def test_people_are_looked_for_in_some_answers_only(done: Path) -> None:
+    recipe = recipe_for(done.parent / "set") | {"redetect": True, "cag": 3}
+    recipe["sets"][0] |= {"redetect": 2, "cag": 1}
+    built = Recipe.build(**recipe)
+    some, few = load_sets(built)
+    assert len(some.looked(built)) == 2
+    assert len(some.probed(built)) == 1 and some.probed(built) < some.looked(built)
+    assert few.looked(built) == set(few.ids)
+    assert few.probed(built) <= set(few.ids)
+    off = built.model_copy(update={"redetect": False})
+    assert not some.looked(off)
+    assert built.scoring_digest(some.choice) != built.scoring_digest(some.choice.model_copy(update={"redetect": 3}))
+
+
 def test_other_weights_or_pictures_are_asked_again(done: Path, tmp_path: Path) -> None:
     results = tmp_path / "ready"
     results.mkdir()

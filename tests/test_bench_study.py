@@ -46,6 +46,55 @@ def test_intervals_cover_what_they_should_and_repeat() -> None:
     assert interval(np.full(5, 3.0)) == (3.0, 3.0)
 
 
+def test_copies_of_a_photo_are_no_further_evidence() -> None:
+    """Ten items of each of forty photos, all alike: the interval is that of forty values, not of four hundred."""
+    photos = np.random.default_rng(0).normal(0, 1, 40)
+    items = np.repeat(photos, 10)
+    names = [f"photo {k:02d}" for k in range(40) for _ in range(10)]
+    assert interval(items, clusters=names) == pytest.approx(interval(photos))
+    # 1.96 / sqrt(40) on each side; without the clusters it would be sqrt(10) times narrower.
+    low, high = interval(items, clusters=names)
+    assert (high - low) / 2 == pytest.approx(1.96 * photos.std() / 40**0.5, rel=0.1)
+    few, more = interval(items)
+    assert (high - low) / (more - few) == pytest.approx(10**0.5, rel=0.1)
+    assert interval(items[:10], clusters=names[:10]) == (items[0], items[0])
+
+
+def test_cluster_intervals_cover_the_mean_where_plain_ones_do_not() -> None:
+    """Normal photos and items, half of the variance each: 95 % intervals of 30 photos with 10 items."""
+    rng, names = np.random.default_rng(5), [str(k) for k in range(30) for _ in range(10)]
+    inside = {"clusters": 0, "plain": 0}
+    for _ in range(200):
+        values = np.repeat(rng.normal(size=30), 10) + rng.normal(size=300)
+        for kind, given in (("clusters", names), ("plain", None)):
+            low, high = interval(values, 300, given)
+            inside[kind] += low <= 0 <= high
+    assert inside["clusters"] > 0.89 * 200
+    assert inside["plain"] < 0.75 * 200
+
+
+def test_paired_and_rank_statistics_count_photos_once() -> None:
+    rng = np.random.default_rng(2)
+    shift = rng.normal(0.3, 1, 12)
+    base = {f"{k}.{i}": 20.0 + k for k in range(12) for i in range(5)}
+    better = {name: value + shift[int(name.split(".")[0])] for name, value in base.items()}
+    clusters = {name: name.split(".")[0] for name in base}
+    found = paired(better, base, clusters=clusters)
+    once = paired({str(k): 20.0 + k + shift[k] for k in range(12)}, {str(k): 20.0 + k for k in range(12)})
+    alone = paired(better, base)
+    assert found is not None and once is not None and alone is not None
+    assert found.p == pytest.approx(once.p)
+    assert (found.items, found.clusters) == (60, 12)
+    assert alone.p is not None and found.p is not None and alone.p < found.p / 10
+    x = np.repeat(rng.normal(size=12), 5)
+    y = x + np.repeat(rng.normal(size=12), 5)
+    wide, narrow = spearman(x, y, clusters=[str(k // 5) for k in range(60)]), spearman(x, y)
+    assert wide.rho == narrow.rho
+    assert wide.high is not None and wide.low is not None and narrow.high is not None and narrow.low is not None
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert wide.p is None and narrow.p is not None
+
+
 def test_paired_tests_see_a_shift_that_the_means_hide() -> None:
     rng = np.random.default_rng(1)
     base = {str(i): float(v) for i, v in enumerate(rng.normal(20, 5, 40))}
@@ -80,6 +129,7 @@ def test_a_sample_becomes_an_item_with_its_truth(tmp_path: Path) -> None:
         item = loaded.load(sample.key)
         assert item.truth is not None
         assert set(item.erase) == set(sample.erased)
+        assert item.cluster == next(s.group for s in sample.sources if s.kind == "background")
         assert (item.truth.photo == sample.erased_truth()).all()
         for person, rgba in item.truth.people.items():
             assert ((rgba[..., 3] > 127) >= item.scene.mask_of((person,))).mean() > 0.99

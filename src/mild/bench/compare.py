@@ -88,6 +88,7 @@ def compare(
     answers = pixels = figures = 0
     for name in [n for n in sets[0] if n in sets[1]]:
         a, b = sets[0][name]["answers"], sets[1][name]["answers"]
+        clusters = {id: row["cluster"] for id, row in sets[0][name]["items"].items() if "cluster" in row}
         if methods is not None:
             for method, side in zip(methods, (a, b), strict=True):
                 if method not in side:
@@ -108,7 +109,7 @@ def compare(
             keys = sorted({k for key in common for k in a[left][key]["figures"]} & set(known))
             for key in keys:
                 means = [item_means(table((side[k] for k in common), key)) for side in (a[left], b[right])]
-                found = paired(means[1], means[0], resamples)
+                found = paired(means[1], means[0], resamples, clusters)
                 if found is not None:
                     both = set(means[0]) & set(means[1])
                     values = [sum(m[i] for i in both) / len(both) for m in means]

@@ -52,6 +52,8 @@ class Item:
         erase: ids of those who go.
         truth: or None for a set without ground truth.
         tags: what the bins of the report are made of; ``scenario`` and whatever else the set knows.
+        cluster: the photo that the hole's background comes from: items of one cluster are not independent, and are
+            resampled and tested as one. Empty: the item is of its own.
         painted: the erased "people" are grey paint over an intact photo: nothing of theirs can be found again.
     """
 
@@ -61,6 +63,7 @@ class Item:
     truth: Truth | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
     painted: bool = False
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         for person in self.erase:
@@ -176,6 +179,7 @@ def describe(item: Item) -> dict[str, Any]:
         "occlusion": max(hidden) if hidden else None,
         "occluded_people": len(touching) if hidden else None,
         "tags": dict(item.tags),
+        "cluster": item.cluster or item.id,
         "sha256": {
             "photo": digest(item.photo),
             "mask": digest(item.scene.mask_of(item.erase)),

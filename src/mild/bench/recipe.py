@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,7 +29,10 @@ class SetChoice(_Part):
     masks: tuple[MaskKind, ...] = Field(("dilated",), min_length=1, description="tight, dilated, box.")
     methods: tuple[str, ...] | None = Field(None, description="Names of the methods asked here; None: all.")
     seeds: tuple[int, ...] | None = Field(None, description="Other seeds than the run's.")
-    redetect: bool = Field(True, description="Off: nobody looks for people in this set's answers.")
+    redetect: bool | Annotated[int, Field(ge=1)] = Field(
+        True, description="Off: nobody looks for people in this set's answers. A number: in those of so many items."
+    )
+    cag: int | None = Field(None, ge=0, description="Another number of items than the run's.")
 
     def load(self) -> BenchSet:
         return load_set(self.source, self.options)
@@ -50,6 +53,7 @@ class Recipe(_Part):
     redetect: bool = Field(True, description="Look for people in the hole with the finder.")
     finder: str = Field("blazepose", description="Which finder looks.")
     cag: int = Field(0, ge=0, description="On how many items of a set attention is measured too (first seed and mask).")
+    jobs: int = Field(1, ge=1, description="Processes that share the items; the figures do not depend on it.")
     features: dict[str, str] = Field(default_factory=dict, description="lpips, dino, clip, inception: where they are.")
     resamples: int = Field(2000, ge=100, description="Of the bootstrap.")
 
@@ -80,12 +84,16 @@ class Recipe(_Part):
             raise UsageError(f"The reference {self.reference!r} is none of the methods ({', '.join(names)}).")
         return self.reference
 
+    def cag_of(self, choice: SetChoice) -> int:
+        """On how many of a set's items attention is measured."""
+        return self.cag if choice.cag is None else choice.cag
+
     def scoring_digest(self, choice: SetChoice) -> str:
         """Changes whenever figures of an answer on this set would be other ones."""
-        looked = self.redetect and choice.redetect
+        looked = choice.redetect if self.redetect else False
         fields = {
-            "flip": self.flip, "finder": self.finder if looked else None, "features": self.features, "cag": self.cag,
-            "first": [choice.masks[0], (choice.seeds or self.seeds)[0]],
+            "flip": self.flip, "finder": [self.finder, looked] if looked else None, "features": self.features,
+            "cag": self.cag_of(choice), "first": [choice.masks[0], (choice.seeds or self.seeds)[0]],
         }  # fmt: skip
         return hashlib.sha256(json.dumps([SCORING_VERSION, fields], sort_keys=True).encode()).hexdigest()[:16]
 
@@ -114,6 +122,6 @@ class Recipe(_Part):
 
 
 #: Raised by one whenever a figure's definition changes, so that no old figure stands beside a new one.
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 
 __all__ = ["MASK_KINDS", "SCORING_VERSION", "Recipe", "SetChoice"]

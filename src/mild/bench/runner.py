@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,19 @@ class LoadedSet:
     def name(self) -> str:
         return self.items.name
 
+    def looked(self, recipe: Recipe) -> set[str]:
+        """Items in whose answers people are looked for."""
+        wanted = self.choice.redetect if recipe.redetect else False
+        return set(self.ids) if wanted is True else self._some(int(wanted), recipe)
+
+    def probed(self, recipe: Recipe) -> set[str]:
+        """Items on which attention is measured."""
+        return self._some(recipe.cag_of(self.choice), recipe)
+
+    def _some(self, count: int, recipe: Recipe) -> set[str]:
+        # Fewer of the same choice are among the more, so these are always items of the run.
+        return set(choose(self.items, count, recipe.choice_seed)) & set(self.ids) if count else set()
+
 
 def run(recipe: Recipe, out: str | Path, *, retry: bool = False, tell: Tell = lambda text: None) -> Path:
     """Ask every method everything that has no record yet.
@@ -73,14 +86,39 @@ def run(recipe: Recipe, out: str | Path, *, retry: bool = False, tell: Tell = la
     sets = load_sets(recipe)
     recipe.reference_name  # noqa: B018 - a wrong name is told before the work
     _write_json(out / "recipe.json", json.loads(recipe.model_dump_json()))
-    scoring = _scoring(recipe)
+    _scoring(recipe)  # a network that is missing is told before the work
     for old in (out / "sets").glob("*.json"):
         old.unlink()  # of an earlier recipe in this folder, perhaps; the records stay
+    if recipe.jobs > 1:
+        from mild.bench.lanes import run_lanes
+
+        run_lanes(recipe, sets, out, retry, tell)
+        return out
     for place, loaded in enumerate(sets):
-        _describe_set(out, loaded, recipe, place, tell)
-    for spec in recipe.specs:
-        _run_method(out, spec, sets, recipe, scoring, retry, tell)
+        write_items(out, loaded, place, described(out, loaded, recipe, ALONE), tell)
+    ask(out, sets, recipe, ALONE, retry, tell)
     return out
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One of the processes that share a run: it has every so many-th item of every set."""
+
+    number: int = 0
+    of: int = 1
+
+    def share(self, ids: Sequence[str]) -> Sequence[str]:
+        return ids[self.number :: self.of]
+
+
+ALONE = Lane()
+
+
+def ask(out: Path, sets: Sequence[LoadedSet], recipe: Recipe, lane: Lane, retry: bool, tell: Tell) -> None:
+    """Ask every method for the lane's items and record the answers."""
+    scoring = _scoring(recipe)
+    for spec in recipe.specs:
+        _run_method(out, spec, sets, recipe, lane, scoring, retry, tell)
 
 
 def load_sets(recipe: Recipe) -> tuple[LoadedSet, ...]:
@@ -102,20 +140,31 @@ def _scoring(recipe: Recipe) -> Scoring:
     return Scoring(finder, recipe.flip, networks)
 
 
-def _describe_set(out: Path, loaded: LoadedSet, recipe: Recipe, place: int, tell: Tell) -> None:
-    """Write ``items/SET.jsonl``: what the set's items are, and what the finder sees in photo and truth."""
-    path = out / "items" / f"{loaded.name}.jsonl"
+def described(out: Path, loaded: LoadedSet, recipe: Recipe, lane: Lane) -> list[dict[str, Any]]:
+    """What the lane's items of a set are, and what the finder sees in photo and truth."""
     scoring = recipe.scoring_digest(loaded.choice)
+    path = out / "items" / f"{loaded.name}.jsonl"
     known = {row["id"]: row for row in read_lines(path) if row.get("scoring") == scoring}
-    rows = [{**_described(loaded, id, recipe, known.get(id)), "scoring": scoring} for id in loaded.ids]
+    looked = loaded.looked(recipe)
+    return [
+        {**_described(loaded, id, recipe, id in looked, known.get(id)), "scoring": scoring}
+        for id in lane.share(loaded.ids)
+    ]
+
+
+def write_items(out: Path, loaded: LoadedSet, place: int, rows: Sequence[Mapping[str, Any]], tell: Tell) -> None:
+    """Write ``items/SET.jsonl``."""
     tell(f"{loaded.name}: {len(rows)} items")
     text = "".join(json.dumps(row) + "\n" for row in rows)
+    path = out / "items" / f"{loaded.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda stream: stream.write(text.encode()))
     _write_json(out / "sets" / f"{loaded.name}.json", {**loaded.items.about, "name": loaded.name, "place": place})
 
 
-def _described(loaded: LoadedSet, id: str, recipe: Recipe, before: dict[str, Any] | None) -> dict[str, Any]:
+def _described(
+    loaded: LoadedSet, id: str, recipe: Recipe, looked: bool, before: dict[str, Any] | None
+) -> dict[str, Any]:
     """What an item is; the finder, which takes seconds, does not look again at pictures it has seen."""
     try:
         item = loaded.items.load(id)
@@ -128,7 +177,7 @@ def _described(loaded: LoadedSet, id: str, recipe: Recipe, before: dict[str, Any
     if before is not None and before.get("stamp") == row["stamp"]:
         return before
     row["order_accuracy"] = order_accuracy(item)
-    if recipe.redetect and loaded.choice.redetect:
+    if looked:
         finder = Finder.model_validate({"backend": recipe.finder})
         row["found_before"] = person_in(item.photo, item, job.mask, finder)
         if item.truth is not None:
@@ -145,8 +194,9 @@ def stamp_of(item: Item) -> str:
 
 
 def _run_method(
-    out: Path, spec: MethodSpec, sets: tuple[LoadedSet, ...], recipe: Recipe, scoring: Scoring, retry: bool, tell: Tell
-) -> None:
+    out: Path, spec: MethodSpec, sets: Sequence[LoadedSet], recipe: Recipe, lane: Lane, scoring: Scoring, retry: bool,
+    tell: Tell,
+) -> None:  # fmt: skip
     worker = Worker(spec, seconds=recipe.seconds, load_seconds=recipe.load_seconds, threads=recipe.threads)
     about: dict[str, Any] = {"name": spec.name, "text": spec.text}
     try:
@@ -163,7 +213,7 @@ def _run_method(
         for loaded in sets:
             if loaded.choice.methods is None or spec.name in loaded.choice.methods:
                 mark = f"{about['stamp']}.{recipe.scoring_digest(loaded.choice)}"
-                _run_set(out, spec, worker, loaded, recipe, scoring, mark, retry, tell)
+                _run_set(out, spec, worker, loaded, recipe, lane, scoring, mark, retry, tell)
     except SetChanged:
         raise
     except MildError as error:
@@ -175,28 +225,29 @@ def _run_method(
 
 
 def _run_set(
-    out: Path, spec: MethodSpec, worker: Worker, loaded: LoadedSet, recipe: Recipe, scoring: Scoring, stamp: str,
-    retry: bool, tell: Tell,
+    out: Path, spec: MethodSpec, worker: Worker, loaded: LoadedSet, recipe: Recipe, lane: Lane, scoring: Scoring,
+    stamp: str, retry: bool, tell: Tell,
 ) -> None:  # fmt: skip
     path = out / "records" / spec.slug / f"{loaded.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     before = records_of(out, spec, loaded.name, stamp)
     done = {key for key, row in before.items() if not (retry and row["status"] in FAILED)}
-    todo = [key for key in wanted(loaded, recipe, worker.seeded) if ".".join(map(str, key)) not in done]
+    todo = [key for key in wanted(loaded, recipe, worker.seeded, lane) if ".".join(map(str, key)) not in done]
     tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(done)} done before")
     items = stamps(out, loaded.name)
-    jobs = _jobs(loaded, todo, recipe, set(loaded.ids[: recipe.cag]), items)
+    jobs = _jobs(loaded, todo, recipe, loaded.probed(recipe), items)
+    looked_at = loaded.looked(recipe)
     if path.is_file() and not path.read_bytes().endswith(b"\n"):
         # A run that was cut off left half a line; the next record must not become its other half.
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
-    with path.open("a", encoding="utf-8") as stream:
+        with path.open("ab", buffering=0) as stream:
+            stream.write(b"\n")
+    # Without a buffer a line is one write: other processes append to this file too.
+    with path.open("ab", buffering=0) as stream:
         for number, (job, outcome) in enumerate(worker.run(jobs), 1):
-            looked = loaded.choice.redetect and job.seed == seeds_of(loaded, recipe)[0]
+            looked = job.item.id in looked_at and job.seed == seeds_of(loaded, recipe)[0]
             record = _recorded(out, spec, loaded, job, outcome, scoring, looked)
             told = {**record, "stamp": stamp, "item_stamp": items[job.item.id]}
-            stream.write(json.dumps(told) + "\n")
-            stream.flush()
+            stream.write((json.dumps(told) + "\n").encode())
             problem = "" if record["status"] == "ok" else f" {record['status']}: {record.get('message', '')}"
             tell(f"{spec.name} on {loaded.name}: {number} of {len(todo)}, {record['seconds']:.1f} s{problem}")
 
@@ -209,12 +260,12 @@ def seeds_of(loaded: LoadedSet, recipe: Recipe) -> tuple[int, ...]:
     return loaded.choice.seeds or recipe.seeds
 
 
-def wanted(loaded: LoadedSet, recipe: Recipe, seeded: bool) -> list[tuple[str, str, int]]:
+def wanted(loaded: LoadedSet, recipe: Recipe, seeded: bool, lane: Lane = ALONE) -> list[tuple[str, str, int]]:
     """(item, kind of mask, seed) of every answer that a method owes."""
     seeds = seeds_of(loaded, recipe)
     return [
         (id, kind, seed)
-        for id in loaded.ids
+        for id in lane.share(loaded.ids)
         for kind in loaded.choice.masks
         for seed in (seeds if seeded else seeds[:1])
     ]
@@ -322,7 +373,9 @@ def records_of(out: Path, spec: MethodSpec, name: str, stamp: str) -> dict[str, 
     """The latest record of every key; those of other weights, definitions or pictures are left out."""
     rows = read_lines(out / "records" / spec.slug / f"{name}.jsonl")
     items = stamps(out, name)
-    return {row["key"]: row for row in rows if row["stamp"] == stamp and row["item_stamp"] == items.get(row["item"])}
+    found = {row["key"]: row for row in rows if row["stamp"] == stamp and row["item_stamp"] == items.get(row["item"])}
+    # In one order, whichever of several processes was first: sums of floats depend on it.
+    return dict(sorted(found.items()))
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Means with intervals, paired tests, rank correlation: scipy and statsmodels do the work.
 
-The unit is the item: an item's seeds are averaged first, so that three seeds of one photo are not three photos.
+An item's seeds are averaged first, so that three seeds of one photo are not three photos. Items that share their
+background photo are no independent photos either: they are one cluster, and clusters are what is resampled and tested.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ class Mean:
 
     Attributes:
         value: the mean.
-        low, high: 95 % bootstrap interval (percentiles); the value itself for a single item.
+        low, high: 95 % bootstrap interval (percentiles); the value itself for a single item or cluster.
         items: how many.
         seeds: standard deviation of the means of single seeds; None with one seed.
+        clusters: how many of them these items are from.
     """
 
     value: float
@@ -30,6 +32,7 @@ class Mean:
     high: float
     items: int
     seeds: float | None = None
+    clusters: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ class Paired:
     Attributes:
         difference: mean of first minus second.
         low, high: 95 % bootstrap interval of it.
-        p: Wilcoxon signed-rank test, two-sided; 1 where all differences are zero; None below six items.
+        p: Wilcoxon signed-rank test of the clusters' mean differences, two-sided; 1 where all are zero; None below six
+            clusters.
         wins: share of items where the first is larger, ties counting one half.
-        items: how many.
+        items, clusters: how many.
     """
 
     difference: float
@@ -50,6 +54,7 @@ class Paired:
     p: float | None
     wins: float
     items: int
+    clusters: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Rank:
 
     Attributes:
         rho: -1..1; None where one side is constant or fewer than four pairs are there.
-        low, high: 95 % bootstrap interval over pairs; None where resamples are constant.
-        p: two-sided.
+        low, high: 95 % bootstrap interval over clusters of pairs; None where resamples are constant.
+        p: two-sided; None where pairs share clusters, as the test knows independent pairs only.
         pairs: how many.
     """
 
@@ -70,18 +75,26 @@ class Rank:
     pairs: int
 
 
-def mean_of(by_item: Mapping[str, Mapping[int, float]], resamples: int = 2000) -> Mean | None:
-    """Of item -> seed -> value."""
+def mean_of(
+    by_item: Mapping[str, Mapping[int, float]], resamples: int = 2000, clusters: Mapping[str, str] | None = None
+) -> Mean | None:
+    """Of item -> seed -> value; ``clusters``: item -> its cluster, an item that is not there is one of its own."""
     values = item_means(by_item)
     if not values:
         return None
-    low, high = interval(np.asarray(list(values.values())), resamples)
+    groups = clusters_of(list(values), clusters)
+    low, high = interval(np.asarray(list(values.values())), resamples, groups)
     seeds = sorted({seed for seeds in by_item.values() for seed in seeds})
     spread = None
     if len(seeds) > 1:
         singles = [np.mean([of[seed] for of in by_item.values() if seed in of]) for seed in seeds]
         spread = float(np.std(singles, ddof=1))
-    return Mean(float(np.mean(list(values.values()))), low, high, len(values), spread)
+    return Mean(float(np.mean(list(values.values()))), low, high, len(values), spread, len(set(groups)))
+
+
+def clusters_of(items: Sequence[str], clusters: Mapping[str, str] | None) -> list[str]:
+    """The cluster of every item."""
+    return [(clusters or {}).get(item, item) for item in items]
 
 
 def item_means(by_item: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
@@ -89,33 +102,44 @@ def item_means(by_item: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
     return {item: float(np.mean(list(seeds.values()))) for item, seeds in by_item.items() if seeds}
 
 
-def interval(values: Values, resamples: int = 2000) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean; the same for the same values."""
-    if len(values) < 2 or np.ptp(values) == 0:
+def interval(values: Values, resamples: int = 2000, clusters: Sequence[str] | None = None) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean; the same for the same values.
+
+    Args:
+        clusters: the cluster of every value. Whole clusters are drawn then, with replacement, and the mean is that of
+            all values drawn (Field and Welsh 2007, "cluster bootstrap"); None: every value is its own.
+    """
+    names = list(range(len(values))) if clusters is None else list(clusters)
+    _, which = np.unique(names, return_inverse=True)
+    if which.max(initial=0) < 1 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
-    from scipy.stats import bootstrap
+    sums, counts = np.bincount(which, weights=values), np.bincount(which)
+    pick = np.random.default_rng(0).integers(0, len(sums), (resamples, len(sums)))
+    means = sums[pick].sum(1) / counts[pick].sum(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
 
-    found = bootstrap(
-        (values,), np.mean, n_resamples=resamples, method="percentile", rng=np.random.default_rng(0), vectorized=True
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
-
-def paired(first: Mapping[str, float], second: Mapping[str, float], resamples: int = 2000) -> Paired | None:
+def paired(
+    first: Mapping[str, float], second: Mapping[str, float], resamples: int = 2000,
+    clusters: Mapping[str, str] | None = None,
+) -> Paired | None:  # fmt: skip
     """Compare item means on the items of both."""
     both = sorted(set(first) & set(second))
     if not both:
         return None
     a, b = (np.asarray([of[item] for item in both]) for of in (first, second))
-    difference = a - b
-    low, high = interval(difference, resamples)
+    difference, groups = a - b, clusters_of(both, clusters)
+    low, high = interval(difference, resamples, groups)
+    _, which = np.unique(groups, return_inverse=True)
+    units = np.bincount(which, weights=difference) / np.bincount(which)
     p: float | None = None
-    if len(both) >= 6:
+    if len(units) >= 6:
         from scipy.stats import wilcoxon
 
-        p = 1.0 if not difference.any() else float(wilcoxon(difference).pvalue)
+        p = 1.0 if not units.any() else float(wilcoxon(units).pvalue)
     wins = float(np.mean(np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))))
-    return Paired(float(difference.mean()), low, high, p, wins, len(both))
+    return Paired(float(difference.mean()), low, high, p, wins, len(both), len(units))
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -130,19 +154,26 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def spearman(x: Sequence[float], y: Sequence[float], resamples: int = 500) -> Rank:
-    """Rank correlation of pairs."""
+def spearman(
+    x: Sequence[float], y: Sequence[float], resamples: int = 500, clusters: Sequence[str] | None = None
+) -> Rank:
+    """Rank correlation of pairs; ``clusters`` as in :func:`interval`."""
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return Rank(None, None, None, None, len(a))
     from scipy.stats import rankdata, spearmanr
 
     found = spearmanr(a, b)
+    _, which = np.unique(list(range(len(a))) if clusters is None else list(clusters), return_inverse=True)
+    members = [np.flatnonzero(which == k) for k in range(int(which.max()) + 1)]
     rng, rhos = np.random.default_rng(0), []
     for _ in range(resamples):
-        pick = rng.integers(0, len(a), len(a))
+        pick = np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
         first, second = rankdata(a[pick]), rankdata(b[pick])
         if np.ptp(first) and np.ptp(second):
             rhos.append(float(np.corrcoef(first, second)[0, 1]))
-    low, high = (float(v) for v in np.percentile(rhos, [2.5, 97.5])) if rhos else (None, None)
-    return Rank(float(found.statistic), low, high, float(found.pvalue), len(a))
+    # Of one cluster every resample is the same: no interval.
+    known = len(members) > 1 and bool(rhos)
+    low, high = (float(v) for v in np.percentile(rhos, [2.5, 97.5])) if known else (None, None)
+    p = float(found.pvalue) if len(members) == len(a) else None
+    return Rank(float(found.statistic), low, high, p, len(a))

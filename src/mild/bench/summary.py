@@ -98,6 +98,7 @@ def _set_summary(
     masks = sorted({r["mask"] for of in records.values() for r in of.values()}, key=("dilated", "tight", "box").index)
     main = masks[0] if masks else "dilated"
     keys = sorted({key for of in records.values() for r in of.values() for key in figures_of(r)})
+    clusters = {id: str(row["cluster"]) for id, row in items.items()}
     summary: dict[str, Any] = {
         "name": name,
         "about": about,
@@ -115,13 +116,13 @@ def _set_summary(
             if not mine:
                 continue
             tables = {key: table(mine, key) for key in keys}
-            means = {key: m for key, t in tables.items() if (m := mean_of(t, recipe.resamples)) is not None}
+            means = {key: m for key, t in tables.items() if (m := mean_of(t, recipe.resamples, clusters)) is not None}
             part[method] = {"means": {key: asdict(m) for key, m in means.items()}, **_account(mine)}
             part[method]["learned"] = _distributions(out, methods[method]["slug"], name, mine)
         summary["masks"][mask] = part
-    summary["paired"] = _paired(records, main, recipe)
+    summary["paired"] = _paired(records, main, recipe, clusters)
     summary["bins"] = _bins(records, items, main, recipe)
-    summary["rank"] = _ranks(records, main)
+    summary["rank"] = _ranks(records, main, clusters)
     return summary
 
 
@@ -174,7 +175,9 @@ def _finder(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _paired(records: Mapping[str, Records], mask: str, recipe: Recipe) -> list[dict[str, Any]]:
+def _paired(
+    records: Mapping[str, Records], mask: str, recipe: Recipe, clusters: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Every method against the reference, for every headline; p adjusted over the whole list."""
     reference = recipe.reference_name
     found: list[dict[str, Any]] = []
@@ -186,7 +189,7 @@ def _paired(records: Mapping[str, Records], mask: str, recipe: Recipe) -> list[d
             if method == reference:
                 continue
             mine = item_means(table((r for r in of.values() if r["mask"] == mask), figure.key))
-            result = paired(mine, base, recipe.resamples)
+            result = paired(mine, base, recipe.resamples, clusters)
             if result is not None:
                 found.append({"figure": figure.key, "method": method, **asdict(result)})
     for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
@@ -206,6 +209,7 @@ def _bins(
     if len(scenarios) > 1:
         wanted += [("scenario", scenario, _tagged(scenario)) for scenario in scenarios]
     found = []
+    clusters = {id: str(row["cluster"]) for id, row in items.items()}
     for name, title, test in wanted:
         inside = {id for id, row in items.items() if test(row)}
         if not inside:
@@ -213,7 +217,7 @@ def _bins(
         means = {}
         for method, of in records.items():
             mine = [r for r in of.values() if r["mask"] == mask and r["item"] in inside]
-            made = {f.key: mean_of(table(mine, f.key), recipe.resamples) for f in HEADLINES}
+            made = {f.key: mean_of(table(mine, f.key), recipe.resamples, clusters) for f in HEADLINES}
             means[method] = {key: asdict(m) for key, m in made.items() if m is not None}
         found.append({"by": name, "bin": title, "items": len(inside), "means": means})
     return found
@@ -227,14 +231,14 @@ def _tagged(scenario: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda row: row["tags"].get("scenario") == scenario
 
 
-def _ranks(records: Mapping[str, Records], mask: str) -> dict[str, Any]:
+def _ranks(records: Mapping[str, Records], mask: str, clusters: Mapping[str, str]) -> dict[str, Any]:
     """CAG against leakage, per method across samples, and over all samples of all methods."""
     found: dict[str, Any] = {}
-    pool: dict[str, list[tuple[float, float]]] = {"cag": [], "cag_area": []}
+    pool: dict[str, list[tuple[float, float, str]]] = {"cag": [], "cag_area": []}
     for method, of in records.items():
         for gap in ("cag", "cag_area"):
             pairs = [
-                (f[gap], f["leak.kept"])
+                (f[gap], f["leak.kept"], clusters[r["item"]])
                 for r in of.values()
                 if r["mask"] == mask and gap in (f := figures_of(r)) and "leak.kept" in f
             ]
@@ -246,8 +250,9 @@ def _ranks(records: Mapping[str, Records], mask: str) -> dict[str, Any]:
     return found
 
 
-def _rank(pairs: list[tuple[float, float]]) -> Rank:
-    return spearman([x for x, _ in pairs], [y for _, y in pairs])
+def _rank(triples: list[tuple[float, float, str]]) -> Rank:
+    """Of (gap, leakage, cluster)."""
+    return spearman([x for x, _, _ in triples], [y for _, y, _ in triples], clusters=[c for _, _, c in triples])
 
 
 def _attention(sets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -267,7 +272,10 @@ def _attention(sets: list[dict[str, Any]]) -> dict[str, Any]:
                 found["points"].append({"set": one["name"], "method": method, "items": len(both), **point})
     for name in {p["set"] for p in found["points"]}:
         points = [p for p in found["points"] if p["set"] == name]
-        found.setdefault("across_models", {})[name] = asdict(_rank([(p["cag"], p["leak.kept"]) for p in points]))
+        found.setdefault("across_models", {})[name] = {
+            gap: asdict(_rank([(p[gap], p["leak.kept"], p["method"]) for p in points if p[gap] is not None]))
+            for gap in ("cag", "cag_area")
+        }
     return found
 
 

@@ -65,7 +65,7 @@ class Worker:
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(self.spec, there, self.threads), daemon=True, name=f"bench {self.spec.slug}"
         )
-        with _one_thread(self.threads):
+        with one_thread(self.threads):
             process.start()
         there.close()
         self._process, self._pipe = process, here
@@ -172,7 +172,7 @@ def _why(code: int | None) -> str:
 
 
 @contextmanager
-def _one_thread(threads: int) -> Iterator[None]:
+def one_thread(threads: int) -> Iterator[None]:
     """What is started inside inherits the number of threads; libraries read it when they are loaded."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}

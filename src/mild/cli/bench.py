@@ -54,6 +54,9 @@ def run(
     results: Annotated[
         Path | None, typer.Option(help="Write the tables as Markdown there too, with the command that made them.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes that share the items. [default: 1]")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again where a method failed before.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No lines of progress.")] = False,
 ) -> None:
@@ -72,6 +75,7 @@ def run(
         "reference": reference,
         "seconds": seconds,
         "cag": cag,
+        "jobs": jobs,
         "features": dict(_feature(text) for text in features) if features else None,
     }
     if sets:
@@ -198,7 +202,7 @@ def _ready() -> None:
     """Raises :class:`MildError` where the benchmark's packages are not installed."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("jinja2", "matplotlib", "scipy", "skimage", "statsmodels", "torchmetrics", "yaml")
+    missing = [name for name in ("jinja2", "matplotlib", "scipy", "statsmodels", "yaml")
                if find_spec(name) is None]  # fmt: skip
     if missing:
         raise MildError(f"The benchmark needs more packages ({', '.join(missing)}): pip install 'mild[bench]'.")

@@ -6,10 +6,15 @@ so that means exist.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, uniform_filter
+
+from mild.scene import Box
 
 Rgb = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -20,6 +25,12 @@ PSNR_CAP = 80.0
 EDGE = cv2.BORDER_CONSTANT
 #: Least side of a picture for five scales of MS-SSIM with a window of 11.
 MS_SSIM_SIDE = 176
+#: Of SSIM: side of the window in pixels, and the two constants for values in 0..255.
+WINDOW, C1, C2 = 11, (0.01 * 255) ** 2, (0.03 * 255) ** 2
+#: Weights of MS-SSIM's scales, finest first.
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+#: Pixels that FLIP's widest filter reaches at 67 pixels per degree: 3 sqrt(0.04 / (2 pi^2)) 67, rounded up.
+FLIP_REACH = 10
 
 
 def psnr(answer: Rgb, truth: Rgb, where: Mask | None = None) -> float:
@@ -34,26 +45,62 @@ def ssim_map(answer: Rgb, truth: Rgb) -> Map:
 
     Pictures narrower than the window: 1 where the pixels are equal, else 0.
     """
-    from skimage.metrics import structural_similarity
-
-    if min(answer.shape[:2]) < 11:
+    if min(answer.shape[:2]) < WINDOW:
         return (answer == truth).all(2).astype(np.float32)
-    _, similarity = structural_similarity(
-        truth, answer, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        full=True,
-    )  # fmt: skip
-    return np.asarray(similarity.mean(2), np.float32)
+    return _changed(answer, truth, WINDOW // 2, 1.0, lambda a, b: _similarities(_double(a), _double(b))[0].mean(2))
 
 
 def ms_ssim(answer: Rgb, truth: Rgb) -> float | None:
-    """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003) by torchmetrics; None for pictures below 176 pixels."""
+    """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003); None for pictures below 176 pixels.
+
+    Means are taken where the window lies inside the picture; negative ones count as 0.
+    """
     if min(answer.shape[:2]) < MS_SSIM_SIDE:
         return None
-    import torch
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as measure
+    a, b, product, inner = _double(answer), _double(truth), 1.0, slice(WINDOW // 2, -(WINDOW // 2))
+    for level, weight in enumerate(SCALES):
+        whole, contrast = _similarities(a, b)
+        shown = whole if level == len(SCALES) - 1 else contrast
+        product *= max(0.0, float(shown[inner, inner].mean())) ** weight
+        a, b = _halved(a), _halved(b)
+    return product
 
-    pair = [torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255 for x in (answer, truth)]
-    return float(measure(pair[0], pair[1], data_range=1.0, normalize="relu"))
+
+def _similarities(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """SSIM, and its contrast and structure part, ``[H, W, C]`` each, of pictures in 0..255."""
+
+    def local(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(cv2.GaussianBlur(x, (WINDOW, WINDOW), 1.5, borderType=cv2.BORDER_REFLECT), np.float64)
+
+    mean_a, mean_b = local(a), local(b)
+    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+    contrast = (2 * (local(a * b) - product) + C2) / (local(a * a + b * b) - squares + C2)
+    return (2 * product + C1) / (squares + C1) * contrast, contrast
+
+
+def _double(image: Rgb) -> NDArray[np.float64]:
+    return image.astype(np.float64)
+
+
+def _changed(
+    answer: Rgb, truth: Rgb, reach: int, same: float, measure: Callable[[Rgb, Rgb], NDArray[np.floating[Any]]]
+) -> Map:
+    """A map ``[H, W]`` that is ``same`` wherever both pictures are equal ``reach`` pixels around.
+
+    An answer differs from the truth in its hole alone as a rule, so only the box around it is measured.
+    """
+    out = np.full(answer.shape[:2], same, np.float32)
+    differ = (answer != truth).any(2)
+    if not differ.any():
+        return out
+    size = (differ.shape[0], differ.shape[1])
+    near = Box.around(differ).grow(reach, size)
+    # What the box cuts off would be made up at its edge, so the measure sees as much again.
+    wide = near.grow(reach, size)
+    values = measure(answer[wide.slices], truth[wide.slices])
+    inside = (slice(near.y0 - wide.y0, near.y1 - wide.y0), slice(near.x0 - wide.x0, near.x1 - wide.x0))
+    out[near.slices] = values[inside]
+    return out
 
 
 def flip_map(answer: Rgb, truth: Rgb) -> Map:
@@ -64,9 +111,12 @@ def flip_map(answer: Rgb, truth: Rgb) -> Map:
     """
     import flip_evaluator
 
-    pair = [x.astype(np.float32) / np.float32(255) for x in (truth, answer)]
-    values, _, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False, computeMeanError=False, parameters={})
-    return np.asarray(values, np.float32)[..., 0]
+    def measure(a: Rgb, b: Rgb) -> NDArray[np.float32]:
+        pair = [x.astype(np.float32) / np.float32(255) for x in (b, a)]
+        values, _, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False, computeMeanError=False, parameters={})
+        return np.asarray(values, np.float32)[..., 0]
+
+    return _changed(answer, truth, FLIP_REACH, 0.0, measure)
 
 
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])

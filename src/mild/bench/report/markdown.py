@@ -23,7 +23,8 @@ def markdown(summary: Summary, *, title: str = "Results", command: str | None = 
             "```sh", command, "```", "",
         ]  # fmt: skip
     lines += [
-        "Means over items (an item's seeds are averaged first) with 95 % bootstrap intervals. ↑ larger is better, "
+        "Means over items (an item's seeds are averaged first) with 95 % bootstrap intervals over clusters: items "
+        "whose background is from one photo are resampled together. (48): on 48 items only. ↑ larger is better, "
         "↓ smaller is better, →1 nearest to one is best.",
         "",
     ]
@@ -46,14 +47,19 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*out, *("| " + " | ".join(row) + " |" for row in cells[1:]), ""]
 
 
-def cell(figure: Figure, mean: Mapping[str, Any] | None) -> str:
-    """``20.59 [20.1, 21.0]``."""
+def cell(figure: Figure, mean: Mapping[str, Any] | None, items: int = 0) -> str:
+    """``20.59 [20.1, 21.0]``; with how many items it has where that is less than ``items``."""
     if mean is None:
         return "-"
     text = figure.shown(mean["value"])
     if mean["low"] != mean["high"]:
         text += f" [{figure.shown(mean['low'])}, {figure.shown(mean['high'])}]"
-    return text
+    return text if mean["items"] >= items else f"{text} ({mean['items']})"
+
+
+def counted(row: Mapping[str, Any]) -> int:
+    """How many items a method answered."""
+    return max((mean["items"] for mean in row["means"].values()), default=0)
 
 
 def heading(figure: Figure) -> str:
@@ -71,7 +77,7 @@ def _set(one: Summary, summary: Summary) -> list[str]:
                 continue
             lines += [f"### {title}, {mask} masks", ""]
             rows = [
-                [method, str(row["answered"]), *(cell(f, row["means"].get(f.key)) for f in used)]
+                [method, str(row["answered"]), *(cell(f, row["means"].get(f.key), counted(row)) for f in used)]
                 for method, row in part.items()
             ]
             lines += grid(["method", "answers", *map(heading, used)], rows)
@@ -87,7 +93,8 @@ def _set(one: Summary, summary: Summary) -> list[str]:
 
 def _about(one: Summary) -> str:
     about = ", ".join(f"{k} {v}" for k, v in one["about"].items() if k != "name")
-    text = f"{len(one['items'])} items ({about})."
+    clusters = len({row["cluster"] for row in one["items"].values()})
+    text = f"{len(one['items'])} items from {clusters} photos ({about})."
     finder = one["finder"]
     told = {
         "found_before": "The finder sees somebody to erase, before anything is done, in",
@@ -161,10 +168,11 @@ def _paired(one: Summary, reference: str) -> list[str]:
         figure = known[row["figure"]]
         shown = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
         p = "-" if row["p_holm"] is None else f"{row['p_holm']:.3g}"
-        rows.append([heading(figure), row["method"], shown, p, f"{100 * row['wins']:.0f} %", str(row["items"])])
+        share = f"{100 * row['wins']:.0f} %"
+        rows.append([heading(figure), row["method"], shown, p, share, f"{row['items']} ({row['clusters']})"])
     if not rows:
         return []
-    header = ["figure", "method", f"difference to {reference}", "p (Wilcoxon, Holm)", "larger on", "items"]
+    header = ["figure", "method", f"difference to {reference}", "p (Wilcoxon, Holm)", "larger on", "items (photos)"]
     return [f"### Against {reference}, item by item", "", *grid(header, rows)]
 
 
@@ -204,7 +212,8 @@ def rank(found: Mapping[str, Any] | None) -> str:
     if found["rho"] is None:
         return f"too few pairs, or no spread ({found['pairs']})"
     inside = "" if found["low"] is None else f" [{found['low']:+.2f}, {found['high']:+.2f}]"
-    return f"{found['rho']:+.2f}{inside}, p {found['p']:.2g}, {found['pairs']} pairs"
+    p = "" if found["p"] is None else f", p {found['p']:.2g}"
+    return f"{found['rho']:+.2f}{inside}{p}, {found['pairs']} pairs"
 
 
 def _across(summary: Summary) -> list[str]:
@@ -219,7 +228,15 @@ def _across(summary: Summary) -> list[str]:
     lines = ["## Attention against leakage, across models", ""]
     lines += grid(["set", "model", "CAG", "CAG_area", "leakage", "samples"], rows)
     ranks = summary["attention"].get("across_models", {})
-    return [*lines, *(f"* {name}: Spearman {rank(found)}" for name, found in ranks.items()), ""]
+    return [*lines, *(f"* {line}" for line in across_lines(ranks)), ""]
+
+
+def across_lines(ranks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for every set: the rank correlations over its methods."""
+    return [
+        f"{name}: Spearman of CAG and leakage {rank(of['cag'])}; of CAG_area and leakage {rank(of['cag_area'])}"
+        for name, of in ranks.items()
+    ]
 
 
 def _method(method: Mapping[str, Any]) -> str:

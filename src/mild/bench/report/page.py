@@ -8,7 +8,7 @@ from typing import Any
 
 from mild.bench.figures import HEADLINES, TABLES, Figure
 from mild.bench.report.cases import Case
-from mild.bench.report.markdown import cell, heading, rank
+from mild.bench.report.markdown import across_lines, cell, counted, heading, rank
 from mild.bench.report.plots import plots
 from mild.bench.summary import columns
 
@@ -30,7 +30,7 @@ def page(summary: Summary, cases: Sequence[Case], *, title: str = "MILD benchmar
     return template.render(
         title=title, style=file("page.css"), script=file("page.js"), sets=sets, missing=summary["missing"],
         methods=list(summary["methods"].values()), reference=summary["reference"], recipe=summary["recipe"],
-        points=summary["attention"]["points"], across={name: rank(found) for name, found in across.items()},
+        points=summary["attention"]["points"], across=across_lines(across),
     )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def _view(one: Summary, summary: Summary, cases: Sequence[Case]) -> dict[str, An
         "name": one["name"],
         "about": one["about"],
         "count": len(one["items"]),
+        "clusters": len({row["cluster"] for row in one["items"].values()}),
         "items": one["items"],
         "unusable": one["unusable"],
         "finder": one["finder"],
@@ -75,7 +76,13 @@ def _table(title: str, figures: Sequence[Figure], part: Summary) -> dict[str, An
         for f in figures:
             mean = row["means"].get(f.key)
             value = None if mean is None else mean["value"]
-            cells.append({"text": cell(f, mean), "value": value, "best": value is not None and value == best[f.key]})
+            cells.append(
+                {
+                    "text": cell(f, mean, counted(row)),
+                    "value": value,
+                    "best": value is not None and value == best[f.key],
+                }
+            )
         rows.append({"method": method, "answered": row["answered"], "asked": row["asked"], "cells": cells})
     return {"title": title, "heads": [heading(f) for f in figures], "rows": rows}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mild.bench.items import Item, single
 from mild.data.ingredients import Ingredients
@@ -14,6 +15,16 @@ from mild.data.rows import HOLE, background_row
 
 #: What the hole is painted with: a method must not see what was there.
 GREY = 127
+
+
+class _Noted(Ingredients):
+    """Photos that remember which background was used last."""
+
+    last: ClassVar[str] = ""
+
+    def rgb(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
+        _Noted.last = str(entry.get("group") or entry["file"])
+        return super().rgb(entry)
 
 
 @dataclass
@@ -34,7 +45,7 @@ class OutlineSet:
         large = tuple(
             e for e in everything.backgrounds if min(e["size"]) >= 0.9 * size and e.get("scene_kind") != "closeup"
         )
-        photos = Ingredients(everything.root, large, everything.people, everything.occluders)
+        photos = _Noted(everything.root, large, everything.people, everything.occluders)
         about = {"kind": "outlines", "count": count, "size": size, "seed": seed, "photos": len(large)}
         return cls(name, photos, count, size, seed, about)
 
@@ -49,4 +60,5 @@ class OutlineSet:
         truth, hole = row.rgba[..., :3].copy(), row.regions == HOLE
         photo = truth.copy()
         photo[hole] = GREY
-        return replace(single(photo, hole, id, truth, {"scenario": "plain"}), painted=True)
+        # A background may have been drawn and refused before: the last one is the row's.
+        return replace(single(photo, hole, id, truth, {"scenario": "plain"}), painted=True, cluster=_Noted.last)

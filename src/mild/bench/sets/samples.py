@@ -106,9 +106,16 @@ def item_of(sample: Sample, size: int | None = None) -> Item:
         order = tuple(i for i in sample.order if i in known)
         truth = Truth(sample.erased_truth(), sample.background, people, order)
     tags = {"scenario": sample.tags.scenario, "chain": sample.tags.chain, "truth": sample.truth}
-    item = Item(sample.key, scene, tuple(i for i in sample.erased if i in known), truth, tags)
+    erased = tuple(i for i in sample.erased if i in known)
+    item = Item(sample.key, scene, erased, truth, tags, cluster=cluster_of(sample))
     longest = max(sample.size)
     return item if size is None or longest <= size else shrunk(item, size / longest)
+
+
+def cluster_of(sample: Sample) -> str:
+    """The original photo that a sample's background is from; of real photos, the photo (or the clip) itself."""
+    groups = {source.kind: source.group for source in reversed(sample.sources)}
+    return groups.get("background") or groups.get("photo") or sample.key
 
 
 def whole_person(sample: Sample, owner: int) -> NDArray[np.uint8]:
@@ -164,7 +171,7 @@ def shrunk(item: Item, factor: float) -> Item:
         layers = {i: small_rgba(rgba) for i, rgba in truth.people.items() if i in there}
         order = None if truth.order is None else tuple(i for i in truth.order if i in there)
         truth = Truth(small(truth.photo), background, layers, order)
-    return Item(item.id, scene, tuple(i for i in item.erase if i in there), truth, item.tags)
+    return Item(item.id, scene, tuple(i for i in item.erase if i in there), truth, item.tags, cluster=item.cluster)
 
 
 def _records(root: Path) -> list[tuple[str, Path, dict[str, Any]]]:
