@@ -137,12 +137,19 @@ def _smaller(level: _Level, size: tuple[int, int], radius: int) -> _Level:
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
     share = shrunk(level.own.view(np.uint8) * np.uint8(255))
-    total = shrunk(np.where(level.own[..., None], level.photo, np.uint8(0)))
-    mean = total.astype(np.float32) * (255 / np.maximum(share, 1).astype(np.float32))[..., None]
-    photo = np.clip(mean + 0.5, 0, 255).astype(np.uint8)
+    total = shrunk(np.asarray(cv2.copyTo(level.photo, level.own.view(np.uint8)), np.uint8))
+    mean = _times(total.astype(np.float32), 255 / np.maximum(share, 1).astype(np.float32))
+    mean += 0.5
+    photo = np.minimum(mean, 255, out=mean).astype(np.uint8)
     # As floats: in bytes the last trace of a hole would be rounded away.
     hole = cv2.resize(level.hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 1e-4
     return _Level.build(photo, share == 255, hole, radius)
+
+
+def _times(image: Float, weight: Float) -> Float:
+    """``image [h, w, 3]`` times ``weight [h, w]``, in place: three channels at once are what numpy is slow at."""
+    image *= cv2.merge([weight] * 3)
+    return image
 
 
 def _view(image: Float, size: Size, held: Box | None, new_size: Size, window: Box) -> Float:
@@ -162,11 +169,6 @@ def _target(level: _Level, picture: Float) -> Float:
     return np.where(
         level.own[level.window.slices][..., None], level.photo[level.window.slices].astype(np.float32), picture
     )
-
-
-def _offsets(radius: int, width: int) -> Index:
-    reach = np.arange(-radius, radius + 1)
-    return np.asarray((reach[:, None] * width + reach[None]).ravel(), np.int64)
 
 
 def _first_places(level: _Level, guide: Float) -> Index:
@@ -189,7 +191,10 @@ def _first_places(level: _Level, guide: Float) -> Index:
     for begin in range(0, len(out), 4096):
         part = slice(begin, begin + 4096)
         wanted = (compare.wanted_around(level.holes[part]) - mean) @ axes
-        out[part] = candidates[(lengths - 2 * (wanted @ known.T)).argmin(1)]
+        # Squared distances but for a constant, in place: the table is as large as a photo.
+        unlike = (-2 * wanted) @ known.T
+        unlike += lengths
+        out[part] = candidates[unlike.argmin(1)]
     return _refined(level, out, guide, START_RADIUS, rounds=3)
 
 
@@ -236,9 +241,10 @@ class _Comparison:
         return self._patches(self.shown, *np.divmod(places, self.level.shape[1]))
 
     def _patches(self, image: NDArray[Any], y: Index, x: Index) -> Float:
-        stride = image.shape[1]
-        index = ((y + self.radius) * stride + x + self.radius)[:, None] + _offsets(self.radius, stride)
-        return np.asarray(image.reshape(-1, 3)[index].reshape(len(y), -1), np.float32)
+        side = 2 * self.radius + 1
+        # Rows of a patch are copied whole, which is ten times as fast as an index per pixel.
+        patches = np.lib.stride_tricks.sliding_window_view(image, (side, side, 3))[:, :, 0]
+        return np.asarray(patches[y, x].reshape(len(y), -1), np.float32)
 
 
 def _refined(level: _Level, places: Index, picture: Float, radius: int = RADIUS, rounds: int = 1) -> Index:
@@ -324,6 +330,9 @@ def _seams(level: _Level, places: Index) -> BoolMask:
 def _recoloured(painted: Float, level: _Level, guide: Float, scale: float) -> Float:
     """The painted texture in the guide's colours: what is coarser than the guide's pixels is the guide's."""
     weight = level.hole[level.window.slices].astype(np.float32)
-    blurred = smooth((guide - painted) * weight[..., None], SMOOTH * scale)
-    share = smooth(weight, SMOOTH * scale)
-    return np.asarray(painted + blurred / np.maximum(share, 1e-3)[..., None] * weight[..., None], np.float32)
+    shift = smooth(_times(guide - painted, weight), SMOOTH * scale)
+    share = np.maximum(smooth(weight, SMOOTH * scale), 1e-3)
+    shift /= cv2.merge([share] * 3)
+    shift = _times(shift, weight)
+    shift += painted
+    return shift
