@@ -13,6 +13,7 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from safetensors.torch import load_file
 
 from mild.diffusion.pipeline import MildPipeline
+from mild.errors import MildError
 from mild.train import stages
 from mild.train.checkpoint import latest
 from mild.train.config import RunConfig, build
@@ -261,6 +262,16 @@ def test_parts_around_the_unet_can_learn_faster(rows: Path, tmp_path: Path) -> N
     unet = sum(p.numel() for name, p in module.module.named_parameters() if name.startswith("learning.unet."))
     rest = sum(p.numel() for p in module.module.parameters()) - unet
     assert groups == {1e-3: unet, 8e-3: rest} and rest > 0
+
+
+def test_processes_that_do_not_find_each_other_do_not_start(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher's wrong setting once made every process believe to be alone, and all wrote the same checkpoints."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MildError, match="2 processes were started, but they do not find each other"):
+        train(tiny(rows, tmp_path / "run"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_accumulated_forwards_equal_one_large_one(rows: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ accelerate's.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from mild.errors import MildError
 from mild.train.checkpoint import Averages, Checkpoints
 from mild.train.config import OptimiserConfig, RunConfig
 from mild.train.journal import Journal
@@ -187,7 +189,11 @@ def fit(
 
 
 def make_accelerator(config: RunConfig) -> Any:
-    """The accelerate object of a run."""
+    """The accelerate object of a run.
+
+    Raises:
+        MildError: the launcher's processes do not know of each other.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -198,11 +204,19 @@ def make_accelerator(config: RunConfig) -> Any:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     # One process may run several stages, each with its own precision; accelerate keeps the first one's otherwise.
     AcceleratorState._reset_state()
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         log_with="tensorboard" if config.log.tensorboard else None,
         project_dir=config.out,
     )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        # Each would take itself for the only one, and all would write the same files.
+        raise MildError(
+            f"{started} processes were started, but they do not find each other (accelerate sees "
+            f"{accelerator.num_processes}); choose multi-GPU or multi-CPU in `accelerate config`."
+        )
+    return accelerator
 
 
 def _anybody(accelerator: Any, flag: bool) -> bool:
