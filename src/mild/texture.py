@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -40,7 +41,7 @@ COHERENCE = 60.0
 #: A level with more hole pixels than this only carries the places up; refining finds little there.
 MOST_REFINED = 400_000
 #: Hole pixels handled at once; bounds the memory.
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 #: Gaussian width, pixels of the guide, above which colours are the guide's.
 SMOOTH = 2.0
 
@@ -88,34 +89,41 @@ class _Level:
     Attributes:
         photo: uint8 ``[h, w, 3]``; own pixels alone enter its averages.
         own, hole: bool ``[h, w]``.
-        sources: bool ``[h, w]``: own, with own neighbours, so that a patch around it shows nothing else.
+        radius: of the patches that are compared at this size.
         holes: flat indices of the hole's pixels.
-        number: int32 ``[h * w]``, the position of a pixel in ``holes``, or -1.
         window: the hole and what a patch around it can reach; pictures of the hole are no larger.
+        number: int32 ``[window.height + 2, window.width + 2]``, the window with a rim of one pixel: the position of a
+            pixel in ``holes``, or -1.
+        at: flat indices of the hole's pixels in ``number``.
     """
 
     photo: Rgb
     own: BoolMask
     hole: BoolMask
-    sources: BoolMask
+    radius: int
     holes: Index
-    number: NDArray[np.int32]
     window: Box
+    number: NDArray[np.int32]
+    at: Index
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.hole.shape[0], self.hole.shape[1]
 
+    @cached_property
+    def sources(self) -> BoolMask:
+        """bool ``[h, w]``: own, with own neighbours, so that a patch around it shows nothing else."""
+        patch = np.ones((2 * self.radius + 1, 2 * self.radius + 1), np.uint8)
+        return cv2.erode(self.own.view(np.uint8), patch, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+
     @classmethod
     def build(cls, photo: Rgb, own: BoolMask, hole: BoolMask, radius: int) -> _Level:
-        own = own & ~hole
-        patch = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-        sources = cv2.erode(own.view(np.uint8), patch, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
         holes = np.flatnonzero(hole)
-        number = np.full(hole.size, -1, np.int32)
-        number[holes] = np.arange(len(holes), dtype=np.int32)
         window = Box.around(hole).grow(START_RADIUS + 1, (hole.shape[0], hole.shape[1]))
-        return cls(photo, own, hole, sources, holes, number, window)
+        number = np.full((window.height + 2, window.width + 2), -1, np.int32)
+        at = np.flatnonzero(np.pad(hole[window.slices], 1))
+        number.ravel()[at] = np.arange(len(holes), dtype=np.int32)
+        return cls(photo, own & ~hole, hole, radius, holes, window, number, at)
 
 
 def _pyramid(photo: Rgb, own: BoolMask, hole: BoolMask, start: tuple[int, int]) -> list[_Level]:
@@ -138,7 +146,7 @@ def _smaller(level: _Level, size: tuple[int, int], radius: int) -> _Level:
 
     share = shrunk(level.own.view(np.uint8) * np.uint8(255))
     total = shrunk(np.asarray(cv2.copyTo(level.photo, level.own.view(np.uint8)), np.uint8))
-    mean = _times(total.astype(np.float32), 255 / np.maximum(share, 1).astype(np.float32))
+    mean = _times(total.astype(np.float32), np.float32(255) / np.maximum(share, 1).astype(np.float32))
     mean += 0.5
     photo = np.minimum(mean, 255, out=mean).astype(np.uint8)
     # As floats: in bytes the last trace of a hole would be rounded away.
@@ -201,14 +209,28 @@ def _first_places(level: _Level, guide: Float) -> Index:
 def _carried_up(below: _Level, level: _Level, places: Index) -> Index:
     """The places of the level below, at this level's scale: the pixel keeps its position within its place."""
     (h, w), (height, width) = below.shape, level.shape
-    y, x = np.divmod(level.holes, width)
-    down_y = np.minimum(((y + 0.5) * h / height).astype(np.int64), h - 1)
-    down_x = np.minimum(((x + 0.5) * w / width).astype(np.int64), w - 1)
-    parent = below.number[down_y * w + down_x]
-    from_y, from_x = np.divmod(places[np.maximum(parent, 0)], w)
-    up_y = np.rint(y + (from_y - down_y) * (height / h)).astype(np.int64)
-    up_x = np.rint(x + (from_x - down_x) * (width / w)).astype(np.int64)
-    return np.clip(up_y, 0, height - 1) * width + np.clip(up_x, 0, width - 1)
+    rows, columns = np.arange(height), np.arange(width)
+    down_rows = np.minimum(((rows + 0.5) * h / height).astype(np.int64), h - 1)
+    down_columns = np.minimum(((columns + 0.5) * w / width).astype(np.int64), w - 1)
+    stride = below.number.shape[1]
+    # Where a row and a column of this level are in the numbers of the one below.
+    at_rows = (np.clip(down_rows - below.window.y0, -1, below.window.height) + 1) * stride
+    at_columns = np.clip(down_columns - below.window.x0, -1, below.window.width) + 1
+    from_y, from_x = np.divmod(places, w)
+    out = np.empty(len(level.holes), np.int64)
+    for part in _chunks(len(out)):
+        y = level.holes[part] // width
+        x = level.holes[part] - y * width
+        parent = np.maximum(below.number.ravel()[at_rows[y] + at_columns[x]], 0)
+        up_y = np.rint(y + (from_y[parent] - down_rows[y]) * (height / h)).astype(np.int64)
+        up_x = np.rint(x + (from_x[parent] - down_columns[x]) * (width / w)).astype(np.int64)
+        out[part] = np.clip(up_y, 0, height - 1) * width + np.clip(up_x, 0, width - 1)
+    return out
+
+
+def _chunks(length: int) -> list[slice]:
+    """Parts of a list that are handled one after the other: they stay in the processor's cache."""
+    return [slice(begin, min(begin + CHUNK, length)) for begin in range(0, length, CHUNK)]
 
 
 class _Comparison:
@@ -223,8 +245,7 @@ class _Comparison:
     def __call__(self, pixels: Index, places: Index) -> Float:
         """Of each of ``pixels`` with its place; infinite where the place is not evidence."""
         out = np.empty(len(pixels), np.float32)
-        for begin in range(0, len(out), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        for part in _chunks(len(out)):
             difference = self.wanted_around(pixels[part])
             difference -= self.shown_around(places[part])
             out[part] = np.einsum("nk,nk->n", difference, difference) / difference.shape[1]
@@ -273,12 +294,8 @@ def _refined(level: _Level, places: Index, picture: Float, radius: int = RADIUS,
 
 def _neighbour(level: _Level, dy: int, dx: int, of: Index | None = None) -> Index:
     """Number of the hole pixel at ``(dy, dx)`` from each (of the numbers ``of``); its own where there is none."""
-    height, width = level.shape
-    mine = np.arange(len(level.holes)) if of is None else of
-    pixels = level.holes[mine]
-    y, x = np.divmod(pixels, width)
-    inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-    number = level.number[np.where(inside, pixels + dy * width + dx, pixels)]
+    mine, at = (np.arange(len(level.holes)), level.at) if of is None else (of, level.at[of])
+    number = level.number.ravel()[at + dy * level.number.shape[1] + dx]
     return np.where(number >= 0, number, mine)
 
 
@@ -289,33 +306,47 @@ def _painted(level: _Level, places: Index, otherwise: Float) -> Float:
     window's picture where no place shows anything.
     """
     colours, own = level.photo.reshape(-1, 3), level.own.ravel()
-    where = level.hole[level.window.slices]
     out = otherwise.copy()
-    inner = out[where]
-    known = own[places]
-    inner[known] = colours[places[known]]
+    flat = out.reshape(-1, 3)
+    pixels = np.flatnonzero(level.hole[level.window.slices])
+    for part in _chunks(len(places)):
+        shown, known = colours.take(places[part], axis=0), own.take(places[part])
+        if known.all():
+            flat[pixels[part]] = shown
+        else:
+            flat[pixels[part][known]] = shown[known]
     seams = np.flatnonzero(_seams(level, places))
-    total, weight = np.zeros((len(seams), 3), np.float32), np.zeros(len(seams), np.float32)
+    for part in _chunks(len(seams)):
+        mean, known = _mixed(level, places, seams[part])
+        flat[pixels[seams[part][known]]] = mean[known]
+    return out
+
+
+def _mixed(level: _Level, places: Index, numbers: Index) -> tuple[Float, BoolMask]:
+    """Of some hole pixels the mean ``[n, 3]`` of what their neighbours' places show there; and whether any does."""
+    colours, own = level.photo.reshape(-1, 3), level.own.ravel()
+    total, weight = np.zeros((len(numbers), 3), np.float32), np.zeros(len(numbers), np.float32)
     height, width = level.shape
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            number = _neighbour(level, dy, dx, seams)
+            number = _neighbour(level, dy, dx, numbers)
             y, x = np.divmod(places[number], width)
             at = np.clip(y - dy, 0, height - 1) * width + np.clip(x - dx, 0, width - 1)
-            at = np.where(number == seams, places[seams], at)
-            share = own[at].astype(np.float32)
-            total += share[:, None] * colours[at]
-            weight += share
-    mixed = weight > 0
-    inner[seams[mixed]] = total[mixed] / weight[mixed][:, None]
-    out[where] = inner
-    return out
+            at = np.where(number == numbers, places[numbers], at)
+            known = own.take(at)
+            shown = colours.take(at, axis=0)
+            shown[~known] = 0
+            total += shown
+            weight += known
+    total /= np.maximum(weight, 1)[:, None]
+    return total, weight > 0
 
 
 def _seams(level: _Level, places: Index) -> BoolMask:
     """Hole pixels beside which (left, right, above or below) another hole pixel's place does not continue theirs."""
     hole = level.hole[level.window.slices]
-    shift = np.zeros(hole.shape, np.int64)
+    # 32 bits: a photo has at most 300 million pixels.
+    shift = np.zeros(hole.shape, np.int32)
     shift[hole] = places - level.holes
     seam = np.zeros(hole.shape, bool)
     across = (shift[:, 1:] != shift[:, :-1]) & hole[:, 1:] & hole[:, :-1]
