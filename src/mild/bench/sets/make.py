@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mild.errors import MildError
 
@@ -20,15 +23,25 @@ def ensure(folder: Path, photos: str | Path, count: int = SAMPLES, size: int = S
     Raises:
         MildError: the folder holds another set, or the photos cannot be used.
     """
-    from mild.data.factory import Order, make_set
+    from mild.data.factory import SET_FILE, Order, make_set
     from mild.data.inspection import inspect
     from mild.data.store import shards_of
     from mild.data.synth import Recipe
 
-    if len(shards_of(folder)) * PER_SHARD >= count:
+    recipe = Recipe(size=size, seed=seed, split="test", grounded=GROUNDED)
+    if len(shards_of(folder)) * PER_SHARD >= count and _says(folder / SET_FILE, count, asdict(recipe)):
         return
     left_out = inspect(Path(photos), "test").left_out
-    recipe = Recipe(size=size, seed=seed, split="test", grounded=GROUNDED)
     outcome = make_set(Order(Path(photos), folder, recipe, count, PER_SHARD, left_out), jobs=os.cpu_count() or 1)
     if outcome.problems:
         raise MildError(f"The set {folder} is not whole: {outcome.problems[0]}")
+
+
+def _says(path: Path, count: int, recipe: dict[str, Any]) -> bool:
+    """Is the set that is there the one that is wanted? Its ingredients are compared when it is made only."""
+    try:
+        said = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = {"samples": count, "per_shard": PER_SHARD, "recipe": json.loads(json.dumps(recipe))}
+    return isinstance(said, dict) and {key: said.get(key) for key in wanted} == wanted
