@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 
 from bench_items import triples, two_people
-from mild.bench.items import Item
+from ingredients import make_ingredients
+from mild.bench.items import Item, make_job
+from mild.bench.metrics.score import Scoring, score
 from mild.bench.recipe import Recipe
 from mild.bench.runner import load_sets, run
 from mild.bench.sets import load_set
+from mild.bench.sets.make import ensure
 from mild.bench.sets.samples import item_of, shrunk
 from mild.bench.stats import holm, interval, mean_of, paired, spearman
 from mild.bench.study.make import choose_pairs, make_study
@@ -137,6 +141,42 @@ def test_a_sample_becomes_an_item_with_its_truth(tmp_path: Path) -> None:
     assert small.truth is not None
     assert small.photo.shape == small.truth.photo.shape
     assert np.abs(small.photo.mean((0, 1)) - sample.photo.mean((0, 1))).max() < 3
+
+
+def test_a_pair_of_a_static_camera_is_an_item_without_layers() -> None:
+    sample = replace(tiny_sample(), truth="plate", layers=())
+    item = item_of(sample)
+    assert item.truth is not None
+    assert not item.truth.people
+    job = make_job(item, "dilated")
+    truth = item.truth.photo
+    answer = np.where(job.mask[..., None], truth, item.photo)
+    found = score(answer, job, Scoring(finder=None, flip=False))
+    assert found["hole.psnr"] == 80
+    assert found["leak.total"] == 0
+    assert (score(item.photo, job, Scoring(finder=None, flip=False))["leak.total"] or 0) > 0.05
+
+
+def test_mild_bench_is_made_once_and_another_set_in_its_folder_is_refused(tmp_path: Path) -> None:
+    photos, folder = make_ingredients(tmp_path / "photos"), tmp_path / "set"
+    ensure(folder, photos, count=3, size=128)
+    made = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.tar")}
+    loaded = load_set(f"samples:{folder}")
+    assert len(loaded.ids()) == 3
+    assert loaded.load(loaded.ids()[0]).cluster.startswith("test_scene")
+    ensure(folder, photos, count=3, size=128)
+    assert {p.name: p.stat().st_mtime_ns for p in folder.glob("*.tar")} == made
+    with pytest.raises(MildError, match="other settings"):
+        ensure(folder, photos, count=3, size=96)
+
+
+def test_outlines_know_their_background(tmp_path: Path) -> None:
+    photos = make_ingredients(tmp_path / "photos")
+    loaded = load_set(f"outlines:{photos}", {"count": 6, "size": 96})
+    items = [loaded.load(id) for id in loaded.ids()]
+    assert all(item.cluster.startswith(("test_scene", "test_cloth")) for item in items)
+    assert len({item.cluster for item in items}) > 1
+    assert items[3].cluster == loaded.load("0003").cluster
 
 
 def test_triples_are_matched_by_name_and_fitted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.bench.items import Item, single
-from mild.data.ingredients import Ingredients
+from mild.data.ingredients import Ingredients, group_of
 from mild.data.rows import HOLE, background_row
 
 #: What the hole is painted with: a method must not see what was there.
@@ -23,7 +23,7 @@ class _Noted(Ingredients):
     last: ClassVar[str] = ""
 
     def rgb(self, entry: dict[str, Any]) -> NDArray[np.uint8]:
-        _Noted.last = str(entry.get("group") or entry["file"])
+        _Noted.last = group_of(entry)
         return super().rgb(entry)
 
 
