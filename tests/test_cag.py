@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 
 from mild.diffusion import cag
 from mild.diffusion.adapters import DomainAdapters
-from mild.diffusion.attention import FixedModulation, SpatialModulation
+from mild.diffusion.attention import FixedModulation, SeenAttention, SpatialModulation
 from mild.diffusion.cag import CagProbe, LayerCag, ProbedLayer, grid_of
 from mild.diffusion.cag_paths import frame_regions, marked_frame, probed_frame, probed_rows, recorded
 from mild.diffusion.codec import PixelCodec
@@ -84,7 +84,7 @@ def test_streamed_equals_whole_maps_in_fp64(terms: str, piece: int, monkeypatch:
     probe, layers = CagProbe(), [truth(0, 0), truth(1, 1)]
     probe.start(layers)
     probe.at(999)
-    probe("block.attn1", **x)
+    probe(SeenAttention("block.attn1", **x))
     for b, (layer, seen) in enumerate(zip(layers, probe.report(), strict=True)):
         gap, area = from_whole_maps(layer, x, b)
         assert seen.cag.item() == pytest.approx(gap, abs=1e-6) and -1 <= gap <= 1
@@ -98,7 +98,7 @@ def test_guidance_rows_are_averaged_and_layers_may_share_a_row() -> None:
     x = inputs(2)
     probe = CagProbe()
     probe.start([truth(0), truth(1)])  # both in row 0 of a batch of twice one row
-    probe("b", **x)
+    probe(SeenAttention("b", **x))
     for seen in probe.report():
         expected = np.mean([from_whole_maps(seen.layer, x, b)[0] for b in (0, 1)])
         assert seen.cag.item() == pytest.approx(expected, abs=1e-6)
@@ -110,7 +110,7 @@ def test_even_attention_has_no_preference_per_area_and_strong_beta_no_leak() -> 
     layer = truth(padding=False)
     probe = CagProbe()
     probe.start([layer])
-    probe("b", **x)
+    probe(SeenAttention("b", **x))
     own, hole, foreign = tokens(layer).mean(1)
     (seen,) = probe.report()
     assert seen.cag.item() == pytest.approx(float(own + hole - foreign), abs=1e-6)
@@ -122,7 +122,11 @@ def test_even_attention_has_no_preference_per_area_and_strong_beta_no_leak() -> 
     for strength in (0.0, 1.0, 30.0):
         probe = CagProbe()
         probe.start([layer])
-        probe("b", **{**x, "beta": torch.full((1, 3), strength).double(), "foreign": tokens(layer)[2][None]})
+        probe(
+            SeenAttention(
+                "b", **{**x, "beta": torch.full((1, 3), strength).double(), "foreign": tokens(layer)[2][None]}
+            )
+        )
         gaps.append(probe.report()[0].cag.item())
     assert gaps[0] < gaps[1] < gaps[2] and gaps[2] == pytest.approx(1, abs=1e-5)
 
@@ -138,7 +142,7 @@ def test_maps_show_who_leaked_and_what_was_taken() -> None:
     probe = CagProbe()
     probe.start([ProbedLayer("one", regions, 0)])
     probe.at(1)
-    probe("b", **x)
+    probe(SeenAttention("b", **x))
     (seen,) = probe.report()
     assert seen.leak.shape == CANVAS and seen.leak[0, 0] == pytest.approx(1, abs=1e-3)
     assert seen.leak[40, 4] == pytest.approx(2 / 6, abs=1e-3) and not seen.leak[:, 16:].any()
@@ -149,18 +153,18 @@ def test_maps_show_who_leaked_and_what_was_taken() -> None:
 def test_nothing_foreign_has_no_area_value_and_leaks_nothing() -> None:
     probe = CagProbe()
     probe.start([marked_frame(ellipse(64, 48, 20, 30, 9, 9), np.zeros((64, 48)), CANVAS)])
-    probe("b", **inputs())
+    probe(SeenAttention("b", **inputs()))
     (seen,) = probe.report()
     assert seen.mean(seen.area) is None and seen.mean(seen.cag) == pytest.approx(1) and seen.foreign_share == 0
 
 
 def test_errors() -> None:
     with pytest.raises(MildError, match="not told"):
-        CagProbe()("b", **inputs())
+        CagProbe()(SeenAttention("b", **inputs()))
     probe = CagProbe()
     probe.start([truth(0, 0), truth(0, 1)])
     with pytest.raises(MildError, match="expects 2 rows"):
-        probe("b", **inputs(3))
+        probe(SeenAttention("b", **inputs(3)))
     with pytest.raises(MildError, match="No grid of 47 tokens"):
         grid_of(47, CANVAS)
 
@@ -309,11 +313,11 @@ def test_processors_come_back_whatever_happens(single_path: Any) -> None:
 def test_recorder_sees_what_plain_attention_computes(single_path: Any) -> None:
     """The recorder's own queries and keys give the block's output, so they are the ones that are used."""
     unet = single_path.unet
-    seen: dict[str, Any] = {}
+    shown: dict[str, SeenAttention] = {}
 
     class Spy(CagProbe):
-        def __call__(self, path: str, query: torch.Tensor, key: torch.Tensor, *rest: Any) -> None:
-            seen.setdefault(path, (query, key))
+        def __call__(self, seen: SeenAttention) -> None:
+            shown.setdefault(seen.path, seen)
 
     block = dict(unet.named_modules())["mid_block.attentions.0.transformer_blocks.0.attn1"]
     kept: dict[str, torch.Tensor] = {}
@@ -321,7 +325,8 @@ def test_recorder_sees_what_plain_attention_computes(single_path: Any) -> None:
     with torch.no_grad(), recorded(unet, Spy(), [truth()]):
         unet(torch.randn(1, 9, 8, 8), 10, torch.randn(1, 3, 8))
     hook.remove()
-    query, key = seen["mid_block.attentions.0.transformer_blocks.0.attn1"]
+    seen = shown["mid_block.attentions.0.transformer_blocks.0.attn1"]
+    query, key = seen.query, seen.key
     value = block.to_v(kept["x"]).unflatten(-1, (block.heads, -1)).transpose(1, 2)
     out = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1) @ value
     assert torch.allclose(block.to_out[0](out.transpose(1, 2).flatten(2)), kept["out"], atol=1e-5)

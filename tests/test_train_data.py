@@ -18,6 +18,7 @@ from mild.data.cutouts import clean_cutout
 from mild.data.ingredients import Ingredients
 from mild.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
 from mild.data.store import write_shard as write_samples
+from mild.diffusion.attention import SeenAttention
 from mild.diffusion.cag import CagProbe, ProbedLayer
 from mild.diffusion.plan import plan_layers
 from mild.diffusion.rows import LayerRows
@@ -365,13 +366,13 @@ def test_the_leak_penalty_is_what_the_probe_measures() -> None:
     query, key = torch.randn(1, 2, 16, 8), torch.randn(1, 2, 16, 8, requires_grad=True)
     beta, gamma = torch.tensor([[0.5, 2.0]]), torch.tensor([[0.1, 0.3]])
     penalty = losses.LeakPenalty(queries=6)
-    penalty("attn1", query, key, beta, gamma, hole, foreign)
+    penalty(SeenAttention("attn1", query, key, beta, gamma, hole, foreign))
     leaked = penalty.take()
     regions = torch.stack([1 - hole[0] - foreign[0], hole[0], foreign[0]]).view(3, 4, 4)
     probe = CagProbe()
     probe.start([ProbedLayer("layer", regions, 0)])
     probe.at(1.0)
-    probe("attn1", query, key.detach(), beta, gamma, hole, foreign)
+    probe(SeenAttention("attn1", query, key.detach(), beta, gamma, hole, foreign))
     gap = float(probe.report()[0].cag[0, 0])
     assert float(leaked.detach()) == pytest.approx((1 - gap) / 2, abs=1e-5)
     leaked.backward()

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -186,13 +187,42 @@ def modulated_attention(
     return out[..., :dim]
 
 
-class SmaProcessor:
-    """diffusers attention processor: plain for cross-attention, modulated for self-attention.
+@dataclass(frozen=True)
+class SeenAttention:
+    """One self-attention before its product, as a probe is shown it.
 
-    ``probe``, when given, is called as ``probe(path, query, key, bias terms…)`` before the product (see ``cag.py``).
+    Attributes:
+        path: of the block.
+        query, key: ``[B, H, N, d]``; B may be a multiple of the rows (classifier-free guidance).
+        beta, gamma: SMA amplitudes ``[B, H]`` or None.
+        hole, foreign: ``[B, N]``, the masks as the *model's* bias has them.
     """
 
-    def __init__(self, path: str, regions: RegionTokens, terms: SmaTerms = "on", probe: Any = None) -> None:
+    path: str
+    query: torch.Tensor
+    key: torch.Tensor
+    beta: torch.Tensor | None
+    gamma: torch.Tensor | None
+    hole: torch.Tensor
+    foreign: torch.Tensor
+
+
+class AttentionProbe(Protocol):
+    """Looks at the attention while a model runs; what the model makes is the same without it."""
+
+    def at(self, timestep: torch.Tensor) -> None:
+        """The next forward is at this timestep ``[B]``."""
+
+    def __call__(self, seen: SeenAttention) -> None:
+        """One self-attention of the forward."""
+
+
+class SmaProcessor:
+    """diffusers attention processor: plain for cross-attention, modulated for self-attention."""
+
+    def __init__(
+        self, path: str, regions: RegionTokens, terms: SmaTerms = "on", probe: AttentionProbe | None = None
+    ) -> None:
         self.path, self.regions, self.terms, self.probe = path, regions, terms, probe
 
     def __call__(
@@ -216,7 +246,7 @@ class SmaProcessor:
             hole, foreign = self._rows(tokens, batch)
             beta, gamma = self._amplitudes(batch)
             if self.probe is not None:
-                self.probe(self.path, query, key, beta, gamma, hole, foreign)
+                self.probe(SeenAttention(self.path, query, key, beta, gamma, hole, foreign))
             out = modulated_attention(query, key, value, beta, gamma, hole, foreign)
         out = out.transpose(1, 2).reshape(batch, tokens, -1).to(query.dtype)
         out = attn.to_out[1](attn.to_out[0](out))
@@ -243,7 +273,9 @@ class SmaProcessor:
 
 
 @contextmanager
-def sma_installed(unet: Any, regions: RegionTokens, terms: SmaTerms = "on", probe: Any = None) -> Iterator[None]:
+def sma_installed(
+    unet: Any, regions: RegionTokens, terms: SmaTerms = "on", probe: AttentionProbe | None = None
+) -> Iterator[None]:
     """While open, the self-attentions of ``unet`` are modulated by ``regions``; its own processors come back after."""
     before = dict(unet.attn_processors)
     paths = self_attentions(unet)

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from mild.diffusion.attention import SeenAttention
 from mild.errors import MildError
 from mild.scene import Box
 
@@ -140,36 +141,21 @@ class CagProbe:
         self._time = float(torch.as_tensor(timestep).flatten()[0])
 
     @torch.no_grad()
-    def __call__(
-        self,
-        path: str,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        beta: torch.Tensor | None,
-        gamma: torch.Tensor | None,
-        hole: torch.Tensor,
-        foreign: torch.Tensor,
-    ) -> None:
-        """See one self-attention before its product.
-
-        Args:
-            path: of the block.
-            query, key: ``[B, H, N, d]``; B may be a multiple of the rows (classifier-free guidance).
-            beta, gamma: SMA amplitudes ``[B, H]`` or None.
-            hole, foreign: ``[B, N]``, the masks as the *model's* bias has them.
-        """
+    def __call__(self, seen: SeenAttention) -> None:
+        """One self-attention of the forward."""
+        query, key, beta, gamma = seen.query, seen.key, seen.beta, seen.gamma
         if not self._active:
             raise MildError("The attention probe was not told which layers it sees.")
         rows = 1 + max(self.layers[i].row for i in self._active)
         if query.shape[0] % rows:
             raise MildError(f"The attention probe expects {rows} rows, but the model runs {query.shape[0]}.")
         for index in self._active:
-            self._tokens[index, path] = query.shape[2]
+            self._tokens[index, seen.path] = query.shape[2]
             truth = self._truth(index, query)
             for b in range(self.layers[index].row, query.shape[0], rows):
-                bias_key = None if beta is None else -beta[b][:, None] * foreign[b]
-                bias_pair = None if gamma is None else (gamma[b], hole[b])
-                self._add(index, path, truth, query[b], key[b], bias_key, bias_pair)
+                bias_key = None if beta is None else -beta[b][:, None] * seen.foreign[b]
+                bias_pair = None if gamma is None else (gamma[b], seen.hole[b])
+                self._add(index, seen.path, truth, query[b], key[b], bias_key, bias_pair)
 
     def _truth(self, index: int, like: torch.Tensor) -> torch.Tensor:
         """Own-domain, hole and foreign share of every token ``[3, N]``."""

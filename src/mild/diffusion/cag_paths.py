@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mild.diffusion.attention import self_attentions
+from mild.diffusion.attention import SeenAttention, self_attentions
 from mild.diffusion.cag import CagProbe, ProbedLayer
 from mild.diffusion.canvas import shrink
 from mild.diffusion.plan import LayerPlan, Plan
@@ -133,7 +133,7 @@ class Recorder:
             query = query if attn.norm_q is None else attn.norm_q(query)
             key = key if attn.norm_k is None else attn.norm_k(key)
             unused = query.new_zeros(query.shape[0], query.shape[2])
-            self.probe(self.path, query, key, None, None, unused, unused)
+            self.probe(SeenAttention(self.path, query, key, None, None, unused, unused))
         return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
 
 

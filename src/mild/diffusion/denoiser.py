@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from mild.diffusion.adapters import DomainAdapters
-from mild.diffusion.attention import RegionTokens, SmaTerms, sma_installed
+from mild.diffusion.attention import AttentionProbe, RegionTokens, SmaTerms, sma_installed
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.morphology_rows import MorphologyRows
@@ -57,7 +57,7 @@ class Denoiser:
     adapters: DomainAdapters | None = None
     modulation: Any = None
     sma: SmaTerms = "on"
-    probe: Any = None
+    probe: AttentionProbe | None = None
     text: Mapping[str, DomainText] | None = None
     guidance: float = 1.0
     morphology: MorphologyGuidance | None = None

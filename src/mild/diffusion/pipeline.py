@@ -172,8 +172,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         or ``scene`` and ``plan``, which say more: who is there, who is to be completed.
 
         Args:
-            crops: of every photo, what :func:`mild.diffusion.canvas.cut_layers` made of its plan before, with its fills;
-                None: they are cut here. Whoever erases from one photo in many ways saves the search.
+            crops: of every photo, what :func:`mild.diffusion.canvas.cut_layers` made of its plan, with its fills; None:
+                they are cut here. Whoever erases from one photo in many ways saves the search.
             num_inference_steps: denoising steps; 1 suits the embedded model, about 30 the others.
             generator: seeds the noise and the exemplar search; one, or one per photo.
             prior, denoise, detail, use_adapters, sma, hmg: switches of the method (see :class:`mild.request.Method`).
@@ -337,7 +337,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         extra = {}
         if "generator" in inspect.signature(scheduler.step).parameters:
             extra["generator"] = [inputs.of_noise(row) for row in noise]
-        if denoiser.probe is not None:
+        if isinstance(denoiser.probe, CagProbe):
             denoiser.probe.start(probed_rows([crop.plan for crop in crops]))
         with denoiser.installed(rows, bodies) as predict:
             for number, timestep in enumerate(timesteps):

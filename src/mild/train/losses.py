@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mild.diffusion.attention import SeenAttention
 from mild.diffusion.rows import LayerRows
 from mild.train.config import LossConfig
 
@@ -116,8 +117,8 @@ def noise_weight(signal: torch.Tensor) -> torch.Tensor:
 class LeakPenalty:
     """Differentiable CAG (see ``mild.diffusion.cag``): the share of the holes' attention that goes to foreign keys.
 
-    Installed as a denoiser's probe. A few hole queries per row and block are enough for a gradient, and the map of all
-    queries never exists.
+    An :class:`~mild.diffusion.attention.AttentionProbe`. A few hole queries per row and block are enough for a gradient,
+    and the map of all queries never exists.
     """
 
     def __init__(self, queries: int = 32) -> None:
@@ -125,19 +126,11 @@ class LeakPenalty:
         self.sums: list[torch.Tensor] = []
 
     def at(self, timestep: torch.Tensor) -> None:
-        """Part of a probe's interface; the time does not matter here."""
+        """The time does not matter here."""
 
-    def __call__(
-        self,
-        path: str,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        beta: torch.Tensor | None,
-        gamma: torch.Tensor | None,
-        hole: torch.Tensor,
-        foreign: torch.Tensor,
-    ) -> None:
-        """See one self-attention before its product; shapes as in :class:`mild.diffusion.cag.CagProbe`."""
+    def __call__(self, seen: SeenAttention) -> None:
+        """One self-attention of the forward."""
+        query, key, beta, gamma, hole, foreign = seen.query, seen.key, seen.beta, seen.gamma, seen.hole, seen.foreign
         count = min(self.queries, hole.shape[1])
         # Evenly over the most hole-like tokens: always the same ones, so that a resumed run is the same run.
         picked = hole.topk(count, dim=1).indices
@@ -150,8 +143,8 @@ class LeakPenalty:
             pair = weight[:, None, :, None] * hole[:, None, None, :]
             logits = logits - gamma[:, :, None, None].float() * pair.float()
         leaked = (logits.softmax(-1) * foreign[:, None, None].float()).sum(-1).mean(1)
-        seen = weight * (foreign.sum(1, keepdim=True) > 0)
-        self.sums.append((leaked * seen).sum() / seen.sum().clamp(min=1e-3))
+        counted = weight * (foreign.sum(1, keepdim=True) > 0)
+        self.sums.append((leaked * counted).sum() / counted.sum().clamp(min=1e-3))
 
     def take(self) -> torch.Tensor:
         """The mean over all attentions since the last call, a scalar."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder
-from mild.diffusion.attention import SpatialModulation
+from mild.diffusion.attention import AttentionProbe, SpatialModulation
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser, small_unet
 from mild.diffusion.morphology import MorphologyGuidance
@@ -68,7 +68,7 @@ class Parts:
         if self.text is not None:
             self.text = {domain: words.to(device, self.pipeline.unet.dtype) for domain, words in self.text.items()}
 
-    def denoiser(self, config: RunConfig, probe: Any = None, wordless: bool = False) -> Denoiser:
+    def denoiser(self, config: RunConfig, probe: AttentionProbe | None = None, wordless: bool = False) -> Denoiser:
         """The UNet with everything around it, as the config has it; ``wordless``: without the prompt."""
         pipe, text = self.pipeline, self.text
         if text is not None and wordless:
