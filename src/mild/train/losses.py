@@ -117,8 +117,8 @@ def noise_weight(signal: torch.Tensor) -> torch.Tensor:
 class LeakPenalty:
     """Differentiable CAG (see ``mild.diffusion.cag``): the share of the holes' attention that goes to foreign keys.
 
-    An :class:`~mild.diffusion.attention.AttentionProbe`. A few hole queries per row and block are enough for a gradient,
-    and the map of all queries never exists.
+    An :class:`~mild.diffusion.attention.AttentionProbe`. A few hole queries per row and block suffice for a gradient;
+    the map of all queries never exists.
     """
 
     def __init__(self, queries: int = 32) -> None:
