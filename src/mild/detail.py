@@ -120,11 +120,11 @@ def _shift(made: Float, photo: Float, hole: BoolMask, own: BoolMask, sigma: floa
     unseen = 1 + UNSEEN * grain
     jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
     trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
-    shift = _membrane(jump.astype(np.float32), trust.astype(np.float32))
+    shift = membrane(jump.astype(np.float32), trust.astype(np.float32))
     return np.asarray(shift * np.exp(-depth / (FADE * sigma))[..., None], np.float32)
 
 
-def _membrane(values: Float, trust: Float) -> Float:
+def membrane(values: Float, trust: Float) -> Float:
     """Smooth interpolation of ``values [H, W, C]`` from where ``trust [H, W]`` is above 0 to everywhere (pull-push).
 
     Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4: averages are pulled down a pyramid, and pushed back to
@@ -138,8 +138,9 @@ def _membrane(values: Float, trust: Float) -> Float:
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
     weight = pulled(trust)
-    mean = pulled(values * trust[..., None]) / np.maximum(weight, 1e-6)[..., None]
+    mean = pulled(values * trust[..., None]).reshape(*size, -1) / np.maximum(weight, 1e-6)[..., None]
     # What a few pixels know for sure, all that lie under the same larger one know.
-    below = _membrane(np.where(weight[..., None] > 1e-6, mean, 0), np.minimum(1, 4 * weight))
+    below = membrane(np.where(weight[..., None] > 1e-6, mean, 0), np.minimum(1, 4 * weight))
     pushed = cv2.resize(below, trust.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    pushed = pushed.reshape(values.shape)
     return np.asarray(pushed + (values - pushed) * trust[..., None], np.float32)

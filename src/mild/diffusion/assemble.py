@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mild.detail import enlarge, match_ring, with_texture
 from mild.diffusion.canvas import LayerCrop
 from mild.diffusion.plan import LayerPlan, Plan
+from mild.grain import match_grain
 from mild.layers import Layer, LayerStack, rounded
 from mild.scene import Box, Person, Scene
 from mild.texture import synthesize
@@ -20,6 +21,8 @@ Float = NDArray[np.float32]
 
 #: Width of the rim in which colours are compared, as a part of the hole's size.
 REACH = 0.02
+#: From so many of the photo's pixels per pixel of the guide the fine detail is painted, and may need another strength.
+PAINTED = 1.5
 
 
 def assemble(
@@ -74,6 +77,8 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
         colour = enlarge(guide, size)[window.slices]
     hole, own = plan.hole[window.slices], plan.own[window.slices]
     matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
+    if detail and size[0] >= PAINTED * guide.shape[0]:
+        matched = match_grain(matched, crop.photo[window.slices], hole, own, reach)
     return matched[focus.inside(window).slices]
 
 

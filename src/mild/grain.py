@@ -1,0 +1,92 @@
+"""Grain and sharpness of a painted region, matched to the photo around it (ours).
+
+What is finer than a few pixels (grain, the edge of a leaf) becomes as strong in the region as it is around it. How
+strong that would be inside is carried in from the rim as smoothly as it can be, and the region's own fine detail is
+made stronger or weaker accordingly, within bounds; none is invented. All arrays are those of one layer's window.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.detail import membrane, smooth
+
+Float = NDArray[np.float32]
+BoolMask = NDArray[np.bool_]
+
+#: Gaussian width, pixels, below which detail is fine.
+FINE = 3.0
+#: Detail is made weaker or stronger by these factors at most.
+LEAST, MOST = 0.8, 2.5
+#: Strength of detail, levels, that does not show; added to both sides of the comparison.
+UNSEEN = 0.25
+#: Width of the rim that is measured, in units of ``reach``.
+RIM = 4.0
+#: Rows that are handled at once; bounds the memory.
+ROWS = 512
+
+
+def match_grain(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, reach: float) -> Float:
+    """Make the fine detail of ``made`` in ``hole`` as strong as that of ``photo`` in ``own`` around it.
+
+    Args:
+        made: ``[H, W, 3]``, 0..255; only its hole is read.
+        photo: ``[H, W, 3]``, 0..255; only ``own`` pixels are read.
+        hole, own: bool ``[H, W]``.
+        reach: pixels; the rim is :data:`RIM` times as wide.
+
+    Returns:
+        ``[H, W, 3]``: ``made``, changed in its hole alone.
+    """
+    own = own & ~hole
+    if not own.any() or not hole.any():
+        return made
+    fine = _fine(made, photo, hole, own)
+    gain = _gain(np.abs(fine).mean(2), hole, own, max(2.0, RIM * reach))
+    fine *= ((gain - 1) * hole)[..., None]
+    fine += made
+    return fine
+
+
+def _fine(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask) -> Float:
+    """What a Gaussian blur takes away, ``[H, W, 3]``; nobody's colours beside the layer are in the mean."""
+    out = np.empty(made.shape, np.float32)
+    margin = round(4 * FINE)
+    for top in range(0, len(made), ROWS):
+        first = max(0, top - margin)
+        rows = slice(first, top + ROWS + margin)
+        image = np.where(own[rows, :, None], photo[rows], made[rows]).astype(np.float32)
+        known = (own[rows] | hole[rows]).astype(np.float32)
+        image *= known[..., None]
+        mean = np.asarray(cv2.GaussianBlur(image, (0, 0), FINE), np.float32)
+        mean /= np.maximum(cv2.GaussianBlur(known, (0, 0), FINE), 1e-3)[..., None]
+        part = slice(top - first, top - first + ROWS)
+        np.subtract(image[part], mean[part], out=out[top : top + ROWS])
+    return out
+
+
+def _gain(strength: Float, hole: BoolMask, own: BoolMask, rim: float) -> Float:
+    """Factor ``[H, W]`` for the detail of every hole pixel, found on a picture of a few pixels per rim."""
+    factor = max(1, int(rim / 4))
+    size = (-(-hole.shape[0] // factor), -(-hole.shape[1] // factor))
+
+    def shrunk(image: Float) -> Float:
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+
+    def mean_near(where: Float) -> Float:
+        share = smooth(shrunk(where), rim / factor / 2)
+        return np.asarray(smooth(shrunk(strength * where), rim / factor / 2) / np.maximum(share, 1e-4), np.float32)
+
+    away = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, 5)
+    # Right beside the hole the blur has seen both sides.
+    ring = (own & (away <= rim) & (away > 1)).astype(np.float32)
+    trust = (shrunk(ring) > 0.1).astype(np.float32)
+    if not trust.any():
+        return np.ones(hole.shape, np.float32)
+    expected = membrane(np.ascontiguousarray(mean_near(ring)[..., None]), trust)[..., 0]
+    gain = np.clip((expected + UNSEEN) / (mean_near(hole.astype(np.float32)) + UNSEEN), LEAST, MOST)
+    return np.asarray(cv2.resize(gain, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
