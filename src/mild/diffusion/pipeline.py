@@ -6,7 +6,6 @@ forward per step. Rows of several photos share batches too.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,7 @@ from mild.diffusion.assemble import assemble
 from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
 from mild.diffusion.bodies import Hmg, sources_of
 from mild.diffusion.cag import CagProbe
-from mild.diffusion.cag_paths import probed_rows
-from mild.diffusion.canvas import LayerCrop, batched, content_of, cut_layers
+from mild.diffusion.canvas import LayerCrop, batched, cut_layers
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
@@ -35,8 +33,7 @@ from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prompts import DomainText, Words
-from mild.diffusion.rows import LayerRows
-from mild.diffusion.schedule import as_prediction, running_copy, signal_at
+from mild.diffusion.sampling import OnStep, denoised
 from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
 from mild.layers import LayerStack
@@ -207,6 +204,20 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
 
             return tell
 
+        def after_step(tell: Callable[[float], None]) -> OnStep:
+            """What is done between two steps: the caller's callback, the progress, the way out."""
+
+            def after(number: int, count: int, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+                if callback_on_step_end is not None:
+                    given = dict.fromkeys(callback_on_step_end_tensor_inputs, latents)
+                    latents = (callback_on_step_end(self, number, timestep, given) or {}).get("latents", latents)
+                tell((number + 1) / count)
+                if self._interrupt:
+                    raise Cancelled("The job was stopped; nothing was written.")
+                return latents
+
+            return after
+
         generators = inputs.generators(generator, len(scenes))
         if crops is None:
             crops = []
@@ -233,19 +244,17 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
             batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
-                done = self._denoise(
-                    denoiser,
-                    [crops[i][j] for i, j in batch],
+                bodies = (
                     None
                     if self.morphology is None
-                    else MorphologyRows.of([(scenes[i], crops[i][j].plan) for i, j in batch], hmg),
-                    torch.cat([noises[i][j] for i, j in batch]),
-                    num_inference_steps,
-                    kind(batch[0])[1],
-                    callback_on_step_end,
-                    callback_on_step_end_tensor_inputs,
-                    share("denoise", number, len(batches)),
+                    else MorphologyRows.of([(scenes[i], crops[i][j].plan) for i, j in batch], hmg)
                 )
+                done = denoised(
+                    denoiser, self.scheduler, [crops[i][j] for i, j in batch], bodies,
+                    torch.cat([noises[i][j] for i, j in batch]), steps=num_inference_steps,
+                    strength=kind(batch[0])[1], device=self._execution_device,
+                    on_step=after_step(share("denoise", number, len(batches))),
+                )  # fmt: skip
                 for (i, j), layer in zip(batch, done, strict=True):
                     clean[i][j] = layer
         stacks = []
@@ -315,57 +324,6 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         codec = self.layer_codec
         shape = (1, codec.latent_channels, plan.bucket[0] // codec.factor, plan.bucket[1] // codec.factor)
         return torch.randn(shape, generator=generator, device=generator.device).cpu()
-
-    def _denoise(
-        self,
-        denoiser: Denoiser,
-        crops: list[LayerCrop],
-        bodies: MorphologyRows | None,
-        noise: torch.Tensor,
-        steps: int,
-        strength: float,
-        callback: Any,
-        callback_tensors: Sequence[str],
-        tell: Callable[[float], None],
-    ) -> list[NDArray[np.float32]]:
-        """One batch of rows, all the way. Latents and the scheduler's arithmetic are 32 bits whatever the UNet is."""
-        device, codec = self._execution_device, denoiser.codec
-        rows = LayerRows.of(crops).to(device, torch.float32)
-        scheduler, timesteps = running_copy(self.scheduler, steps, device, strength)
-        prediction = scheduler.config.prediction_type
-        latents = self._start(scheduler, timesteps, noise.to(device), rows, codec, strength)
-        extra = {}
-        if "generator" in inspect.signature(scheduler.step).parameters:
-            extra["generator"] = [inputs.of_noise(row) for row in noise]
-        if isinstance(denoiser.probe, CagProbe):
-            denoiser.probe.start(probed_rows([crop.plan for crop in crops]))
-        with denoiser.installed(rows, bodies) as predict:
-            for number, timestep in enumerate(timesteps):
-                noisy = scheduler.scale_model_input(latents, timestep)
-                signal = signal_at(scheduler, timestep, len(rows))
-                clean = predict(noisy, timestep.expand(len(rows)), signal)
-                answer = as_prediction(clean, noisy, signal, prediction)
-                latents = scheduler.step(answer, timestep, latents, **extra).prev_sample
-                if callback is not None:
-                    given = dict.fromkeys(callback_tensors, latents)
-                    latents = (callback(self, number, timestep, given) or {}).get("latents", latents)
-                tell((number + 1) / len(timesteps))
-                if self._interrupt:
-                    raise Cancelled("The job was stopped; nothing was written.")
-        image = codec.decode(latents, rows)
-        if not torch.isfinite(image).all():
-            raise MildError("The denoiser returned values that are not numbers; try float32 or other weights.")
-        return [content_of(one, crop.plan) for one, crop in zip(image.float().cpu().numpy(), crops, strict=True)]
-
-    @staticmethod
-    def _start(
-        scheduler: Any, timesteps: torch.Tensor, noise: torch.Tensor, rows: LayerRows, codec: Codec, strength: float
-    ) -> torch.Tensor:
-        """Latents to start from: pure noise, or the prior with the noise of the first step."""
-        if strength >= 1:
-            return noise * float(scheduler.init_noise_sigma)
-        started: torch.Tensor = scheduler.add_noise(codec.base(rows), noise, timesteps[:1].expand(len(rows)))
-        return started
 
     def _modulation(self) -> Any:
         if self.modulation is None and self.codec is None:

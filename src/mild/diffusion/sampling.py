@@ -1,0 +1,82 @@
+"""One batch of layers from noise to colours and alpha, along any diffusers scheduler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mild.diffusion import inputs
+from mild.diffusion.cag import CagProbe
+from mild.diffusion.cag_paths import probed_rows
+from mild.diffusion.canvas import LayerCrop, content_of
+from mild.diffusion.codec import Codec
+from mild.diffusion.denoiser import Denoiser
+from mild.diffusion.morphology_rows import MorphologyRows
+from mild.diffusion.rows import LayerRows
+from mild.diffusion.schedule import as_prediction, running_copy, signal_at
+from mild.errors import MildError
+
+#: Called after each step with its number, how many there are, the timestep and the latents; what it returns goes on.
+OnStep = Callable[[int, int, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def denoised(
+    denoiser: Denoiser,
+    scheduler: Any,
+    crops: list[LayerCrop],
+    bodies: MorphologyRows | None,
+    noise: torch.Tensor,
+    *,
+    steps: int,
+    strength: float,
+    device: torch.device,
+    on_step: OnStep,
+) -> list[NDArray[np.float32]]:
+    """All the way. Latents and the scheduler's arithmetic are 32 bits whatever the UNet is.
+
+    Args:
+        crops: rows of one canvas size.
+        noise: unit noise ``[B, C, h, w]``, a row per crop.
+        strength: 1 = from pure noise; less: from the prior with so much noise (see :func:`running_copy`).
+
+    Returns:
+        For every crop float32 ``[h, w, 4]`` in [-1, 1], the canvas's part that the crop fills.
+
+    Raises:
+        MildError: the denoiser returned values that are not numbers.
+    """
+    codec, rows = denoiser.codec, LayerRows.of(crops).to(device, torch.float32)
+    running, timesteps = running_copy(scheduler, steps, device, strength)
+    latents = _start(running, timesteps, noise.to(device), rows, codec, strength)
+    extra = {}
+    if "generator" in inspect.signature(running.step).parameters:
+        extra["generator"] = [inputs.of_noise(row) for row in noise]
+    if isinstance(denoiser.probe, CagProbe):
+        denoiser.probe.start(probed_rows([crop.plan for crop in crops]))
+    with denoiser.installed(rows, bodies) as predict:
+        for number, timestep in enumerate(timesteps):
+            noisy = running.scale_model_input(latents, timestep)
+            signal = signal_at(running, timestep, len(rows))
+            clean = predict(noisy, timestep.expand(len(rows)), signal)
+            answer = as_prediction(clean, noisy, signal, running.config.prediction_type)
+            latents = running.step(answer, timestep, latents, **extra).prev_sample
+            latents = on_step(number, len(timesteps), timestep, latents)
+    image = codec.decode(latents, rows)
+    if not torch.isfinite(image).all():
+        raise MildError("The denoiser returned values that are not numbers; try float32 or other weights.")
+    return [content_of(one, crop.plan) for one, crop in zip(image.float().cpu().numpy(), crops, strict=True)]
+
+
+def _start(
+    scheduler: Any, timesteps: torch.Tensor, noise: torch.Tensor, rows: LayerRows, codec: Codec, strength: float
+) -> torch.Tensor:
+    """Latents to start from: pure noise, or the prior with the noise of the first step."""
+    if strength >= 1:
+        return noise * float(scheduler.init_noise_sigma)
+    started: torch.Tensor = scheduler.add_noise(codec.base(rows), noise, timesteps[:1].expand(len(rows)))
+    return started
