@@ -14,7 +14,9 @@ from mild.cli.app import run
 from mild.data.sample import Tags
 from mild.data.store import write_shard
 from mild.errors import UsageError
-from mild.train.ablate import Recipe, ablate, chosen, measured, write_table
+from mild.train.ablate import Recipe, ablate, chosen
+from mild.train.ablation_scores import measured
+from mild.train.ablation_table import write_table
 from mild.train.variants import VARIANTS, runs_of
 from samples import tiny_sample
 from tiny_rows import write_rows
@@ -62,6 +64,12 @@ def test_one_command_trains_scores_and_draws(folder: Path, capsys: pytest.Captur
     for entry in everything.values():
         assert entry["psnr"]["samples"] == 3
         assert entry["psnr"]["low"] <= entry["psnr"]["mean"] <= entry["psnr"]["high"]
+        if entry["variant"] == "prior alone":
+            assert entry["against"] == "backbone"
+            more, other = entry["psnr"]["more"], everything["backbone"]["psnr"]
+            assert more["mean"] == pytest.approx(entry["psnr"]["mean"] - other["mean"])
+            assert more["low"] <= more["mean"] <= more["high"]
+    assert "| prior alone \u2212 backbone |" in said
     # Again: nothing is trained, nothing is scored, the table is the same.
     before = {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")}
     text = (out / "table.md").read_text()
@@ -77,6 +85,7 @@ def test_all_variants_get_the_same_steps_and_rows(folder: Path) -> None:
         assert sum(config.optimiser.steps for config in configs) == 2
         assert {config.data.rows for config in configs} == {str(folder / "rows")}
         assert all(config.optimiser.batch == 2 and config.seed == 3 for config in configs)
+    assert all(variant.against in VARIANTS for variant in VARIANTS.values() if variant.name != "backbone")
     assert [variant.name for variant in runs_of(["full + detail", "full", "backbone"])] == ["full", "backbone"]
 
 

@@ -144,8 +144,9 @@ def ablate(
     """Train every variant of the method on the same rows, erase the same samples with each, write table and plot."""
     _threads(threads)
     from mild.train import ablate as ablation
+    from mild.train.ablation_table import write_table
 
     read = ablation.Recipe.load(recipe)
-    path = ablation.write_table(read) if table_only else ablation.ablate(read)
+    path = write_table(read) if table_only else ablation.ablate(read)
     typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(str(path))

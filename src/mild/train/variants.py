@@ -24,6 +24,7 @@ class Variant:
         weights: name of the variant whose model is used; None: its own.
         distilled: the last part of its steps is few-step distillation.
         switches: of the pipeline's call, and ``steps``.
+        against: the variant that it differs from in one thing, and is compared with sample by sample.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Variant:
     weights: str | None = None
     distilled: bool = False
     switches: Mapping[str, Any] = field(default_factory=dict)
+    against: str | None = None
 
     @property
     def single(self) -> bool:
@@ -44,25 +46,56 @@ def _layers(**model: Any) -> dict[str, Any]:
 VARIANTS: Mapping[str, Variant] = {
     v.name: v
     for v in (
-        Variant("prior alone", SINGLE, "backbone", switches={"denoise": False}),
-        Variant("backbone without prior", {**SINGLE, "prior": False}, switches={"prior": False}),
+        Variant("prior alone", SINGLE, "backbone", switches={"denoise": False}, against="backbone"),
+        Variant("backbone without prior", {**SINGLE, "prior": False}, switches={"prior": False}, against="backbone"),
         Variant("backbone", SINGLE),
-        Variant("backbone + detail", SINGLE, "backbone", switches={"detail": True}),
-        Variant("layers", _layers()),
-        Variant("layers + HMG pose", _layers(hmg=["pose"]), switches={"hmg": ("pose",)}),
-        Variant("layers + HMG parsing", _layers(hmg=["parsing"]), switches={"hmg": ("parsing",)}),
-        Variant("layers + HMG relations", _layers(hmg=["relations"]), switches={"hmg": ("relations",)}),
-        Variant("layers + HMG", _layers(hmg="all")),
-        Variant("layers + HMG + SMA beta", _layers(hmg="all", sma="beta"), switches={"sma": "beta"}),
-        Variant("layers + HMG + SMA gamma", _layers(hmg="all", sma="gamma"), switches={"sma": "gamma"}),
-        Variant("full", _layers(hmg="all", sma="on")),
-        Variant("full, pose lost", _layers(hmg="all", sma="on"), "full", switches={"hmg": ("parsing", "relations")}),
-        Variant("full, parsing lost", _layers(hmg="all", sma="on"), "full", switches={"hmg": ("pose", "relations")}),
-        Variant("full, both lost", _layers(hmg="all", sma="on"), "full", switches={"hmg": ("relations",)}),
-        Variant("full without prior", _layers(hmg="all", sma="on", prior=False), switches={"prior": False}),
-        Variant("full, 20 steps", _layers(hmg="all", sma="on"), "full", switches={"steps": 20}),
-        Variant("full + few-step", _layers(hmg="all", sma="on"), distilled=True, switches={"steps": 4}),
-        Variant("full + detail", _layers(hmg="all", sma="on"), "full", switches={"detail": True}),
+        Variant("backbone + detail", SINGLE, "backbone", switches={"detail": True}, against="backbone"),
+        Variant("layers", _layers(), against="backbone"),
+        Variant("layers + HMG pose", _layers(hmg=["pose"]), switches={"hmg": ("pose",)}, against="layers"),
+        Variant("layers + HMG parsing", _layers(hmg=["parsing"]), switches={"hmg": ("parsing",)}, against="layers"),
+        Variant(
+            "layers + HMG relations", _layers(hmg=["relations"]), switches={"hmg": ("relations",)}, against="layers"
+        ),
+        Variant("layers + HMG", _layers(hmg="all"), against="layers"),
+        Variant(
+            "layers + HMG + SMA beta", _layers(hmg="all", sma="beta"), switches={"sma": "beta"}, against="layers + HMG"
+        ),
+        Variant(
+            "layers + HMG + SMA gamma",
+            _layers(hmg="all", sma="gamma"),
+            switches={"sma": "gamma"},
+            against="layers + HMG",
+        ),
+        Variant("full", _layers(hmg="all", sma="on"), against="layers + HMG"),
+        Variant(
+            "full, pose lost",
+            _layers(hmg="all", sma="on"),
+            "full",
+            switches={"hmg": ("parsing", "relations")},
+            against="full",
+        ),
+        Variant(
+            "full, parsing lost",
+            _layers(hmg="all", sma="on"),
+            "full",
+            switches={"hmg": ("pose", "relations")},
+            against="full",
+        ),
+        Variant(
+            "full, both lost", _layers(hmg="all", sma="on"), "full", switches={"hmg": ("relations",)}, against="full"
+        ),
+        Variant(
+            "full without prior", _layers(hmg="all", sma="on", prior=False), switches={"prior": False}, against="full"
+        ),
+        Variant("full, 20 steps", _layers(hmg="all", sma="on"), "full", switches={"steps": 20}, against="full"),
+        Variant(
+            "full + few-step",
+            _layers(hmg="all", sma="on"),
+            distilled=True,
+            switches={"steps": 4},
+            against="full, 20 steps",
+        ),
+        Variant("full + detail", _layers(hmg="all", sma="on"), "full", switches={"detail": True}, against="full"),
     )
 }
 

@@ -1,0 +1,138 @@
+"""Erasing the ablation's test samples with every variant, and the figures of what comes out, a line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mild.bench.metrics import fidelity
+from mild.bench.sets.samples import cluster_of
+from mild.data.sample import Sample
+from mild.diffusion.canvas import LayerCrop, cut_layers
+from mild.diffusion.pipeline import MildPipeline
+from mild.diffusion.plan import Plan
+from mild.errors import MildError
+from mild.request import Region
+from mild.scene import Box, Scene
+from mild.train.parts import PIPELINE
+from mild.train.samplerows import layer_plan, whole_plan
+from mild.train.variants import Variant
+
+if TYPE_CHECKING:
+    from mild.train.ablate import Recipe
+
+
+def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
+    """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each.
+
+    Sample by sample, all variants in turn: those that are shown the same fill share its search.
+    """
+    folder = Path(recipe.out) / "scores"
+    folder.mkdir(exist_ok=True)
+    paths = {variant.name: folder / scores_name(variant.name, seed) for variant in variants}
+    done = {
+        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in lines(path)
+    }  # fmt: skip
+    pipelines: dict[str, Any] = {}
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(path.open("a", encoding="utf-8")) for name, path in paths.items()}
+        for case in cases:
+            for sampling in recipe.seeds:
+                cuts: dict[tuple[bool, bool], Cut] = {}
+                for variant in variants:
+                    if (variant.name, case.key, sampling) in done:
+                        continue
+                    line: dict[str, Any] = {"sample": case.key, "seed": sampling, "scenario": case.tags.scenario}
+                    line["cluster"] = cluster_of(case)
+                    shown = (variant.single, bool(variant.switches.get("prior", True)))
+                    try:
+                        if shown not in cuts:
+                            cuts[shown] = Cut.of(case, recipe.resolution, shown[0], sampling if shown[1] else None)
+                        answer = _erased(recipe, variant, seed, cuts[shown], sampling, pipelines)
+                        line |= measured(answer, case.erased_truth(), cuts[shown].hole)
+                    except MildError as error:  # nothing to erase is visible, for one; the table counts samples
+                        line["failed"] = str(error)
+                    files[variant.name].write(json.dumps(line) + "\n")
+                    files[variant.name].flush()
+
+
+def _erased(
+    recipe: Recipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]
+) -> NDArray[np.uint8]:
+    """A variant's answer ``[H, W, 3]``; its pipeline is loaded when it is first needed, and kept."""
+    config = recipe.configs(variant, seed)[-1]
+    if config.out not in pipelines:
+        pipeline: Any = MildPipeline.from_pretrained(Path(config.out) / PIPELINE, torch_dtype=torch.float32)
+        pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+        pipeline.set_progress_bar_config(disable=True)
+        pipelines[config.out] = pipeline
+    switches = {"detail": False, "sma": config.model.sma, "hmg": config.model.hmg, **variant.switches}
+    made = pipelines[config.out](
+        scene=cut.scene, plan=cut.plan, crops=[cut.crops], output_type="np",
+        num_inference_steps=int(switches.pop("steps", recipe.steps)),
+        generator=torch.Generator().manual_seed(sampling), **switches,
+    )  # fmt: skip
+    answer: NDArray[np.uint8] = made.images[0]
+    return answer
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A sample as one kind of variant is shown it: what goes, the plan, and the crops with their fills."""
+
+    scene: Scene
+    plan: Plan
+    crops: list[LayerCrop]
+    hole: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, case: Sample, size: int, single: bool, seed: int | None) -> Cut:
+        """``single``: as one path sees it; ``seed`` of the fills, None: no fills. The hole is the same in all."""
+        region = Region(feather=0.0)
+        scene = case.scene()
+        ids = tuple(i for i in case.erased if any(p.id == i for p in scene.people))
+        plan = layer_plan(scene, ids, region, size)
+        hole = np.zeros(scene.size, bool)
+        for box, matte in plan.mattes.values():
+            hole[box.slices] |= matte > 0
+        if single:
+            scene, plan = whole_plan(scene, plan, region, size)
+        return cls(scene, plan, cut_layers(scene, plan, seed), hole)
+
+
+def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> dict[str, float]:
+    """Figures of the hole; HaarPSI of the window around it."""
+    window = Box.around(hole).grow(8, (hole.shape[0], hole.shape[1])).slices
+    sharp = fidelity.sharpness(answer, truth, hole)
+    return {
+        "psnr": round(fidelity.psnr(answer, truth, hole), 4),
+        "ssim": round(float(fidelity.ssim_map(answer, truth)[hole].mean()), 5),
+        "haarpsi": round(fidelity.haarpsi(answer[window], truth[window]), 5),
+        **({} if sharp is None else {"sharpness": round(sharp, 4)}),
+    }
+
+
+def scores_name(variant: str, seed: int) -> str:
+    """File of a variant's figures, of one training seed."""
+    return f"{variant.replace(' ', '_')}-{seed}.jsonl"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The figures of a file; a line that was cut short by a kill does not count."""
+    if not path.exists():
+        return []
+    out = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            out.append(json.loads(line))
+        except ValueError:
+            continue
+    return out
