@@ -195,6 +195,11 @@ def locate_hub(model: str) -> Path | None:
     """The folder of a hub model (a local folder, or a hub id in the hub's cache), or None. Never the network."""
     if Path(model).is_dir():
         return Path(model)
+    # The constants alone come quickly; all of the library takes as long as a small photo.
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}").is_dir():
+        return None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -25,6 +25,7 @@ from mild.diffusion import one_step
 from mild.diffusion.plan import Plan, plan_layers
 from mild.errors import UsageError
 from mild.layers import LayerStack
+from mild.pace import Pace, planned, unplanned
 from mild.perception import find_people, select
 from mild.perception.parsing import with_parts
 from mild.photo import Photo
@@ -97,8 +98,9 @@ def run(
         request: the whole job.
         photo: the photo, when ``request.photo`` is None.
         scene: the people, when they are known already; then nobody is searched for.
-        progress: called with a stage's name (``find``, ``plan``, ``fill``, ``denoise``, ``compose``) and the fraction
-            of it that is done; raising :class:`mild.errors.Cancelled` in it stops the job.
+        progress: called with a stage's name (of :data:`mild.pace.STAGES`, or ``layers``, which frames some of them)
+            and the fraction of it that is done, a :class:`mild.pace.Share`, which also knows the seconds that remain;
+            raising :class:`mild.errors.Cancelled` in it stops the job.
         probe: measures where the layers' attention goes; costs nothing when it is not there.
 
     Raises:
@@ -109,6 +111,7 @@ def run(
     clock = _Clock(progress)
     with clock.stage("find"):
         photo = _opened(request, photo)
+        _expect(clock.pace, request, photo, find=scene is None)
         scene = find_people(photo, request.finder) if scene is None else scene
         scene, erased = select(scene, request.selection)
     with clock.stage("plan"):
@@ -127,6 +130,7 @@ def decompose(request: EraseRequest, photo: Photo | None = None, *, progress: Pr
     clock = _Clock(progress)
     with clock.stage("find"):
         photo = _opened(request, photo)
+        _expect(clock.pace, request, photo, find=True)
         scene = find_people(photo, request.finder)
         if request.selection.empty:
             everyone = tuple(person.id for person in scene.sure)
@@ -166,6 +170,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
     """Run the model on the plan."""
     method = request.method
     runtime = chosen_runtime(method, probed=probe is not None)
+    clock.pace.expect(planned(plan, method, runtime))
     model: Any  # a MildPipeline or a OneStep
     with clock.stage("load"):
         model = load_one_step(method.model) if runtime == "onnx" else load_pipeline(method.model)
@@ -175,7 +180,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
     switches: dict[str, Any] = {"prior": method.prior, "detail": method.detail, "hmg": method.hmg}
     with clock.stage("layers"):
         if runtime == "onnx":
-            made: LayerStack = model(scene, plan, seed=request.seed, progress=clock.tell, **switches)
+            made: LayerStack = model(scene, plan, seed=request.seed, progress=clock.pace, **switches)
             return made
         import torch
 
@@ -192,7 +197,7 @@ def _made(scene: Scene, plan: Plan, request: EraseRequest, clock: _Clock, probe:
             guidance_scale=method.guidance,
             strength=method.strength,
             output_type="np",
-            progress=clock.tell,
+            progress=clock.pace,
             probe=probe,
             **switches,
         )
@@ -249,20 +254,33 @@ def load_pipeline(model: str = "mild-small") -> MildPipeline:
     return pipeline
 
 
+def _expect(pace: Pace, request: EraseRequest, photo: Photo, *, find: bool) -> None:
+    """Tell the pace what a job on such a photo takes; the plan, once made, tells it better."""
+    try:
+        runtime = chosen_runtime(request.method)
+    except UsageError:
+        return  # It is said again, aloud, where the runtime is needed.
+    # Most of loading is its runtime's, once per process.
+    load = {"onnx": "onnxruntime", "torch": "diffusers"}[runtime] not in sys.modules
+    pixels = photo.size[0] * photo.size[1]
+    searching = find and request.finder.backend != "none"
+    pace.expect(unplanned(pixels, request.method, runtime, find=searching, load=load))
+
+
 class _Clock:
     """Wall time per stage, and where progress is told."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.seconds: dict[str, float] = {}
-        self.tell: Progress = progress or (lambda stage, fraction: None)
+        self.pace = Pace(progress)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self.tell(name, 0.0)
+        self.pace(name, 0.0)
         begun = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begun
-        self.tell(name, 1.0)
+        self.pace(name, 1.0)
 
 
 def erase(

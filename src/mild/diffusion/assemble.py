@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ def assemble(
     *,
     detail: bool = True,
     texture: bool = True,
+    tell: Callable[[float], None] = lambda fraction: None,
 ) -> LayerStack:
     """The stack of one photo.
 
@@ -42,8 +43,12 @@ def assemble(
             None where nothing was denoised (fill only).
         detail: the photo's own texture at its own resolution; off: the canvas's pixels, enlarged.
         texture: on the canvas the fill's texture takes the place of the denoiser's.
+        tell: hears the fraction of the layers that is painted.
     """
-    made = {id(crop.plan): _colour(crop, layer, detail, texture) for crop, layer in zip(crops, clean, strict=True)}
+    made = {}
+    for number, (crop, layer) in enumerate(zip(crops, clean, strict=True)):
+        tell(number / len(crops))
+        made[id(crop.plan)] = _colour(crop, layer, detail, texture)
     alphas = {id(crop.plan): _alpha(crop.plan, layer) for crop, layer in zip(crops, clean, strict=True)}
     layers = [_background(scene, [(c.plan, made[id(c.plan)]) for c in crops if c.plan.domain == "background"])]
     completed = {c.plan.owner: c.plan for c in crops if c.plan.domain == "person"}
@@ -54,6 +59,7 @@ def assemble(
         person = scene.person(number)
         generated = None if row is None else (row, made[id(row)], alphas[id(row)])
         layers.append(_person(scene, person, generated, plan.mattes.get(number)))
+    tell(1.0)
     return LayerStack(scene.photo.pixels, tuple(layers), frozenset(plan.erased))
 
 

@@ -98,7 +98,7 @@ class OneStep:
             for i, image in zip(batch, self.rows([crops[i] for i in batch], bodies, hmg), strict=True):
                 clean[i] = content_of(image, crops[i].plan)
         progress("denoise", 1.0)
-        return assemble(scene, plan, crops, clean, detail=detail)
+        return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done))
 
     def rows(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> NDArray[np.float32]:
         """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""

@@ -258,8 +258,9 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 for (i, j), layer in zip(batch, done, strict=True):
                     clean[i][j] = layer
         stacks = []
-        for one, its_plan, row, layers in zip(scenes, plans, crops, clean, strict=True):
-            stacks.append(assemble(one, its_plan, row, layers, detail=detail, texture=codec.borrows_texture))
+        for number, (one, its_plan, row, layers) in enumerate(zip(scenes, plans, crops, clean, strict=True)):
+            tell = share("paint", number, len(scenes))
+            stacks.append(assemble(one, its_plan, row, layers, detail=detail, texture=codec.borrows_texture, tell=tell))
         images: list[Any] = [stack.compose() for stack in stacks]
         if output_type == "pil":
             images = [Image.fromarray(pixels) for pixels in images]

@@ -36,6 +36,7 @@ class JobStatus(BaseModel):
     state: State
     stage: str = Field("", description="What the running job is doing.", examples=["fill"])
     progress: float = Field(0.0, ge=0, le=1, description="How much of the stage is done.")
+    remaining: float | None = Field(None, ge=0, description="About how many seconds the running job still takes.")
     photo_id: str
     request: EraseRequest
     created: float = Field(description="Seconds since 1970.")
@@ -51,18 +52,27 @@ class Job:
 
     def __init__(self, folder: Path, status: JobStatus) -> None:
         self.folder = folder
-        self.status = status
+        self._status = status
+        #: Says how many seconds the running job still takes; None as long as nobody can.
+        self.remaining: Callable[[], float | None] = lambda: None
         self.cancel = threading.Event()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
 
     @property
+    def status(self) -> JobStatus:
+        """How the job stands now; what remains is asked for at every look."""
+        status = self._status
+        seconds = self.remaining() if status.state == "running" else None
+        return status if seconds is None else status.model_copy(update={"remaining": round(seconds, 1)})
+
+    @property
     def id(self) -> str:
-        return self.status.id
+        return self._status.id
 
     @property
     def over(self) -> bool:
-        return self.status.state in FINISHED
+        return self._status.state in FINISHED
 
     def update(self, *, save: bool = True, **fields: Any) -> bool:
         """Change the status (on disk too, unless it is mere progress) and tell the listeners.
@@ -72,10 +82,10 @@ class Job:
         with self._lock:
             if self.over:
                 return False
-            status = self.status.model_copy(update=fields)
+            status = self._status.model_copy(update=fields)
             if save:
                 self._write(status)
-            self.status = status
+            self._status = status
             listeners = list(self._listeners)
         for tell in listeners:
             tell()

@@ -131,6 +131,8 @@ class Worker:
             late = time.monotonic() - start > self._settings.max_seconds
             if late or job.cancel.is_set():
                 raise Cancelled
+            if hasattr(share, "remaining"):  # a mild.pace.Share
+                job.remaining = lambda: share.remaining
             job.update(save=False, stage=stage, progress=min(max(float(share), 0.0), 1.0))
 
         try:

@@ -16,6 +16,7 @@ const STAGES = {
   load: "Loading the model",
   fill: "Filling from the photo",
   denoise: "Making what was hidden",
+  paint: "Painting in full size",
   compose: "Putting the layers together",
   save: "Saving",
 };
@@ -27,6 +28,8 @@ const cancelButton = document.getElementById("cancel");
 const elapsed = document.getElementById("elapsed");
 let watching = null;
 let reached = 0;
+/** When the job will be done by the server's word, in milliseconds since 1970; null while it has not said. */
+let ends = null;
 
 /** The request for the API: the same that the library and the command line build. */
 export function requestNow() {
@@ -115,10 +118,12 @@ setInterval(() => {
   if (app.mode !== "work" || !app.job?.started) return;
   const seconds = Math.max(0, Math.round(Date.now() / 1000 - app.job.started));
   const rest = String(seconds % 60).padStart(2, "0");
-  elapsed.textContent = `${Math.floor(seconds / 60)}:${rest} so far`;
+  const left = ends === null ? 0 : Math.round((ends - Date.now()) / 1000);
+  elapsed.textContent = `${Math.floor(seconds / 60)}:${rest} so far${left > 0 ? `, about ${left} s left` : ""}`;
 }, 1000);
 
-function progress({ state, stage, progress: share = 0 }) {
+function progress({ state, stage, progress: share = 0, remaining = null }) {
+  ends = remaining === null ? null : Date.now() + 1000 * remaining;
   const names = Object.keys(STAGES);
   const index = names.indexOf(stage);
   reached = Math.max(reached, index);
