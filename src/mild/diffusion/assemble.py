@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -18,11 +18,15 @@ from mild.scene import Box, Person, Scene
 from mild.texture import synthesize
 
 Float = NDArray[np.float32]
+Mattes = Mapping[int, tuple[Box, NDArray[np.uint8]]]
 
 #: Width of the rim in which colours are compared, as a part of the hole's size.
 REACH = 0.02
-#: From so many of the photo's pixels per pixel of the guide the fine detail is painted, and may need another strength.
+#: From so many of the photo's pixels per pixel of the guide the fine detail is painted, and gets the rim's strength.
 PAINTED = 1.5
+#: So much of the difference is made up for where it is copied: it fits already, and stronger detail in a wrong place is
+#: a larger error (measured: ``docs/method.md``).
+COPIED = 0.6
 
 
 def assemble(
@@ -48,7 +52,7 @@ def assemble(
     made = {}
     for number, (crop, layer) in enumerate(zip(crops, clean, strict=True)):
         tell(number / len(crops))
-        made[id(crop.plan)] = _colour(crop, layer, detail, texture)
+        made[id(crop.plan)] = _colour(crop, layer, plan.mattes, detail, texture)
     alphas = {id(crop.plan): _alpha(crop.plan, layer) for crop, layer in zip(crops, clean, strict=True)}
     layers = [_background(scene, [(c.plan, made[id(c.plan)]) for c in crops if c.plan.domain == "background"])]
     completed = {c.plan.owner: c.plan for c in crops if c.plan.domain == "person"}
@@ -63,7 +67,7 @@ def assemble(
     return LayerStack(scene.photo.pixels, tuple(layers), frozenset(plan.erased))
 
 
-def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -> Float:
+def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, texture: bool) -> Float:
     """Colour of the layer in its focus, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
@@ -83,9 +87,23 @@ def _colour(crop: LayerCrop, clean: Float | None, detail: bool, texture: bool) -
         colour = enlarge(guide, size)[window.slices]
     hole, own = plan.hole[window.slices], plan.own[window.slices]
     matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
-    if detail and size[0] >= PAINTED * guide.shape[0]:
-        matched = match_grain(matched, crop.photo[window.slices], hole, own, reach)
+    if detail:
+        share = 1.0 if size[0] >= PAINTED * guide.shape[0] else COPIED
+        soft = _softness(plan, mattes, window) if plan.domain == "background" else None
+        matched = match_grain(matched, crop.photo[window.slices], hole, own, reach, share=share, soft=soft)
     return matched[focus.inside(window).slices]
+
+
+def _softness(plan: LayerPlan, mattes: Mattes, window: Box) -> Float:
+    """How strongly the photo is replaced in a window of the crop, float32 ``[h, w]``, above 0 up to 1."""
+    out = np.zeros((window.height, window.width), np.uint8)
+    there = window.offset(plan.crop)
+    for box, matte in mattes.values():
+        common = box.intersect(there)
+        if common.area:
+            part = out[common.inside(there).slices]
+            np.maximum(part, matte[common.inside(box).slices], out=part)
+    return np.where(out > 0, out, 255).astype(np.float32) / np.float32(255)
 
 
 def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
