@@ -93,8 +93,8 @@ def match_ring(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, 
     shift = _shift(smaller(made), smaller(photo), small_hole, small_own, sigma / factor)
     if factor > 1:
         shift = np.asarray(cv2.resize(shift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    out = made.copy()
-    np.add(made, shift, out=out, where=hole[..., None])
+    out = np.asarray(cv2.copyTo(shift, hole.astype(np.uint8)), np.float32)
+    out += made
     return out
 
 
@@ -115,13 +115,18 @@ def _shift(made: Float, photo: Float, hole: BoolMask, own: BoolMask, sigma: floa
     jump = mean - inner / np.maximum(inner_share, 1e-4)[..., None]
     # A step drowns in texture; on a plain wall the eye sees a very small one.
     squared, _ = mean_near(np.square(photo), outside)
-    grain = np.sqrt(np.maximum(squared / np.maximum(outer_share, 1e-4)[..., None] - mean**2, 0)).max(2)
-    size = np.abs(jump).max(2)
+    grain = _largest(np.sqrt(np.maximum(squared / np.maximum(outer_share, 1e-4)[..., None] - mean**2, 0)))
+    size = _largest(np.abs(jump))
     unseen = 1 + UNSEEN * grain
     jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
     trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
     shift = membrane(jump.astype(np.float32), trust.astype(np.float32))
     return np.asarray(shift * np.exp(-depth / (FADE * sigma))[..., None], np.float32)
+
+
+def _largest(image: Float) -> Float:
+    """The largest of the three channels, ``[H, W]``."""
+    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def membrane(values: Float, trust: Float) -> Float:

@@ -57,16 +57,21 @@ def match_grain(
     if not own.any() or not hole.any():
         return made
     fine = _fine(made, photo, hole, own)
-    gain = _gain(np.abs(fine).mean(2), hole, own, max(2.0, RIM * reach)) ** share
+    gain = _gain(_strength(fine), hole, own, max(2.0, RIM * reach))
+    if share != 1:
+        gain **= share
     if soft is not None:
-        gain *= in_mixture(soft)
-    fine *= ((gain - 1) * hole)[..., None]
+        mixed = np.flatnonzero(soft < 1)
+        gain.ravel()[mixed] *= in_mixture(soft.ravel()[mixed])
+    gain -= 1
+    gain *= hole
+    fine *= cv2.merge([gain] * 3)
     fine += made
     return fine
 
 
 def in_mixture(soft: Float) -> Float:
-    """Factor for the detail of what is mixed with the photo as ``soft [H, W]`` says, so that the mixture is as strong.
+    """Factor for the detail of what is mixed with the photo in the shares ``soft``, so that the mixture is as strong.
 
     Details that know nothing of each other add by their squares: of equal strength 1 the mixture has
     ``sqrt(m² + (1 - m)²)``, .71 in the middle, and a soft edge shows as a blurred line. With the new detail times
@@ -85,13 +90,22 @@ def _fine(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask) -> Fl
     for top in range(0, len(made), ROWS):
         first = max(0, top - margin)
         rows = slice(first, top + ROWS + margin)
-        image = np.where(own[rows, :, None], photo[rows], made[rows]).astype(np.float32)
+        image = np.asarray(cv2.copyTo(made[rows], hole[rows].view(np.uint8)), np.float32)
+        image = cv2.copyTo(photo[rows].astype(np.float32), own[rows].view(np.uint8), image)
         known = (own[rows] | hole[rows]).astype(np.float32)
-        image *= known[..., None]
         mean = np.asarray(cv2.GaussianBlur(image, (0, 0), FINE), np.float32)
-        mean /= np.maximum(cv2.GaussianBlur(known, (0, 0), FINE), 1e-3)[..., None]
+        mean /= cv2.merge([np.maximum(cv2.GaussianBlur(known, (0, 0), FINE), 1e-3)] * 3)
         part = slice(top - first, top - first + ROWS)
         np.subtract(image[part], mean[part], out=out[top : top + ROWS])
+    return out
+
+
+def _strength(fine: Float) -> Float:
+    """Mean absolute detail ``[H, W]`` of the three channels; one after the other, as numpy is slow at three at once."""
+    out = np.abs(fine[..., 0])
+    out += np.abs(fine[..., 1])
+    out += np.abs(fine[..., 2])
+    out /= 3
     return out
 
 
@@ -103,16 +117,17 @@ def _gain(strength: Float, hole: BoolMask, own: BoolMask, rim: float) -> Float:
     def shrunk(image: Float) -> Float:
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
-    def mean_near(where: Float) -> Float:
-        share = smooth(shrunk(where), rim / factor / 2)
-        return np.asarray(smooth(shrunk(strength * where), rim / factor / 2) / np.maximum(share, 1e-4), np.float32)
+    def mean_near(where: BoolMask) -> Float:
+        share = smooth(shrunk(where.astype(np.float32)), rim / factor / 2)
+        there = np.asarray(cv2.copyTo(strength, where.view(np.uint8)), np.float32)
+        return np.asarray(smooth(shrunk(there), rim / factor / 2) / np.maximum(share, 1e-4), np.float32)
 
     away = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, 5)
     # Right beside the hole the blur has seen both sides.
-    ring = (own & (away <= rim) & (away > 1)).astype(np.float32)
-    trust = (shrunk(ring) > 0.1).astype(np.float32)
+    ring = own & (away <= rim) & (away > 1)
+    trust = (shrunk(ring.astype(np.float32)) > 0.1).astype(np.float32)
     if not trust.any():
         return np.ones(hole.shape, np.float32)
     expected = membrane(np.ascontiguousarray(mean_near(ring)[..., None]), trust)[..., 0]
-    gain = np.clip((expected + UNSEEN) / (mean_near(hole.astype(np.float32)) + UNSEEN), LEAST, MOST)
+    gain = np.clip((expected + UNSEEN) / (mean_near(hole) + UNSEEN), LEAST, MOST)
     return np.asarray(cv2.resize(gain, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

@@ -145,19 +145,14 @@ def _smaller(level: _Level, size: tuple[int, int], radius: int) -> _Level:
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
     share = shrunk(level.own.view(np.uint8) * np.uint8(255))
-    total = shrunk(np.asarray(cv2.copyTo(level.photo, level.own.view(np.uint8)), np.uint8))
-    mean = _times(total.astype(np.float32), np.float32(255) / np.maximum(share, 1).astype(np.float32))
-    mean += 0.5
-    photo = np.minimum(mean, 255, out=mean).astype(np.uint8)
+    photo = shrunk(np.asarray(cv2.copyTo(level.photo, level.own.view(np.uint8)), np.uint8))
+    partly = np.flatnonzero((share > 0) & (share < 255))
+    flat = photo.reshape(-1, 3)
+    mean = flat[partly] * (np.float32(255) / share.ravel()[partly].astype(np.float32))[:, None]
+    flat[partly] = np.minimum(mean + np.float32(0.5), 255).astype(np.uint8)
     # As floats: in bytes the last trace of a hole would be rounded away.
     hole = cv2.resize(level.hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 1e-4
     return _Level.build(photo, share == 255, hole, radius)
-
-
-def _times(image: Float, weight: Float) -> Float:
-    """``image [h, w, 3]`` times ``weight [h, w]``, in place: three channels at once are what numpy is slow at."""
-    image *= cv2.merge([weight] * 3)
-    return image
 
 
 def _view(image: Float, size: Size, held: Box | None, new_size: Size, window: Box) -> Float:
@@ -360,10 +355,10 @@ def _seams(level: _Level, places: Index) -> BoolMask:
 
 def _recoloured(painted: Float, level: _Level, guide: Float, scale: float) -> Float:
     """The painted texture in the guide's colours: what is coarser than the guide's pixels is the guide's."""
-    weight = level.hole[level.window.slices].astype(np.float32)
-    shift = smooth(_times(guide - painted, weight), SMOOTH * scale)
-    share = np.maximum(smooth(weight, SMOOTH * scale), 1e-3)
+    hole = np.ascontiguousarray(level.hole[level.window.slices]).view(np.uint8)
+    shift = smooth(np.asarray(cv2.copyTo(guide - painted, hole), np.float32), SMOOTH * scale)
+    share = np.maximum(smooth(hole.astype(np.float32), SMOOTH * scale), 1e-3)
     shift /= cv2.merge([share] * 3)
-    shift = _times(shift, weight)
+    shift = np.asarray(cv2.copyTo(shift, hole), np.float32)
     shift += painted
     return shift
