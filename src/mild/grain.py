@@ -91,7 +91,7 @@ def _fine(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask) -> Fl
         first = max(0, top - margin)
         rows = slice(first, top + ROWS + margin)
         image = np.asarray(cv2.copyTo(made[rows], hole[rows].view(np.uint8)), np.float32)
-        image = cv2.copyTo(photo[rows].astype(np.float32), own[rows].view(np.uint8), image)
+        image = np.asarray(cv2.copyTo(photo[rows].astype(np.float32), own[rows].view(np.uint8), image), np.float32)
         known = (own[rows] | hole[rows]).astype(np.float32)
         mean = np.asarray(cv2.GaussianBlur(image, (0, 0), FINE), np.float32)
         mean /= cv2.merge([np.maximum(cv2.GaussianBlur(known, (0, 0), FINE), 1e-3)] * 3)
