@@ -102,6 +102,13 @@ class OneStep:
 
     def rows(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> NDArray[np.float32]:
         """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""
+        (rgba,) = self._session.run(None, self.feeds(crops, bodies, hmg))
+        if not np.isfinite(rgba).all():
+            raise MildError("The denoiser returned values that are not numbers; choose --runtime torch.")
+        return np.asarray(rgba, np.float32)
+
+    def feeds(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> dict[str, Any]:
+        """What the graph is given for layers of one canvas size."""
         columns = [np.stack(column) for column in zip(*(crop.on_canvas() for crop in crops), strict=True)]
         person = np.asarray([crop.plan.domain != "background" for crop in crops], np.float32)
         feeds: dict[str, Any] = dict(zip(LAYER_INPUTS, [*columns, person], strict=True))
@@ -110,7 +117,4 @@ class OneStep:
         for source in set(SOURCES) - sources_of(hmg):
             for name in _OF_SOURCE[source]:
                 feeds[name] = np.zeros_like(feeds[name])
-        (rgba,) = self._session.run(None, {name: value for name, value in feeds.items() if name in self._taken})
-        if not np.isfinite(rgba).all():
-            raise MildError("The denoiser returned values that are not numbers; choose --runtime torch.")
-        return np.asarray(rgba, np.float32)
+        return {name: value for name, value in feeds.items() if name in self._taken}
