@@ -232,8 +232,9 @@ def _run_set(
     path.parent.mkdir(parents=True, exist_ok=True)
     before = records_of(out, spec, loaded.name, stamp)
     done = {key for key, row in before.items() if not (retry and row["status"] in FAILED)}
-    todo = [key for key in wanted(loaded, recipe, worker.seeded, lane) if ".".join(map(str, key)) not in done]
-    tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(done)} done before")
+    mine = wanted(loaded, recipe, worker.seeded, lane)
+    todo = [key for key in mine if ".".join(map(str, key)) not in done]
+    tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(mine) - len(todo)} done before")
     items = stamps(out, loaded.name)
     jobs = _jobs(loaded, todo, recipe, loaded.probed(recipe), items)
     looked_at = loaded.looked(recipe)
