@@ -84,6 +84,15 @@ def test_odd_sizes_and_odd_guides(shape: tuple[int, int]) -> None:
     assert painted.shape == photo.shape and np.isfinite(painted).all()
 
 
+@pytest.mark.parametrize("smaller", range(9))
+def test_a_crop_hardly_larger_than_the_search_is_painted(smaller: int) -> None:
+    """Crops of 385 to 397 pixels, searched at 384, were an error: they have one level, and it is not the guide's."""
+    photo, own, hole, _ = case(size=100)
+    size = (100 - smaller, 100 - smaller)
+    guide = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    assert synthesize(photo, own, hole, guide).shape == photo.shape
+
+
 def test_without_evidence_the_guide_is_enlarged() -> None:
     photo, _, hole, guide = case()
     painted = synthesize(photo, np.zeros_like(hole), hole, guide)

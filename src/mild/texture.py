@@ -65,7 +65,8 @@ def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float, window: 
     if guide.shape[:2] == hole.shape:
         return enlarged
     levels = _pyramid(photo, own, hole, (guide.shape[0], guide.shape[1]))
-    if not levels[0].sources.any():
+    # One level: the photo is larger than the guide by next to nothing, and there is nothing finer to paint.
+    if len(levels) == 1 or not levels[0].sources.any():
         return enlarged
     places = _first_places(levels[0], guide[levels[0].window.slices])
     painted = guide[levels[0].window.slices]
