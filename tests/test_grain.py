@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mild.grain import LEAST, MOST, match_grain
+from mild.grain import LEAST, MOST, in_mixture, match_grain
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -63,3 +63,24 @@ def test_a_tall_region_is_handled_in_strips(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_surroundings_nothing_is_matched() -> None:
     made, photo, hole, own = case(0.6)
     assert match_grain(made, photo, hole, np.zeros_like(own), 1.2) is made
+
+
+def test_a_share_of_the_difference_can_be_left() -> None:
+    made, photo, hole, own = case(0.5)
+    none, half, all_ = (match_grain(made, photo, hole, own, 1.2, share=share)[hole].std() for share in (0.0, 0.5, 1.0))
+    assert none == pytest.approx(made[hole].std(), rel=1e-3)
+    assert half == pytest.approx((none * all_) ** 0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_in_a_soft_edge_fill_and_photo_together_have_the_photos_grain(share: float) -> None:
+    """Two grains that know nothing of each other cancel: without the correction .71 of the strength is left at 0.5."""
+    made, photo, hole, own = case(1.0)
+    soft = np.where(hole, share, 1).astype(np.float32)
+    mixed, plain = (
+        (photo + (match_grain(made, photo, hole, own, 1.2, soft=edge) - photo) * share)[hole] for edge in (soft, None)
+    )
+    # Behind the hole the photo's own grain goes on, as it does around a person.
+    assert mixed.std() == pytest.approx(8, rel=0.08)
+    assert plain.std() == pytest.approx(8 * np.hypot(share, 1 - share), rel=0.08)
+    assert np.all(in_mixture(np.asarray([1.0], np.float32)) == 1)

@@ -26,6 +26,7 @@ from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder, canvas_alpha
 from mild.diffusion.attention import SpatialModulation
 from mild.diffusion.cag import CagProbe
+from mild.diffusion.canvas import cut_layers
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import Denoiser, small_unet
 from mild.diffusion.morphology import MorphologyGuidance
@@ -240,6 +241,16 @@ def test_a_batch_of_photos_equals_photos_one_by_one(plain: Any, scheduler: Any) 
         difference = np.abs(alone.images[0].astype(int) - together.images[number])
         # Sums of another batch size differ in the last bit of float32.
         assert difference.max() <= 1
+
+
+def test_crops_that_were_cut_before_give_the_same_pixels(backbone: Any) -> None:
+    """Whoever erases from one photo in many ways hands the crops in; those of another plan are refused."""
+    pipeline = MildPipeline.from_pipe(backbone)
+    scene, plan = job()
+    crops = cut_layers(scene, plan, 0)
+    assert same(run(pipeline, scene, plan), run(pipeline, scene, plan, crops=[crops]))
+    with pytest.raises(UsageError, match="not cut from these plans"):
+        run(pipeline, *job(), crops=[crops])
 
 
 def test_callback_cancel_and_progress(backbone: Any) -> None:

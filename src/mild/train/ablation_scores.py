@@ -22,6 +22,7 @@ from mild.diffusion.plan import Plan
 from mild.errors import MildError
 from mild.request import Region
 from mild.scene import Box, Scene
+from mild.train.journal import read_lines
 from mild.train.parts import PIPELINE
 from mild.train.samplerows import layer_plan, whole_plan
 from mild.train.variants import Variant
@@ -39,7 +40,7 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
     folder.mkdir(exist_ok=True)
     paths = {variant.name: folder / scores_name(variant.name, seed) for variant in variants}
     done = {
-        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in lines(path)
+        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in read_lines(path)
     }  # fmt: skip
     pipelines: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -123,16 +124,3 @@ def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[
 def scores_name(variant: str, seed: int) -> str:
     """File of a variant's figures, of one training seed."""
     return f"{variant.replace(' ', '_')}-{seed}.jsonl"
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """The figures of a file; a line that was cut short by a kill does not count."""
-    if not path.exists():
-        return []
-    out = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            out.append(json.loads(line))
-        except ValueError:
-            continue
-    return out

@@ -15,7 +15,8 @@ import numpy as np
 
 from mild.bench.stats import item_means, mean_of, paired
 from mild.data.sample import SCENARIOS
-from mild.train.ablation_scores import lines, scores_name
+from mild.train.ablation_scores import scores_name
+from mild.train.journal import read_lines
 from mild.train.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def write_table(recipe: Recipe) -> Path:
 
 def _scores(recipe: Recipe, name: str) -> Lines:
     folder = Path(recipe.out) / "scores"
-    return [line | {"run": seed} for seed in recipe.training_seeds for line in lines(folder / scores_name(name, seed))]
+    return [
+        line | {"run": seed} for seed in recipe.training_seeds for line in read_lines(folder / scores_name(name, seed))
+    ]
 
 
 def _entry(scores: Mapping[str, Lines], name: str, place: str) -> dict[str, Any]:

@@ -87,8 +87,13 @@ class Journal:
 
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; a last line that a kill cut short is left out."""
-    path, out = Path(run) / "log.jsonl", []
+    """The lines of a run's log."""
+    return read_lines(Path(run) / "log.jsonl")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON lines, none if it is not there; a line that a kill cut short is left out."""
+    out: list[dict[str, Any]] = []
     if not path.exists():
         return []
     for line in path.read_text(encoding="utf-8").splitlines():
