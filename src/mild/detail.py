@@ -53,15 +53,18 @@ def enlarge(image: Float, size: tuple[int, int]) -> Float:
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def smooth(image: Float, sigma: float) -> Float:
-    """Gaussian blur of ``[h, w(, c)]``; a wide one is done on a smaller image, where nothing is lost by it."""
+def smooth(image: Float, sigma: float, into: Float | None = None) -> Float:
+    """Gaussian blur of ``[h, w(, c)]``; a wide one is done on a smaller image, where nothing is lost by it.
+
+    ``into`` is an array of the same shape for the result, and may be ``image`` itself.
+    """
     factor = int(2 ** np.floor(np.log2(max(1.0, sigma / 3))))
     if factor == 1:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, dst=into), np.float32)
     height, width = image.shape[:2]
     size = (-(-width // factor), -(-height // factor))
     small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / factor)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.resize(small, (width, height), dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def match_ring(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, reach: float) -> Float:
