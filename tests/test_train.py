@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from mild.diffusion.pipeline import MildPipeline
 from mild.errors import MildError
 from mild.train import stages
-from mild.train.checkpoint import latest
+from mild.train.checkpoint import checkpoint_of
 from mild.train.config import RunConfig, build
 from mild.train.journal import read_log
 from mild.train.parts import export, make_parts
@@ -49,7 +49,10 @@ def tiny(rows: Path, out: Path, stage: str = "base", **sections: Any) -> RunConf
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return {**load_file(latest(run) / "model.safetensors"), **load_file(latest(run) / "average.safetensors")}
+    return {
+        **load_file(checkpoint_of(run) / "model.safetensors"),
+        **load_file(checkpoint_of(run) / "average.safetensors"),
+    }
 
 
 def in_a_child(do: Any) -> int:
@@ -92,7 +95,7 @@ def test_a_run_killed_with_signal_9_resumes_bit_equal(
     monkeypatch.setattr(stages.RowTask, "batch", deadly)
     status = in_a_child(lambda: train(broken))
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    assert latest(tmp_path / "broken").name == "step-00000002"
+    assert checkpoint_of(tmp_path / "broken").name == "step-00000002"
     monkeypatch.setattr(stages.RowTask, "batch", real)
     train(broken)
     one, two = weights(tmp_path / "whole"), weights(tmp_path / "broken")
@@ -111,9 +114,9 @@ def test_a_half_written_checkpoint_does_not_count(rows: Path, tmp_path: Path) ->
     half = tmp_path / "run" / "checkpoints" / "step-00000009"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
-    assert latest(tmp_path / "run").name == "step-00000002"
+    assert checkpoint_of(tmp_path / "run").name == "step-00000002"
     train(config)
-    assert latest(tmp_path / "run").name == "step-00000004"
+    assert checkpoint_of(tmp_path / "run").name == "step-00000004"
 
 
 # --- the stages, one after the other, and what they write
@@ -163,10 +166,22 @@ def test_an_export_is_what_was_trained(rows: Path, tmp_path: Path) -> None:
     train(config, most_steps=2)
     assert not (tmp_path / "run" / "pipeline").exists()
     folder = export(tmp_path / "run", tmp_path / "given")
-    average = load_file(latest(tmp_path / "run") / "average.safetensors")
+    average = load_file(checkpoint_of(tmp_path / "run") / "average.safetensors")
     loaded = MildPipeline.from_pretrained(folder)
     for name, value in loaded.unet.state_dict().items():
         assert torch.allclose(value.float(), average[f"model.learning.unet.{name}"], atol=2e-3), name
+
+
+def test_an_export_of_a_kept_step(rows: Path, tmp_path: Path) -> None:
+    """How a figure changes through training: `mild train export RUN --step N`."""
+    run = tmp_path / "run"
+    train(tiny(rows, run, log={"checkpoint": 1, "keep": 2}), most_steps=3)
+    early = MildPipeline.from_pretrained(export(run, tmp_path / "early", 2)).unet.conv_out.weight
+    late = MildPipeline.from_pretrained(export(run, tmp_path / "late", 3)).unet.conv_out.weight
+    last = MildPipeline.from_pretrained(export(run, tmp_path / "last")).unet.conv_out.weight
+    assert torch.equal(late, last) and not torch.equal(early, late)
+    with pytest.raises(MildError, match=r"no checkpoint of step 1, only of 2, 3"):
+        export(run, tmp_path / "gone", 1)
 
 
 def test_a_run_can_start_from_the_backbone_alone(rows: Path, tmp_path: Path) -> None:
@@ -307,7 +322,7 @@ def test_sigterm_saves_and_ends(rows: Path, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(stages.RowTask, "batch", asked)
     assert train(tiny(rows, tmp_path / "run", log={"checkpoint": 100})) is None
-    assert latest(tmp_path / "run").name == "step-00000003"
+    assert checkpoint_of(tmp_path / "run").name == "step-00000003"
 
 
 def test_other_settings_do_not_continue_a_run(rows: Path, tmp_path: Path) -> None:

@@ -92,13 +92,18 @@ def average_of(checkpoint: Path) -> dict[str, torch.Tensor]:
     return dict(load_file(str(checkpoint / AVERAGE)))
 
 
-def latest(run: str | Path) -> Path:
-    """The last complete checkpoint of a run.
+def checkpoint_of(run: str | Path, step: int | None = None) -> Path:
+    """A complete checkpoint of a run: that of ``step``, or the last one.
 
     Raises:
-        MildError: there is none.
+        MildError: there is none, or none of that step.
     """
-    paths = Checkpoints(Path(run)).all()
+    paths = {int(path.name.removeprefix("step-")): path for path in Checkpoints(Path(run)).all()}
     if not paths:
         raise MildError(f"{run} holds no complete checkpoint; train for longer first.")
-    return paths[-1]
+    if step is None:
+        return paths[max(paths)]
+    if step not in paths:
+        kept = ", ".join(str(number) for number in paths)
+        raise MildError(f"{run} holds no checkpoint of step {step}, only of {kept}; log.keep says how many are kept.")
+    return paths[step]

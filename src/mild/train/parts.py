@@ -21,7 +21,7 @@ from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.prompts import NEGATIVE_PROMPTS, PROMPTS, DomainText, encode_text
 from mild.diffusion.schedule import noise_scheduler
 from mild.errors import UsageError
-from mild.train.checkpoint import average_of, latest
+from mild.train.checkpoint import average_of, checkpoint_of
 from mild.train.config import PartName, RunConfig
 
 #: What an export is called in the folder of a run.
@@ -158,16 +158,17 @@ def load_averages(parts: Parts, weights: Mapping[str, torch.Tensor], player: str
             value.copy_(inner[name])
 
 
-def export(run: str | Path, to: str | Path | None = None) -> Path:
+def export(run: str | Path, to: str | Path | None = None, step: int | None = None) -> Path:
     """Write a run's averaged weights as a half-precision pipeline that ``MildPipeline.from_pretrained`` loads.
 
     Its adapters are also written one by one, as LoRA files for diffusers' ``load_lora_weights``.
 
     Args:
         to: folder of the pipeline; None: ``pipeline`` in the run's folder.
+        step: of the checkpoint; None: the last one.
 
     Raises:
-        MildError: the run has no checkpoint.
+        MildError: the run has no such checkpoint.
     """
     from safetensors.torch import save_file
 
@@ -175,7 +176,7 @@ def export(run: str | Path, to: str | Path | None = None) -> Path:
     config = RunConfig.load(run / "config.yaml")
     # The frozen parts as they were given, not as training held them.
     config = config.model_copy(update={"model": config.model.model_copy(update={"frozen": "fp32"})})
-    weights = average_of(latest(run))
+    weights = average_of(checkpoint_of(run, step))
     parts = make_parts(config)
     load_averages(parts, weights)
     pipeline = parts.pipeline
