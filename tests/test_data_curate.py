@@ -16,7 +16,8 @@ from PIL import Image
 from mild.cli.app import run
 from mild.data import pairs as pairing
 from mild.data.cocoset import write_coco
-from mild.data.curate import Curation, curate
+from mild.data.curate import curate
+from mild.data.curation import Curation
 from mild.data.licences import Licence, read_licences
 from mild.data.looks import Filters, Look, duplicates, look, shortcoming
 from mild.data.plates import change, clean_plate, shift

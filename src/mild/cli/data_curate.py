@@ -92,8 +92,8 @@ def curate(
     if decisions is not None and (photos.is_file() or shards_of(photos)):
         _accepted(photos, out, decisions, per_shard, as_json)
         return
-    from mild.data.curate import Curation
     from mild.data.curate import curate as make
+    from mild.data.curation import Curation
     from mild.data.licences import Licence, read_licences
     from mild.data.looks import Filters
     from mild.request import Finder
@@ -135,7 +135,7 @@ def curate(
 
 
 def _accepted(source: Path, out: Path, decisions: Path, per_shard: int, as_json: bool) -> None:
-    from mild.data.curate import accepted
+    from mild.data.accepted import accepted
 
     counts = accepted(source, out, decisions, per_shard=per_shard)
     if as_json:

@@ -16,78 +16,28 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from mild.data.cocoset import CocoSet, Crowded
-from mild.data.factory import write_sheet
-from mild.data.ingredients import Split
-from mild.data.licences import Licence, Licences
-from mild.data.looks import Filters, Look, duplicates, look, perceptual_hash, shortcoming
-from mild.data.members import to_members
-from mild.data.real import Thing, real_sample, scaled_scene
-from mild.data.review import FOLDER, Choice, Row, read_decisions, write_page, write_preview
-from mild.data.sample import FORMAT, Sample
-from mild.data.store import open_members, write_members
+from mild.data.cocoset import CocoSet
+from mild.data.curated_shard import NOTES, coco_of, curated_shard
+from mild.data.curation import Candidate, Curation, Fate, write_json
+from mild.data.licences import Licence
+from mild.data.looks import Look, duplicates, look, perceptual_hash, shortcoming
+from mild.data.review import FOLDER, Choice, Row, read_decisions, write_page
+from mild.data.sample import FORMAT
+from mild.data.store import open_members
 from mild.errors import MildError, UsageError
-from mild.perception import find_people, resolve
-from mild.perception.parsing import with_parts
-from mild.photo import Photo, write_atomically
-from mild.request import Finder
-from mild.scene import Scene
+from mild.perception import resolve
 
-#: What became of a photo. ``problem`` is the only one that makes a run end with status 1.
-Outcome = Literal["taken", "filtered", "duplicate", "rejected", "undecided", "problem"]
 REPORT = "curate.json"
-_NOTES = "curate"
-_SHEET_MOST = 48
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of one photo: file, the key of its sample (empty if it never got one), and why."""
-
-    file: str
-    outcome: Outcome
-    key: str = ""
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Curation:
-    """What is to be curated, and how.
-
-    Attributes:
-        photos: folder of photos, searched with its sub-folders.
-        out: folder of the set.
-        licences: of the photos.
-        filters: what a photo must be like.
-        finder: how people are found; not used with ``coco``.
-        coco: people from this instances file; only the photos it lists are looked at.
-        decisions: file of the review page: only what was accepted is taken.
-        against: sets whose photos must not come again, so that two splits have none in common.
-        split: of all samples.
-        per_shard: photos (not samples) of a shard.
-    """
-
-    photos: Path
-    out: Path
-    licences: Licences
-    filters: Filters = field(default_factory=Filters)
-    finder: Finder = field(default_factory=Finder)
-    coco: Path | None = None
-    decisions: Path | None = None
-    against: tuple[Path, ...] = ()
-    split: Split = "train"
-    per_shard: int = 250
 
 
 Tell = Callable[[str, float], None]
@@ -99,7 +49,7 @@ def curate(order: Curation, *, jobs: int = 1, overwrite: bool = False, tell: Tel
     Raises:
         MildError: there are no photos, or the folder holds something else.
     """
-    coco = _coco(order.coco) if order.coco else None
+    coco = coco_of(order.coco) if order.coco else None
     if coco is None:
         resolve(order.finder)
     files = list(coco.images) if coco else photos_below(order.photos, order.out)
@@ -113,7 +63,7 @@ def curate(order: Curation, *, jobs: int = 1, overwrite: bool = False, tell: Tel
     _claim(order, mark, overwrite)
     rows: list[Row] = []
     work = [(order, number, chunk, mark) for number, chunk in enumerate(chunks)]
-    for number, (found, made) in enumerate(_mapped(_chunk, work, jobs), 1):
+    for number, (found, made) in enumerate(_mapped(curated_shard, work, jobs), 1):
         fates += found
         rows += made
         if tell:
@@ -121,52 +71,6 @@ def curate(order: Curation, *, jobs: int = 1, overwrite: bool = False, tell: Tel
     fates.sort(key=lambda fate: (fate.file, fate.key))
     _finish(order, mark, fates, rows)
     return fates
-
-
-def accepted(source: Path, out: Path, decisions: Path, *, per_shard: int = 250) -> Counter[str]:
-    """From a set that was made before, the samples that were accepted; their bytes are copied as they are.
-
-    Returns:
-        Numbers of ``taken``, ``rejected`` and ``undecided`` samples.
-
-    Raises:
-        MildError: the set cannot be read, nothing was accepted, or the folder holds something already.
-    """
-    chosen = read_decisions(decisions)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists already; name a new folder for the accepted samples.")
-    counts: Counter[str] = Counter()
-    split = ""
-    batch: list[tuple[str, dict[str, bytes]]] = []
-    shards = 0
-
-    def flush() -> None:
-        nonlocal shards
-        if batch:
-            write_members(out / f"{split}-{shards:05d}.tar", batch)
-            shards += 1
-            batch.clear()
-
-    for key, _, members in open_members(source):
-        choice = chosen.get(key)
-        counts["taken" if choice == "accept" else "rejected" if choice else "undecided"] += 1
-        if choice != "accept":
-            continue
-        try:
-            split = str(json.loads(members["json"])["split"])
-        except (KeyError, ValueError, TypeError):
-            raise MildError(
-                f"The JSON of sample {key} cannot be read; check the set with `mild data validate`."
-            ) from None
-        batch.append((key, members))
-        if len(batch) >= per_shard:
-            flush()
-    if not counts["taken"]:
-        raise MildError(f"No sample of {source} is accepted in {decisions}.")
-    flush()
-    said = {"format": FORMAT, "samples": counts["taken"], "recipe": {"decisions": dict(counts)}}
-    write_json(out / "set.json", said)
-    return counts
 
 
 def photos_below(folder: Path, out: Path) -> list[str]:
@@ -185,15 +89,6 @@ def photos_below(folder: Path, out: Path) -> list[str]:
     return sorted(found)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A photo of the second pass: file, key, licence, and its people if a file says them."""
-
-    file: str
-    key: str
-    licence: Licence
-
-
 def _plan(
     order: Curation,
     coco: CocoSet | None,
@@ -202,7 +97,7 @@ def _plan(
     fates: list[Fate],
     jobs: int,
     tell: Tell | None,
-) -> list[_Job]:
+) -> list[Candidate]:
     """The photos worth searching; the fates of all others are added to ``fates``."""
     licensed: dict[str, Licence] = {}
     for file in files:
@@ -231,7 +126,7 @@ def _plan(
         if seen.file in same:
             fates.append(Fate(seen.file, "duplicate", why=f"shows the same as {same[seen.file]}"))
         elif choice == "accept":
-            plan.append(_Job(seen.file, key, licensed[seen.file]))
+            plan.append(Candidate(seen.file, key, licensed[seen.file]))
         else:
             fates.append(Fate(seen.file, "rejected" if choice else "undecided", key))
     return plan
@@ -259,90 +154,7 @@ def _look(work: tuple[Path, str]) -> Look:
     return look(*work)
 
 
-def _chunk(work: tuple[Curation, int, list[_Job], str]) -> tuple[list[Fate], list[Row]]:
-    """Make one shard with its notes, contact sheet and previews, or read the notes of one that is there."""
-    order, number, jobs, mark = work
-    name = f"{order.split}-{number:05d}"
-    notes = order.out / _NOTES / f"{number:05d}.json"
-    try:
-        said = json.loads(notes.read_text("utf-8"))
-        if said["mark"] == mark:
-            return [Fate(**fate) for fate in said["fates"]], [Row(**row) for row in said["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    coco = _coco(order.coco) if order.coco else None
-    fates: list[Fate] = []
-    rows: list[Row] = []
-    thumbs: list[Sample] = []
-
-    def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
-        for job in jobs:
-            try:
-                sample = _sample(order, coco, job)
-            except (_Left, Crowded) as left:
-                fates.append(Fate(job.file, "filtered", job.key, str(left)))
-            except MildError as error:
-                fates.append(Fate(job.file, "problem", job.key, str(error)))
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                why = f"its annotations are malformed ({type(error).__name__}: {error})"
-                fates.append(Fate(job.file, "problem", job.key, why))
-            else:
-                fates.append(Fate(job.file, "taken", job.key))
-                rows.append(write_preview(order.out / FOLDER, sample))
-                if len(thumbs) < _SHEET_MOST:
-                    thumbs.append(sample)
-                yield sample.key, to_members(sample)
-
-    path = order.out / f"{name}.tar"
-    # The notes say that a shard is complete, so one without them is of an interrupted run.
-    count = write_members(path, samples(), overwrite=True)
-    if count:
-        write_sheet(order.out / "sheets" / f"{number:05d}.jpg", thumbs)
-    else:
-        path.unlink()
-    write_json(notes, {"mark": mark, "fates": [asdict(f) for f in fates], "rows": [asdict(r) for r in rows]})
-    return fates, rows
-
-
-@lru_cache(maxsize=1)
-def _coco(path: Path) -> CocoSet:
-    """Read once in a process: these files are large."""
-    return CocoSet.read(path)
-
-
-class _Left(Exception):
-    """A photo is left out, and this is why; nothing is wrong with it."""
-
-
-def _sample(order: Curation, coco: CocoSet | None, job: _Job) -> Sample:
-    photo = Photo.open(order.photos / job.file)
-    things: tuple[Thing, ...] = ()
-    if coco is not None:
-        scene, things = coco.scene(photo, job.file)
-    else:
-        scene = find_people(photo, order.finder)
-        sure = scene.sure
-        scene = Scene(photo, sure, tuple(i for i in scene.order if i in {p.id for p in sure}))
-    if not scene.people:
-        raise _Left("nobody was found")
-    small = scaled_scene(scene, order.filters.longest)
-    tallest = max((p.box.height for p in small.people), default=0)
-    if tallest < order.filters.min_person:
-        raise _Left(f"the largest person is {tallest} pixels tall; {order.filters.min_person} are needed")
-    small = with_parts(small)
-    shrunk = tuple(Thing(_mask_at(thing, small.size), thing.name, thing.owner) for thing in things)
-    return real_sample(
-        job.key, small, job.licence.source(job.file), split=order.split, made_by="mild data curate", things=shrunk
-    )
-
-
-def _mask_at(thing: Thing, size: tuple[int, int]) -> Any:
-    if thing.mask.shape == size:
-        return thing.mask
-    return cv2.resize(thing.mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _fingerprint(order: Curation, plan: Sequence[_Job]) -> str:
+def _fingerprint(order: Curation, plan: Sequence[Candidate]) -> str:
     """A hash of all that the shards depend on."""
     said = {
         "format": FORMAT,
@@ -372,7 +184,7 @@ def _claim(order: Curation, mark: str, overwrite: bool) -> None:
             raise MildError(
                 f"{order.out} holds a set that was curated otherwise; name another folder, or --overwrite it."
             )
-        for pattern in ("train-*.tar", "test-*.tar", f"{_NOTES}/*.json", f"{FOLDER}/*", "sheets/*.jpg", "set.json"):
+        for pattern in ("train-*.tar", "test-*.tar", f"{NOTES}/*.json", f"{FOLDER}/*", "sheets/*.jpg", "set.json"):
             for path in order.out.glob(pattern):
                 path.unlink()
     elif order.out.is_dir() and any(order.out.iterdir()):
@@ -386,16 +198,6 @@ def _finish(order: Curation, mark: str, fates: Sequence[Fate], rows: Sequence[Ro
     write_json(order.out / REPORT, {"fingerprint": mark, **said, "photos": [asdict(fate) for fate in fates]})
     write_json(order.out / "set.json", {"format": FORMAT, "samples": counts["taken"], "recipe": said})
     write_page(order.out / FOLDER, order.out.resolve().name, rows)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    text = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda handle: handle.write(text))
-    except OSError as error:
-        raise MildError(f"The file {path} could not be written ({error.strerror or error}).") from None
 
 
 def _mapped(work: Callable[[_T], _R], items: Sequence[_T], jobs: int, chunk: int = 1) -> Iterator[_R]:

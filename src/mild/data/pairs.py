@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.data.curate import Fate, write_json
+from mild.data.curation import Fate, write_json
 from mild.data.factory import write_sheet
 from mild.data.ingredients import Split
 from mild.data.licences import Licence
