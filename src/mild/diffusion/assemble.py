@@ -14,6 +14,7 @@ from mild.diffusion.canvas import LayerCrop
 from mild.diffusion.plan import LayerPlan, Plan
 from mild.grain import match_grain
 from mild.layers import Layer, LayerStack, rounded
+from mild.rim import join_rim
 from mild.scene import Box, Person, Scene
 from mild.texture import synthesize
 
@@ -87,10 +88,12 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
         colour = enlarge(guide, size)[window.slices]
     hole, own = plan.hole[window.slices], plan.own[window.slices]
     matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
+    soft = _softness(plan, mattes, window) if plan.domain == "background" else None
     if detail:
         share = 1.0 if size[0] >= PAINTED * guide.shape[0] else COPIED
-        soft = _softness(plan, mattes, window) if plan.domain == "background" else None
         matched = match_grain(matched, crop.photo[window.slices], hole, own, reach, share=share, soft=soft)
+    if soft is not None:
+        matched = join_rim(matched, crop.photo[window.slices], hole, own, soft == 1)
     return matched[focus.inside(window).slices]
 
 
