@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from mild.detail import smooth
-from mild.pyramid import BoolMask, Float, Index, Level, chunks, neighbour, view
+from mild.pyramid import BoolMask, Float, Index, Level, neighbour, view
+from mild.scene import Box
 
 #: Gaussian width, pixels of the guide, above which colours are the guide's.
 SMOOTH = 2.0
@@ -18,45 +19,54 @@ SMOOTH = 2.0
 ROWS = 64
 
 
-def paint(level: Level, places: Index, guide: Float) -> Float:
+def paint(level: Level, places: Index, guide: Float, window: Box) -> Float:
     """Paint the level's hole with the photo's pixels at ``places``, in the colours of the guide.
 
     Args:
         level: the size that is painted.
         places: of each of its hole pixels, a flat index of its photo.
         guide: float32 ``[h, w, 3]`` 0..255, the whole view.
+        window: the part to return.
 
     Returns:
-        float32, 0..255, the level's window: the painted hole; elsewhere the guide.
+        float32, 0..255, of the window's size: the painted hole; elsewhere of no meaning.
     """
     seen = view(guide, guide.shape[:2], None, level.shape, level.window)
-    painted = _painted(level, places, seen)
+    frame = window.union(level.window)
+    out = np.zeros((frame.height, frame.width, 3), np.float32)
+    painted = out[level.window.inside(frame).slices]
+    painted[...] = seen
+    _paint_places(level, places, painted)
     hole = np.ascontiguousarray(level.hole[level.window.slices])
     _recolour(painted, seen, hole, SMOOTH * level.shape[0] / guide.shape[0])
-    return painted
+    return out[window.inside(frame).slices]
 
 
-def _painted(level: Level, places: Index, otherwise: Float) -> Float:
-    """The window, each hole pixel as its place shows it.
+def _paint_places(level: Level, places: Index, painted: Float) -> None:
+    """Each hole pixel as its place shows it, in place, in a picture of the level's window.
 
-    Where the places of neighbours do not continue one another, the mean of what they show there. ``otherwise`` is the
-    window's picture where no place shows anything.
+    Where the places of neighbours do not continue one another, the mean of what they show there. Where no place shows
+    anything, what was there before.
     """
     colours, own = level.photo.reshape(-1, 3), level.own.ravel()
-    out = otherwise.copy()
-    flat = out.reshape(-1, 3)
-    pixels = np.flatnonzero(level.hole[level.window.slices])
-    for part in chunks(len(places)):
-        shown, known = colours.take(places[part], axis=0), own.take(places[part])
+    hole = level.hole[level.window.slices]
+    first = np.concatenate([[0], np.cumsum(np.count_nonzero(hole, axis=1))])
+    for top in range(0, len(hole), ROWS):
+        bottom = min(top + ROWS, len(hole))
+        part, pixels = places[first[top] : first[bottom]], np.nonzero(hole[top:bottom])
+        rows = painted[top:bottom]
+        known = own.take(part)
         if known.all():
-            flat[pixels[part]] = shown
+            rows[pixels] = colours.take(part, axis=0)
         else:
-            flat[pixels[part][known]] = shown[known]
-    seams = _seams(level, places)
-    for part in chunks(len(seams)):
-        mean, known = _mixed(level, places, seams[part])
-        flat[pixels[seams[part][known]]] = mean[known]
-    return out
+            rows[pixels[0][known], pixels[1][known]] = colours.take(part[known], axis=0)
+        # Seams are found with a row above and one below.
+        above, below = max(0, top - 1), min(bottom + 1, len(hole))
+        around = slice(first[above], first[below])
+        seam = _seams(hole[above:below], places[around] - level.holes[around])
+        seams = np.flatnonzero(seam[top - above :][: bottom - top][hole[top:bottom]])
+        mean, known = _mixed(level, places, first[top] + seams)
+        rows[pixels[0][seams][known], pixels[1][seams][known]] = mean[known]
 
 
 def _mixed(level: Level, places: Index, numbers: Index) -> tuple[Float, BoolMask]:
@@ -79,28 +89,19 @@ def _mixed(level: Level, places: Index, numbers: Index) -> tuple[Float, BoolMask
     return total, weight > 0
 
 
-def _seams(level: Level, places: Index) -> Index:
-    """Numbers of hole pixels beside which (left, right, above or below) another's place does not continue theirs."""
-    hole = level.hole[level.window.slices]
-    first = np.concatenate([[0], np.cumsum(np.count_nonzero(hole, axis=1))])
-    found = []
-    for top in range(0, len(hole), ROWS):
-        # With a row above and one below.
-        above, below = max(0, top - 1), min(len(hole), top + ROWS + 1)
-        inside, part = hole[above:below], slice(first[above], first[below])
-        # 32 bits: a photo has at most 300 million pixels.
-        shift = np.zeros(inside.shape, np.int32)
-        shift[inside] = places[part] - level.holes[part]
-        seam = np.zeros(inside.shape, bool)
-        across = (shift[:, 1:] != shift[:, :-1]) & inside[:, 1:] & inside[:, :-1]
-        down = (shift[1:] != shift[:-1]) & inside[1:] & inside[:-1]
-        seam[:, 1:] |= across
-        seam[:, :-1] |= across
-        seam[1:] |= down
-        seam[:-1] |= down
-        rows = slice(top - above, top - above + ROWS)
-        found.append(first[top] + np.flatnonzero(seam[rows][inside[rows]]))
-    return np.concatenate(found)
+def _seams(hole: BoolMask, shifts: Index) -> BoolMask:
+    """Hole pixels ``[h, w]`` beside which (left, right, above or below) another's place does not continue theirs."""
+    # 32 bits: a photo has at most 300 million pixels.
+    shift = np.zeros(hole.shape, np.int32)
+    shift[hole] = shifts
+    seam = np.zeros(hole.shape, bool)
+    across = (shift[:, 1:] != shift[:, :-1]) & hole[:, 1:] & hole[:, :-1]
+    down = (shift[1:] != shift[:-1]) & hole[1:] & hole[:-1]
+    seam[:, 1:] |= across
+    seam[:, :-1] |= across
+    seam[1:] |= down
+    seam[:-1] |= down
+    return seam
 
 
 def _recolour(painted: Float, seen: Float, hole: BoolMask, sigma: float) -> None:

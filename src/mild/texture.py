@@ -60,12 +60,9 @@ def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float, window: 
             picture = view(painted, below.shape, below.window, level.shape, level.window)
             places = _refined(level, places, picture)
         # Where nothing is refined, nobody looks at the picture of the level below.
-        if level is levels[-1] or _is_refined(levels[number + 1]):
-            painted = paint(level, places, guide)
-    out = np.zeros((window.height, window.width, 3), np.float32)
-    common = window.intersect(levels[-1].window)
-    out[common.inside(window).slices] = painted[common.inside(levels[-1].window).slices]
-    return out
+        if level is not levels[-1] and _is_refined(levels[number + 1]):
+            painted = paint(level, places, guide, level.window)
+    return paint(levels[-1], places, guide, window)
 
 
 def _is_refined(level: Level) -> bool:
