@@ -14,14 +14,17 @@ from PIL import Image
 from bench_items import triples, two_people
 from mild.bench.compare import compare, load_results
 from mild.bench.items import describe, make_job
+from mild.bench.listing import load_sets, wanted
 from mild.bench.methods import load, parse
 from mild.bench.recipe import Recipe
+from mild.bench.records import FAILED
 from mild.bench.report.write import write_report
-from mild.bench.runner import FAILED, load_sets, read_lines, run, wanted
+from mild.bench.runner import run
 from mild.bench.sets import choose, load_set
 from mild.bench.summary import summarise
 from mild.cli import app as cli
 from mild.errors import MildError, UsageError
+from mild.files import read_json_lines
 from studio_browser import QUIET, find_browser
 
 GOOD = ("mean@python:bench_items:mean", "noisy@python:bench_items:noisy", "bright@python:bench_items:brighter")
@@ -81,9 +84,9 @@ def test_methods_that_go_wrong_are_recorded_and_the_run_goes_on(done: Path) -> N
 
 
 def test_every_picture_has_an_id_and_a_hash(done: Path) -> None:
-    items = read_lines(done / "items" / "meadow.jsonl")
+    items = read_json_lines(done / "items" / "meadow.jsonl")
     assert [row["id"] for row in items] == ["p0", "p1", "p2", "p3"]
-    for record in read_lines(done / "records" / "mean" / "meadow.jsonl"):
+    for record in read_json_lines(done / "records" / "mean" / "meadow.jsonl"):
         assert {len(v) for v in record["sha256"].values()} == {64}
         assert (done / "pictures" / "mean" / "meadow" / f"{record['key']}.webp").is_file()
     assert {len(v) for row in items for v in row["sha256"].values()} == {64}
@@ -145,7 +148,7 @@ def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> 
     recipe["sets"] = [{**recipe["sets"][1]}]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "methods").write_text("no folder")
-    with pytest.raises(MildError, match=r"(Not a directory|File exists).*methods"):
+    with pytest.raises(MildError, match="methods.* cannot be written: (Not a directory|File exists)"):
         run(Recipe.build(**recipe), tmp_path / "run")
 
 

@@ -14,9 +14,10 @@ import pytest
 from bench_items import triples, two_people
 from ingredients import make_ingredients
 from mild.bench.items import Item, make_job
+from mild.bench.listing import load_sets
 from mild.bench.metrics.score import Scoring, score
 from mild.bench.recipe import Recipe
-from mild.bench.runner import load_sets, run
+from mild.bench.runner import run
 from mild.bench.sets import load_set
 from mild.bench.sets.make import ensure
 from mild.bench.sets.samples import item_of, shrunk

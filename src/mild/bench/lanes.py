@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from mild.bench.listing import Lane, LoadedSet, Tell, described, load_sets, write_items
 from mild.bench.recipe import Recipe
-from mild.bench.runner import Lane, LoadedSet, Tell, ask, described, load_sets, write_items
+from mild.bench.runner import ask
 from mild.bench.worker import one_thread
 from mild.errors import MildError
 

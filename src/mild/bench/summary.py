@@ -16,10 +16,10 @@ from mild.bench.methods import MethodSpec
 from mild.bench.metrics.features import WANTED, cmmd, frechet
 from mild.bench.metrics.score import flip_missing
 from mild.bench.recipe import Recipe, SetChoice
-from mild.bench.runner import FAILED, read_lines, records_of
+from mild.bench.records import FAILED, records_of
 from mild.bench.stats import Rank, holm, item_means, mean_of, paired, spearman
 from mild.errors import MildError
-from mild.photo import write_atomically
+from mild.files import read_json_lines, write_atomically
 
 Records = Mapping[str, Mapping[str, Any]]
 #: Item -> seed -> value.
@@ -86,7 +86,7 @@ def _set_summary(
     out: Path, about: dict[str, Any], recipe: Recipe, choice: SetChoice, methods: Mapping[str, Any]
 ) -> dict[str, Any]:
     name = about["name"]
-    rows = read_lines(out / "items" / f"{name}.jsonl")
+    rows = read_json_lines(out / "items" / f"{name}.jsonl")
     items = {row["id"]: row for row in rows if "unusable" not in row}
     records: dict[str, Records] = {}
     for spec in recipe.specs:

@@ -165,8 +165,8 @@ def make(
 ) -> None:
     """Make a page of blind pairs to send to people, and the key that says which is which."""
     _ready()
+    from mild.bench.listing import load_sets
     from mild.bench.recipe import Recipe
-    from mild.bench.runner import load_sets
     from mild.bench.study.make import choose_pairs, make_study
     from mild.bench.summary import summarise
 

@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    from mild.photo import write_atomically
+    from mild.files import write_atomically
 
     write_atomically(path, lambda stream: stream.write(text.encode()))
 

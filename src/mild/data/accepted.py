@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from mild.data.curation import write_json
 from mild.data.review import read_decisions
 from mild.data.sample import FORMAT
 from mild.data.store import open_members, write_members
 from mild.errors import MildError, UsageError
+from mild.files import write_json
 
 
 def accepted(source: Path, out: Path, decisions: Path, *, per_shard: int = 250) -> Counter[str]:

@@ -11,7 +11,7 @@ from mild.data.facts import Facts
 from mild.data.sample import FORMAT
 from mild.data.stats import summary
 from mild.errors import MildError
-from mild.photo import write_atomically
+from mild.files import write_atomically
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 

@@ -21,8 +21,9 @@ from mild.data.licences import Licence
 from mild.data.real import Thing
 from mild.data.sample import Sample
 from mild.errors import MildError, UsageError
+from mild.files import write_atomically
 from mild.perception.coco import encode_rle, load_instances, mask_of, people_of, to_coco
-from mild.photo import Photo, write_atomically
+from mild.photo import Photo
 from mild.scene import Box, Scene
 
 #: COCO's categories that people hold or wear, and our own name for all of them.

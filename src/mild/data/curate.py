@@ -26,13 +26,14 @@ from PIL import Image
 
 from mild.data.cocoset import CocoSet
 from mild.data.curated_shard import NOTES, coco_of, curated_shard
-from mild.data.curation import Candidate, Curation, Fate, write_json
+from mild.data.curation import Candidate, Curation, Fate
 from mild.data.licences import Licence
 from mild.data.looks import Look, duplicates, look, perceptual_hash, shortcoming
 from mild.data.review import FOLDER, Choice, Row, read_decisions, write_page
 from mild.data.sample import FORMAT
 from mild.data.store import open_members
 from mild.errors import MildError, UsageError
+from mild.files import write_json
 from mild.perception import resolve
 
 REPORT = "curate.json"

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mild.data.cocoset import CocoSet, Crowded
-from mild.data.curation import Candidate, Curation, Fate, write_json
+from mild.data.curation import Candidate, Curation, Fate
 from mild.data.factory import write_sheet
 from mild.data.members import to_members
 from mild.data.real import Thing, real_sample, scaled_scene
@@ -24,6 +24,7 @@ from mild.data.review import FOLDER, Row, write_preview
 from mild.data.sample import Sample
 from mild.data.store import write_members
 from mild.errors import MildError
+from mild.files import write_json
 from mild.perception import find_people
 from mild.perception.parsing import with_parts
 from mild.photo import Photo

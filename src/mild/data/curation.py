@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mild.data.ingredients import Split
 from mild.data.licences import Licence, Licences
 from mild.data.looks import Filters
-from mild.errors import MildError
-from mild.photo import write_atomically
 from mild.request import Finder
 
 #: What became of a photo. ``problem`` is the only one that makes a run end with status 1.
@@ -64,13 +61,3 @@ class Candidate:
     file: str
     key: str
     licence: Licence
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    text = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda handle: handle.write(text))
-    except OSError as error:
-        raise MildError(f"The file {path} could not be written ({error.strerror or error}).") from None

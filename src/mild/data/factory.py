@@ -29,7 +29,7 @@ from mild.data.sample import FORMAT, Sample
 from mild.data.store import open_samples, write_members
 from mild.data.synth import Recipe, make_sample
 from mild.errors import MildError
-from mild.photo import write_atomically
+from mild.files import write_atomically
 
 SET_FILE = "set.json"
 _SHEET_MOST, _SHEET_SIDE, _SHEET_COLUMNS = 48, 192, 8

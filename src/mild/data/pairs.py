@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.data.curation import Fate, write_json
+from mild.data.curation import Fate
 from mild.data.factory import write_sheet
 from mild.data.ingredients import Split
 from mild.data.licences import Licence
@@ -27,6 +27,7 @@ from mild.data.review import FOLDER, write_page, write_preview
 from mild.data.sample import FORMAT, Sample
 from mild.data.store import write_members
 from mild.errors import MildError, UsageError
+from mild.files import write_json
 from mild.perception import find_people
 from mild.perception.order import estimate_order
 from mild.photo import Photo, write_image

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from mild.data.sample import Sample
 from mild.errors import MildError, UsageError
+from mild.files import write_atomically
 from mild.perception.overlay import draw_overlay
-from mild.photo import write_atomically
 
 #: Format of the decisions file.
 FORMAT = "mild-decisions/1"

@@ -7,8 +7,9 @@ from typing import IO
 
 from mild.errors import MildError, UsageError
 from mild.export import folder, ora, pack, psd
+from mild.files import write_atomically
 from mild.layers import LayerStack
-from mild.photo import Photo, write_atomically
+from mild.photo import Photo
 
 #: Suffixes that mean a layered file; no suffix means a folder.
 SUFFIXES = (".psd", ".ora", ".zip")

@@ -18,8 +18,8 @@ import numpy as np
 
 from mild.errors import MildError
 from mild.export import pack
+from mild.files import write_atomically
 from mild.layers import Layer, LayerStack
-from mild.photo import write_atomically
 
 
 def files(stack: LayerStack, colour: pack.Colour) -> Iterator[tuple[str, bytes]]:

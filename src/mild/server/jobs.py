@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from mild.photo import write_atomically
+from mild.files import write_atomically
 from mild.request import EraseRequest
 
 Kind = Literal["erase", "layers"]

@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from mild.errors import MildError
-from mild.photo import Photo, read_mask, write_atomically
+from mild.files import write_atomically
+from mild.photo import Photo, read_mask
 from mild.scene import BoolMask, Scene
 from mild.server.problems import Problem
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from mild.export import colour_of, pack, save_stack
+from mild.files import write_atomically
 from mild.layers import LayerStack
-from mild.photo import Photo, write_atomically
+from mild.photo import Photo
 from mild.recompose import recompose
 from mild.server.jobs import Job
 from mild.server.road import Result

@@ -20,9 +20,9 @@ from mild.diffusion.canvas import LayerCrop, cut_layers
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.plan import Plan
 from mild.errors import MildError
+from mild.files import read_json_lines
 from mild.request import Region
 from mild.scene import Box, Scene
-from mild.train.journal import read_lines
 from mild.train.parts import PIPELINE
 from mild.train.samplerows import layer_plan, whole_plan
 from mild.train.variants import Variant
@@ -40,7 +40,7 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
     folder.mkdir(exist_ok=True)
     paths = {variant.name: folder / scores_name(variant.name, seed) for variant in variants}
     done = {
-        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in read_lines(path)
+        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in read_json_lines(path)
     }  # fmt: skip
     pipelines: dict[str, Any] = {}
     with ExitStack() as stack:

@@ -15,8 +15,8 @@ import numpy as np
 
 from mild.bench.stats import item_means, mean_of, paired
 from mild.data.sample import SCENARIOS
+from mild.files import read_json_lines
 from mild.train.ablation_scores import scores_name
-from mild.train.journal import read_lines
 from mild.train.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def write_table(recipe: Recipe) -> Path:
 def _scores(recipe: Recipe, name: str) -> Lines:
     folder = Path(recipe.out) / "scores"
     return [
-        line | {"run": seed} for seed in recipe.training_seeds for line in read_lines(folder / scores_name(name, seed))
+        line | {"run": seed}
+        for seed in recipe.training_seeds
+        for line in read_json_lines(folder / scores_name(name, seed))
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mild.errors import MildError, UsageError
+from mild.files import read_json_lines
 from mild.train.config import RunConfig, dump_yaml, read_yaml
 
 #: What may differ when a run is continued: how long, how watched, and where.
@@ -88,20 +89,7 @@ class Journal:
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:
     """The lines of a run's log."""
-    return read_lines(Path(run) / "log.jsonl")
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON lines, none if it is not there; a line that a kill cut short is left out."""
-    out: list[dict[str, Any]] = []
-    if not path.exists():
-        return []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            out.append(json.loads(line))
-        except ValueError:
-            continue
-    return out
+    return read_json_lines(Path(run) / "log.jsonl")
 
 
 def plot(runs: Sequence[Path], to: Path) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mild.bench.items import Item
-from mild.bench.runner import LoadedSet
+from mild.bench.listing import LoadedSet
 from mild.errors import MildError
 from mild.scene import Box
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mild.bench.listing import load_sets
 from mild.bench.recipe import Recipe
 from mild.bench.report.cases import cases
 from mild.bench.report.markdown import markdown
 from mild.bench.report.page import page
-from mild.bench.runner import load_sets
 from mild.bench.summary import summarise
-from mild.photo import write_atomically
+from mild.files import write_atomically
 
 
 def write_report(out: str | Path, *, results: Path | None = None, command: str | None = None) -> dict[str, Any]:

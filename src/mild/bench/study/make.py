@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from mild.bench.listing import LoadedSet
 from mild.bench.report.cases import picture, whole_answer
-from mild.bench.runner import LoadedSet
 from mild.errors import UsageError
-from mild.photo import write_atomically
+from mild.files import write_atomically
 
 #: Long side of a picture in a study, pixels.
 SIDE = 640
