@@ -27,7 +27,7 @@ REACH = 0.02
 PAINTED = 1.5
 #: So much of the difference is made up for where it is copied: it fits already, and stronger detail in a wrong place is
 #: a larger error (measured: ``docs/method.md``).
-COPIED = 0.6
+COPIED = 0.8
 
 
 def assemble(
