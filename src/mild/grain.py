@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.detail import membrane, smooth
+from mild.scene import Box
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
@@ -27,7 +28,7 @@ UNSEEN = 0.25
 #: Width of the rim that is measured, in units of ``reach``.
 RIM = 4.0
 #: Rows that are handled at once; bounds the memory.
-ROWS = 512
+ROWS = 256
 
 
 def match_grain(
@@ -56,17 +57,25 @@ def match_grain(
     own = own & ~hole
     if not own.any() or not hole.any():
         return made
-    fine = _fine(made, photo, hole, own)
-    gain = _gain(_strength(fine), hole, own, max(2.0, RIM * reach))
-    if share != 1:
-        gain **= share
-    if soft is not None:
-        mixed = np.flatnonzero(soft < 1)
-        gain.ravel()[mixed] *= in_mixture(soft.ravel()[mixed])
-    gain -= 1
-    gain *= hole
-    fine *= cv2.merge([gain] * 3)
-    fine += made
+    rim = max(2.0, RIM * reach)
+    away = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, 5)
+    # Right beside the hole the blur has seen both sides.
+    ring = own & (away <= rim) & (away > 1)
+    del away
+    fine, strength = _fine(made, photo, hole, own, hole | ring)
+    gain = _gain(strength, hole, ring, rim)
+    for top in range(0, len(made), ROWS):
+        rows = slice(top, top + ROWS)
+        factor = gain[rows]
+        if share != 1:
+            factor **= share
+        if soft is not None:
+            mixed = np.flatnonzero(soft[rows] < 1)
+            factor.ravel()[mixed] *= in_mixture(soft[rows].ravel()[mixed])
+        factor -= 1
+        factor = np.asarray(cv2.copyTo(factor, hole[rows].view(np.uint8)), np.float32)
+        fine[rows] *= cv2.merge([factor] * 3)
+        fine[rows] += made[rows]
     return fine
 
 
@@ -83,51 +92,59 @@ def in_mixture(soft: Float) -> Float:
     return np.asarray(np.minimum(np.sqrt((2 - m) / m), MOST), np.float32)
 
 
-def _fine(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask) -> Float:
-    """What a Gaussian blur takes away, ``[H, W, 3]``; nobody's colours beside the layer are in the mean."""
-    out = np.empty(made.shape, np.float32)
-    margin = round(4 * FINE)
+def _fine(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, wanted: BoolMask) -> tuple[Float, Float]:
+    """What a Gaussian blur takes away, ``[H, W, 3]``, and its strength ``[H, W]``, the mean of the channels' sizes.
+
+    Nobody's colours beside the layer are in the mean. Where it is not ``wanted``, it may be 0.
+    """
+    out, strength = np.zeros(made.shape, np.float32), np.zeros(hole.shape, np.float32)
+    margin = round(4 * FINE) + 1
     for top in range(0, len(made), ROWS):
-        first = max(0, top - margin)
-        rows = slice(first, top + ROWS + margin)
-        image = np.asarray(cv2.copyTo(made[rows], hole[rows].view(np.uint8)), np.float32)
-        image = np.asarray(cv2.copyTo(photo[rows].astype(np.float32), own[rows].view(np.uint8), image), np.float32)
-        known = (own[rows] | hole[rows]).astype(np.float32)
+        columns = np.flatnonzero(wanted[top : top + ROWS].any(0))
+        if not len(columns):
+            continue
+        here = Box(int(columns[0]), top, int(columns[-1]) + 1, min(top + ROWS, len(made)))
+        around = here.grow(margin, hole.shape)
+        part = around.slices
+        image = np.asarray(cv2.copyTo(made[part], hole[part].view(np.uint8)), np.float32)
+        image = np.asarray(cv2.copyTo(photo[part].astype(np.float32), own[part].view(np.uint8), image), np.float32)
+        known = (own[part] | hole[part]).astype(np.float32)
         mean = np.asarray(cv2.GaussianBlur(image, (0, 0), FINE), np.float32)
         mean /= cv2.merge([np.maximum(cv2.GaussianBlur(known, (0, 0), FINE), 1e-3)] * 3)
-        part = slice(top - first, top - first + ROWS)
-        np.subtract(image[part], mean[part], out=out[top : top + ROWS])
-    return out
+        inner = here.inside(around).slices
+        fine = np.subtract(image[inner], mean[inner], out=out[here.slices])
+        # One channel after the other, as numpy is slow at three at once.
+        size = np.abs(fine[..., 0], out=strength[here.slices])
+        size += np.abs(fine[..., 1])
+        size += np.abs(fine[..., 2])
+        size /= 3
+    return out, strength
 
 
-def _strength(fine: Float) -> Float:
-    """Mean absolute detail ``[H, W]`` of the three channels; one after the other, as numpy is slow at three at once."""
-    out = np.abs(fine[..., 0])
-    out += np.abs(fine[..., 1])
-    out += np.abs(fine[..., 2])
-    out /= 3
-    return out
-
-
-def _gain(strength: Float, hole: BoolMask, own: BoolMask, rim: float) -> Float:
-    """Factor ``[H, W]`` for the detail of every hole pixel, found on a picture of a few pixels per rim."""
+def _gain(strength: Float, hole: BoolMask, ring: BoolMask, rim: float) -> Float:
+    """Factor ``[H, W]`` for the detail of every hole pixel, as in the ring; found on a small picture."""
     factor = max(1, int(rim / 4))
     size = (-(-hole.shape[0] // factor), -(-hole.shape[1] // factor))
+
+    # New memory is slow: what is shrunk is made in the same place each time.
+    large = np.empty(hole.shape, np.float32)
 
     def shrunk(image: Float) -> Float:
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
-    def mean_near(where: BoolMask) -> Float:
-        share = smooth(shrunk(where.astype(np.float32)), rim / factor / 2)
-        there = np.asarray(cv2.copyTo(strength, where.view(np.uint8)), np.float32)
-        return np.asarray(smooth(shrunk(there), rim / factor / 2) / np.maximum(share, 1e-4), np.float32)
+    def shares(where: BoolMask) -> Float:
+        large[...] = where
+        return shrunk(large)
 
-    away = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, 5)
-    # Right beside the hole the blur has seen both sides.
-    ring = own & (away <= rim) & (away > 1)
-    trust = (shrunk(ring.astype(np.float32)) > 0.1).astype(np.float32)
+    def mean_near(where: BoolMask, share: Float) -> Float:
+        np.multiply(strength, where, out=large)
+        share = smooth(share, rim / factor / 2)
+        return np.asarray(smooth(shrunk(large), rim / factor / 2) / np.maximum(share, 1e-4), np.float32)
+
+    ring_share = shares(ring)
+    trust = (ring_share > 0.1).astype(np.float32)
     if not trust.any():
         return np.ones(hole.shape, np.float32)
-    expected = membrane(np.ascontiguousarray(mean_near(ring)[..., None]), trust)[..., 0]
-    gain = np.clip((expected + UNSEEN) / (mean_near(hole) + UNSEEN), LEAST, MOST)
+    expected = membrane(np.ascontiguousarray(mean_near(ring, ring_share)[..., None]), trust)[..., 0]
+    gain = np.clip((expected + UNSEEN) / (mean_near(hole, shares(hole)) + UNSEEN), LEAST, MOST)
     return np.asarray(cv2.resize(gain, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
