@@ -5,11 +5,14 @@ All arrays are those of one layer's crop. Colours are float32 0..255 unless said
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mild.scene import Box
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
@@ -58,13 +61,18 @@ def smooth(image: Float, sigma: float, into: Float | None = None) -> Float:
 
     ``into`` is an array of the same shape for the result, and may be ``image`` itself.
     """
-    factor = int(2 ** np.floor(np.log2(max(1.0, sigma / 3))))
+    factor = _factor(sigma)
     if factor == 1:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, dst=into), np.float32)
     height, width = image.shape[:2]
     size = (-(-width // factor), -(-height // factor))
     small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / factor)
     return np.asarray(cv2.resize(small, (width, height), dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _factor(sigma: float) -> int:
+    """How much smaller an image is made for so wide a blur."""
+    return int(2 ** np.floor(np.log2(max(1.0, sigma / 3))))
 
 
 def match_ring(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, reach: float) -> Float:
@@ -85,24 +93,33 @@ def match_ring(made: Float, photo: NDArray[Any], hole: BoolMask, own: BoolMask, 
     factor = max(1, int(sigma / FINEST))
     size = (-(-hole.shape[1] // factor), -(-hole.shape[0] // factor))
 
-    def smaller(image: NDArray[Any]) -> Float:
-        if factor == 1:
-            return np.asarray(image, np.float32)
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    def smaller(image: NDArray[Any]) -> NDArray[Any]:
+        return image if factor == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
     small_hole, small_own = (smaller(mask.view(np.uint8) * np.uint8(255)) > 0.99 * 255 for mask in (hole, own))
     if factor == 1:
         small_hole, small_own = hole, own
-    shift = _shift(smaller(made), smaller(photo), small_hole, small_own, sigma / factor)
-    if factor > 1:
-        shift = np.asarray(cv2.resize(shift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    out = np.asarray(cv2.copyTo(shift, hole.astype(np.uint8)), np.float32)
-    out += made
+    box = Box(0, 0, hole.shape[1], hole.shape[0])
+    if factor == 1 and _factor(sigma) == 1:
+        # A person's hole is often a small part of them; no further than this do the means see.
+        box = Box.around(hole).grow(math.ceil(4 * sigma) + 2, (hole.shape[0], hole.shape[1]))
+        shift = _shift(made, photo, hole, own, sigma, box)
+    else:
+        small = Box(0, 0, small_hole.shape[1], small_hole.shape[0])
+        shift = _shift(smaller(made), smaller(photo), small_hole, small_own, sigma / factor, small)
+        if factor > 1:
+            shift = np.asarray(cv2.resize(shift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    out = made.astype(np.float32)
+    part = np.ascontiguousarray(hole[box.slices]).view(np.uint8)
+    cv2.add(out[box.slices], shift, dst=out[box.slices], mask=part)
     return out
 
 
-def _shift(made: Float, photo: Float, hole: BoolMask, own: BoolMask, sigma: float) -> Float:
-    """What :func:`match_ring` adds, at the size of its inputs."""
+def _shift(made: NDArray[Any], photo: NDArray[Any], hole: BoolMask, own: BoolMask, sigma: float, box: Box) -> Float:
+    """What :func:`match_ring` adds in the window ``box``, at the size of its inputs."""
+    size = hole.shape
+    made, photo = (image[box.slices].astype(np.float32) for image in (made, photo))
+    hole, own = np.ascontiguousarray(hole[box.slices]), own[box.slices]
     depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
     away = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5)
     inside = (hole & (depth <= sigma)).astype(np.float32)
@@ -119,11 +136,13 @@ def _shift(made: Float, photo: Float, hole: BoolMask, own: BoolMask, sigma: floa
     # A step drowns in texture; on a plain wall the eye sees a very small one.
     squared, _ = mean_near(np.square(photo), outside)
     grain = _largest(np.sqrt(np.maximum(squared / np.maximum(outer_share, 1e-4)[..., None] - mean**2, 0)))
-    size = _largest(np.abs(jump))
+    step = _largest(np.abs(jump))
     unseen = 1 + UNSEEN * grain
-    jump *= (np.clip(size / unseen - 1, 0, 1) * np.clip(2 - size / EDGE, 0, 1))[..., None]
+    jump *= (np.clip(step / unseen - 1, 0, 1) * np.clip(2 - step / EDGE, 0, 1))[..., None]
     trust = np.clip(np.minimum(inner_share, outer_share) / 0.02, 0, 1) * (depth <= max(1.5, sigma / 4)) * inside
-    shift = membrane(jump.astype(np.float32), trust.astype(np.float32))
+    values, weights = np.zeros((*size, 3), np.float32), np.zeros(size, np.float32)
+    values[box.slices], weights[box.slices] = jump, trust
+    shift = membrane(values, weights)[box.slices]
     return np.asarray(shift * np.exp(-depth / (FADE * sigma))[..., None], np.float32)
 
 
