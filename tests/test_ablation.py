@@ -16,7 +16,7 @@ from mild.data.store import write_shard
 from mild.errors import UsageError
 from mild.train.ablate import Recipe, ablate, chosen
 from mild.train.ablation_scores import measured
-from mild.train.ablation_table import write_table
+from mild.train.ablation_table import compared_with, write_table
 from mild.train.variants import VARIANTS, runs_of
 from samples import tiny_sample
 from tiny_rows import write_rows
@@ -154,3 +154,10 @@ def test_the_ready_configs_are_good() -> None:
     stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}
     assert set(stages.values()) == {"base", "adapters", "distill", "alpha"} and len(stages) >= 10
     assert len(Recipe.load(root / "ablation.yaml").variants) == len(VARIANTS)
+
+
+def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:
+    assert compared_with("full", VARIANTS) == "layers + HMG"
+    assert compared_with("full", ["prior alone", "backbone", "full"]) == "backbone"
+    assert compared_with("full, 20 steps", ["full, 20 steps", "layers"]) == "layers"
+    assert compared_with("layers", ["layers"]) is None and compared_with("backbone", VARIANTS) is None

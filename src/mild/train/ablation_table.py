@@ -7,7 +7,7 @@ training) seeds are averaged first.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,20 +59,28 @@ def _entry(scores: Mapping[str, Lines], name: str, place: str) -> dict[str, Any]
     """A variant's means in one kind of scene, and its differences to what it is compared with."""
     entry: dict[str, Any] = {"variant": name, "scenario": place}
     clusters = {line["sample"]: line["cluster"] for line in scores[name] if "cluster" in line}
-    other = VARIANTS[name].against
+    other = compared_with(name, scores)
     for figure in FIGURES:
         values = _values(scores[name], place, figure)
         mean = mean_of(values, clusters=clusters)
         if mean is None:
             continue
         entry[figure] = {"mean": mean.value, "low": mean.low, "high": mean.high, "samples": mean.items}
-        if other is not None and other in scores:
+        if other is not None:
             theirs = item_means(_values(scores[other], place, figure))
             pair = paired(item_means(values), theirs, clusters=clusters)
             if pair is not None:
                 entry["against"] = other
                 entry[figure]["more"] = {"mean": pair.difference, "low": pair.low, "high": pair.high, "p": pair.p}
     return entry
+
+
+def compared_with(name: str, present: Collection[str]) -> str | None:
+    """The nearest variant before this one, of those that are there: with fewer rows, steps are taken together."""
+    other = VARIANTS[name].against
+    while other is not None and other not in present:
+        other = VARIANTS[other].against
+    return other
 
 
 def _values(scores: Lines, place: str, figure: str) -> Values:
@@ -99,7 +107,7 @@ def _markdown(recipe: Recipe, table: Sequence[Mapping[str, Any]]) -> str:
         text += _lines_of("variant", rows, lambda entry, figure: entry.get(figure))
         compared = [{**e, "variant": f"{e['variant']} − {e['against']}"} for e in rows if "against" in e]
         if compared:
-            text += ["Sample by sample, against the variant that it differs from in one thing:", ""]
+            text += ["Sample by sample, against the nearest variant before it that is here:", ""]
             text += _lines_of("difference", compared, lambda entry, figure: entry.get(figure, {}).get("more"))
     return "\n".join(text)
 
