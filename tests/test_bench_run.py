@@ -148,7 +148,7 @@ def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> 
     recipe["sets"] = [{**recipe["sets"][1]}]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "methods").write_text("no folder")
-    with pytest.raises(MildError, match="methods.* cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(MildError, match=r"methods.* cannot be written: (Not a directory|File exists)"):
         run(Recipe.build(**recipe), tmp_path / "run")
 
 
