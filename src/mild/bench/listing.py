@@ -15,7 +15,7 @@ from mild.bench.metrics.redetect import person_in
 from mild.bench.recipe import Recipe, SetChoice
 from mild.bench.sets import BenchSet, choose
 from mild.errors import MildError
-from mild.files import read_json_lines, write_atomically, write_json
+from mild.files import read_json_lines, write_bytes, write_json
 from mild.request import Finder
 
 Tell = Callable[[str], None]
@@ -92,7 +92,7 @@ def write_items(out: Path, loaded: LoadedSet, place: int, rows: Sequence[Mapping
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path = out / "items" / f"{loaded.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda stream: stream.write(text.encode()))
+    write_bytes(path, text.encode())
     write_json(out / "sets" / f"{loaded.name}.json", {**loaded.items.about, "name": loaded.name, "place": place})
 
 

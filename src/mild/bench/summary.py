@@ -19,7 +19,7 @@ from mild.bench.recipe import Recipe, SetChoice
 from mild.bench.records import FAILED, records_of
 from mild.bench.stats import Rank, holm, item_means, mean_of, paired, spearman
 from mild.errors import MildError
-from mild.files import read_json_lines, write_atomically
+from mild.files import read_json_lines, write_json
 
 Records = Mapping[str, Mapping[str, Any]]
 #: Item -> seed -> value.
@@ -58,8 +58,7 @@ def summarise(out: str | Path) -> dict[str, Any]:
         "attention": _attention(sets),
         "missing": missing(recipe),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomically(out / "results.json", lambda stream: stream.write(text.encode()))
+    write_json(out / "results.json", result)
     return result
 
 

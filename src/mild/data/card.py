@@ -11,7 +11,7 @@ from mild.data.facts import Facts
 from mild.data.sample import FORMAT
 from mild.data.stats import summary
 from mild.errors import MildError
-from mild.files import write_atomically
+from mild.files import write_bytes
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -30,7 +30,7 @@ def write_card(facts: Sequence[Facts], folder: Path, *, name: str | None = None)
     written = []
     for file, text in (("CREDITS.tsv", credits(facts)), ("README.md", card(numbers, name or folder.name, folder))):
         data = text.encode()
-        written.append(write_atomically(folder / file, lambda handle, data=data: handle.write(data)))  # type: ignore[misc]
+        written.append(write_bytes(folder / file, data))
     return written
 
 

@@ -39,8 +39,6 @@ from mild.perception import resolve
 REPORT = "curate.json"
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-
 Tell = Callable[[str, float], None]
 
 

@@ -29,7 +29,7 @@ from mild.data.sample import FORMAT, Sample
 from mild.data.store import open_samples, write_members
 from mild.data.synth import Recipe, make_sample
 from mild.errors import MildError
-from mild.files import write_atomically
+from mild.files import write_atomically, write_json
 
 SET_FILE = "set.json"
 _SHEET_MOST, _SHEET_SIDE, _SHEET_COLUMNS = 48, 192, 8
@@ -172,11 +172,7 @@ def _claim(order: Order, library: Library, overwrite: bool) -> None:
         "left_out": sorted(order.left_out),
         "fingerprint": mark,
     }
-    try:
-        order.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda handle: handle.write((json.dumps(said, indent=1) + "\n").encode()))
-    except OSError as error:
-        raise MildError(f"{path} could not be written ({error.strerror or error}).") from None
+    write_json(path, said)
 
 
 def _one(order: Order, library: Library, shard: int, overwrite: bool, outcome: Outcome, tell: Tell | None) -> None:

@@ -10,7 +10,6 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from mild.errors import MildError
 from mild.export import pack
-from mild.files import write_atomically
+from mild.files import write_bytes
 from mild.layers import Layer, LayerStack
 
 
@@ -55,13 +54,9 @@ def write(stack: LayerStack, folder: Path, colour: pack.Colour) -> None:
     for name, data in files(stack, colour):
         new.add(name)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / name, partial(_put, data))
+        write_bytes(folder / name, data)
     for name in old - new:
         (folder / name).unlink(missing_ok=True)
-
-
-def _put(data: bytes, file: IO[bytes]) -> None:
-    file.write(data)
 
 
 def write_zip(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from mild.bench.listing import LoadedSet
 from mild.bench.report.cases import picture, whole_answer
 from mild.errors import UsageError
-from mild.files import write_atomically
+from mild.files import write_bytes, write_json
 
 #: Long side of a picture in a study, pixels.
 SIDE = 640
@@ -99,6 +99,6 @@ def make_study(
     html = template.render(style=file("study.css"), script=file("study.js"), data=Markup(data), question=question)
     key = {"study": f"{name:012x}", "question": question, "pairs": [vars(pair) for pair in pairs]}
     page, secret = out / "study.html", out / "study.key.json"
-    write_atomically(page, lambda stream: stream.write(html.encode()))
-    write_atomically(secret, lambda stream: stream.write((json.dumps(key, indent=1) + "\n").encode()))
+    write_bytes(page, html.encode())
+    write_json(secret, key)
     return page, secret
