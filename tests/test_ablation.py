@@ -70,6 +70,8 @@ def test_one_command_trains_scores_and_draws(folder: Path, capsys: pytest.Captur
             assert more["mean"] == pytest.approx(entry["psnr"]["mean"] - other["mean"])
             assert more["low"] <= more["mean"] <= more["high"]
     assert "| prior alone \u2212 backbone |" in said
+    # Only what has layers completes those who stay.
+    assert 0 <= everything["full + detail"]["hidden_iou"]["mean"] <= 1 and "hidden_iou" not in everything["backbone"]
     # Again: nothing is trained, nothing is scored, the table is the same.
     before = {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")}
     text = (out / "table.md").read_text()

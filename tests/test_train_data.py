@@ -184,6 +184,19 @@ def test_crops_hold_a_part_of_the_hole_and_lie_where_they_say(cache: Path) -> No
         assert torch.equal(views[b, 5] > 0, row[y : y + 32, x : x + 32, 4] == HOLE)
 
 
+def test_a_row_that_fits_into_the_view_is_seen_whole_at_its_own_size(cache: Path) -> None:
+    stored = RowFiles(cache).gather(torch.arange(COUNT))
+    stored[:, 32:, :, 4], stored[:, :, 32:, 4] = FOREIGN, FOREIGN
+    stored[:, :4, :4, 4] = HOLE
+    # However many are asked to be shrunk: when erasing nothing is made smaller than its canvas.
+    for share in (0.0, 1.0):
+        views, place = augmented(stored, 32, share, torch.Generator().manual_seed(1))
+        assert place.flip.any() and not place.flip.all() and (place.factor == 1).all()
+        for b in range(COUNT):
+            seen = views[b, 5].flip(1) if place.flip[b] else views[b, 5]
+            assert torch.equal(seen > 0, stored[b, :32, :32, 4] == HOLE)
+
+
 def test_the_share_of_people_is_kept(cache: Path) -> None:
     for share, expected in ((0.0, 0), (1.0, 8)):
         batch = source(cache, people=share).batch(Turn(0, 1))

@@ -265,6 +265,22 @@ def composed(background: NDArray[np.uint8], layers: tuple[SampleLayer, ...]) -> 
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
+def whole_person(sample: Sample, owner: int) -> NDArray[np.uint8]:
+    """A person with what they hold and wear, complete: uint8 ``[H, W, 4]``, straight alpha."""
+    colour = np.zeros((*sample.size, 3), np.float32)
+    clear = np.ones(sample.size, np.float32)
+    frame = Box(0, 0, sample.size[1], sample.size[0])
+    for layer in sample.layers:
+        if layer.owner != owner or layer.kind == "shadow":
+            continue
+        alpha_over(colour, frame, layer.rgba, layer.box)
+        clear[layer.box.slices] *= 1 - layer.rgba[..., 3] / np.float32(255)
+    alpha = 1 - clear
+    # Painted onto black the colour is premultiplied.
+    rgb = np.where(alpha[..., None] > 0, colour / np.maximum(alpha, 1e-3)[..., None], 0)
+    return np.dstack([np.clip(np.rint(rgb), 0, 255), np.rint(alpha * 255)]).astype(np.uint8)
+
+
 def visible_maps(
     size: tuple[int, int], layers: tuple[SampleLayer, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mild.bench.items import Item
 from mild.bench.metrics import fidelity
-from mild.bench.sets.samples import cluster_of
+from mild.bench.metrics.layered import layer_figures
+from mild.bench.sets.samples import cluster_of, item_of
 from mild.data.sample import Sample
 from mild.diffusion.canvas import LayerCrop, cut_layers
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.plan import Plan
 from mild.errors import MildError
 from mild.files import read_json_lines
+from mild.layers import LayerStack
 from mild.request import Region
 from mild.scene import Box, Scene
 from mild.train.parts import PIPELINE
@@ -57,18 +60,18 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
                     try:
                         if shown not in cuts:
                             cuts[shown] = Cut.of(case, recipe.resolution, shown[0], sampling if shown[1] else None)
-                        answer = _erased(recipe, variant, seed, cuts[shown], sampling, pipelines)
-                        line |= measured(answer, case.erased_truth(), cuts[shown].hole)
+                        made = _erased(recipe, variant, seed, cuts[shown], sampling, pipelines)
+                        line |= measured(made.images[0], case.erased_truth(), cuts[shown].hole)
+                        if not variant.single:
+                            line |= hidden(made.stacks[0], item_of(case), cuts[shown].hole)
                     except MildError as error:  # nothing to erase is visible, for one; the table counts samples
                         line["failed"] = str(error)
                     files[variant.name].write(json.dumps(line) + "\n")
                     files[variant.name].flush()
 
 
-def _erased(
-    recipe: Recipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]
-) -> NDArray[np.uint8]:
-    """A variant's answer ``[H, W, 3]``; its pipeline is loaded when it is first needed, and kept."""
+def _erased(recipe: Recipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]) -> Any:
+    """A variant's answer, as the pipeline gives it; the pipeline is loaded when it is first needed, and kept."""
     config = recipe.configs(variant, seed)[-1]
     if config.out not in pipelines:
         pipeline: Any = MildPipeline.from_pretrained(Path(config.out) / PIPELINE, torch_dtype=torch.float32)
@@ -76,13 +79,11 @@ def _erased(
         pipeline.set_progress_bar_config(disable=True)
         pipelines[config.out] = pipeline
     switches = {"detail": False, "sma": config.model.sma, "hmg": config.model.hmg, **variant.switches}
-    made = pipelines[config.out](
+    return pipelines[config.out](
         scene=cut.scene, plan=cut.plan, crops=[cut.crops], output_type="np",
         num_inference_steps=int(switches.pop("steps", recipe.steps)),
         generator=torch.Generator().manual_seed(sampling), **switches,
     )  # fmt: skip
-    answer: NDArray[np.uint8] = made.images[0]
-    return answer
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,12 @@ def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[
         "haarpsi": round(fidelity.haarpsi(answer[window], truth[window]), 5),
         **({} if sharp is None else {"sharpness": round(sharp, 4)}),
     }
+
+
+def hidden(stack: LayerStack, item: Item, hole: NDArray[np.bool_]) -> dict[str, float]:
+    """How well those who stay are completed: the IoU of their alpha in the hole; nothing where nobody was covered."""
+    found = layer_figures(stack, item, hole).get("hidden_iou")
+    return {} if found is None else {"hidden_iou": round(found, 5)}
 
 
 def scores_name(variant: str, seed: int) -> str:

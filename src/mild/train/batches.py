@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mild.data.rows import HOLE, OWN
+from mild.data.rows import FOREIGN, HOLE, OWN
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.rows import LayerRows
 from mild.train.bodies import body_rows
@@ -136,13 +136,18 @@ def judged_batches(files: Rows, count: int, size: int, *, bodies: bool, whole: b
 def augmented(stored: torch.Tensor, size: int, shrink: float, draw: torch.Generator) -> tuple[torch.Tensor, Placement]:
     """Stored rows ``[B, S, S, C]`` uint8 to views ``[B, C + 1, size, size]`` (see :func:`shrunk`), and where they lie.
 
-    Some are seen whole, shrunk; the others are crops that hold a part of the hole.
+    What fits into the view is seen whole, at its own size, as it is when erasing. Of the others some are seen whole,
+    shrunk, and the rest are crops that hold a part of the hole.
     """
     count, side, device = len(stored), stored.shape[1], stored.device
     flip = torch.rand(count, generator=draw) < 0.5
+    known = stored[..., 4] != FOREIGN
+    fits = ~(known[:, size:].flatten(1).any(1) | known[:, :, size:].flatten(1).any(1)).cpu()
     few = int((torch.rand(count, generator=draw) < shrink).sum()) if size < side else 0
     whole = torch.zeros(count, dtype=torch.bool)
     whole[torch.randperm(count, generator=draw)[:few]] = True
+    whole &= ~fits
+    few = int(whole.sum())
     spot, corner = torch.rand(count, generator=draw), torch.rand(count, 2, generator=draw)
     stored = torch.where(flip.to(device).view(-1, 1, 1, 1), stored.flip(2), stored)
     holes = (stored[..., 4] == HOLE).flatten(1)
@@ -150,6 +155,7 @@ def augmented(stored: torch.Tensor, size: int, shrink: float, draw: torch.Genera
     limit = side - size
     y = (picked // side - (corner[:, 0].to(device) * size).long()).clamp(0, limit)
     x = (picked % side - (corner[:, 1].to(device) * size).long()).clamp(0, limit)
+    y[fits], x[fits] = 0, torch.where(flip[fits], limit, 0).to(device)
     out = torch.empty((count, stored.shape[3] + 1, size, size), device=device)
     factor = side // size
     there, here = whole.to(device), ~whole.to(device)

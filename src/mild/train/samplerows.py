@@ -15,15 +15,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from mild.data.rows import FOREIGN, HOLE, OWN
-from mild.data.sample import Sample, composed
+from mild.data.sample import Sample, composed, whole_person
 from mild.diffusion.bodies import BodyRow
 from mild.diffusion.inputs import marked
 from mild.diffusion.pipeline import EXACT
 from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prior import exemplar_fill
-from mild.layers import alpha_over
 from mild.request import Region
-from mild.scene import Box, Scene
+from mild.scene import Scene
 from mild.train.rowfiles import BACKGROUND, PERSON, WHOLE
 
 #: Smaller than when erasing: rows are small, and a fill that is a little worse is a good lesson.
@@ -86,7 +85,7 @@ def packed_rows(
     out = []
     if layers:
         for row in plan.layers:
-            truth = _background_truth(sample) if row.owner is None else _person_truth(sample, row.owner)
+            truth = _background_truth(sample) if row.owner is None else whole_person(sample, row.owner)
             kind = BACKGROUND if row.owner is None else PERSON
             out.append(_packed(scene, row, truth, kind, size, int(rng.integers(2**31)), fill_radius))
     if whole:
@@ -102,21 +101,6 @@ def _background_truth(sample: Sample) -> NDArray[np.uint8]:
     assert sample.background is not None
     kept = tuple(layer for layer in sample.layers if layer.kind == "shadow" and layer.owner in sample.kept)
     return _opaque(composed(sample.background, kept))
-
-
-def _person_truth(sample: Sample, owner: int) -> NDArray[np.uint8]:
-    """A complete person with what they hold, RGBA ``[H, W, 4]``; colours are premultiplied nowhere."""
-    colour = np.zeros((*sample.size, 3), np.float32)
-    frame = Box(0, 0, sample.size[1], sample.size[0])
-    cover = np.zeros(sample.size, np.float32)
-    for layer in sample.layers:
-        if layer.owner != owner or layer.kind == "shadow":
-            continue
-        alpha = layer.rgba[..., 3].astype(np.float32) / 255
-        alpha_over(colour, frame, layer.rgba, layer.box)
-        cover[layer.box.slices] = alpha + cover[layer.box.slices] * (1 - alpha)
-    straight = colour / np.maximum(cover, 1 / 255)[..., None]
-    return np.dstack([np.clip(np.rint(straight), 0, 255), np.rint(255 * cover)]).astype(np.uint8)
 
 
 def _opaque(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from mild.bench.items import Item, Truth
 from mild.data.members import from_members
-from mild.data.sample import Sample
+from mild.data.sample import Sample, whole_person
 from mild.data.store import open_members, shards_of
 from mild.errors import MildError
-from mild.layers import alpha_over
-from mild.scene import Box, Person, Scene
+from mild.scene import Person, Scene
 
 
 @dataclass
@@ -116,22 +115,6 @@ def cluster_of(sample: Sample) -> str:
     """The original photo that a sample's background is from; of real photos, the photo (or the clip) itself."""
     groups = {source.kind: source.group for source in reversed(sample.sources)}
     return groups.get("background") or groups.get("photo") or sample.key
-
-
-def whole_person(sample: Sample, owner: int) -> NDArray[np.uint8]:
-    """A person with what they hold and wear, complete: uint8 ``[H, W, 4]``, straight alpha."""
-    colour = np.zeros((*sample.size, 3), np.float32)
-    clear = np.ones(sample.size, np.float32)
-    frame = Box(0, 0, sample.size[1], sample.size[0])
-    for layer in sample.layers:
-        if layer.owner != owner or layer.kind == "shadow":
-            continue
-        alpha_over(colour, frame, layer.rgba, layer.box)
-        clear[layer.box.slices] *= 1 - layer.rgba[..., 3] / np.float32(255)
-    alpha = 1 - clear
-    # Painted onto black the colour is premultiplied.
-    rgb = np.where(alpha[..., None] > 0, colour / np.maximum(alpha, 1e-3)[..., None], 0)
-    return np.dstack([np.clip(np.rint(rgb), 0, 255), np.rint(alpha * 255)]).astype(np.uint8)
 
 
 def shrunk(item: Item, factor: float) -> Item:
