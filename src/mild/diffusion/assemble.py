@@ -71,12 +71,15 @@ def assemble(
 def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, texture: bool) -> Float:
     """Colour of the layer in its focus, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
+    # A place has a texture, which the fill copies and the grain makes as strong as around it. A body has cloth and skin:
+    # what is copied from a small visible part of it, and made stronger, is noise.
+    place = plan.domain == "background"
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
         guide = crop.canvas.rgb.astype(np.float32) if fill is None else fill
     else:
         guide = np.clip(clean[..., :3], -1, 1) * 127.5 + 127.5
-        if detail and texture and fill is not None:
+        if detail and texture and place and fill is not None:
             guide = with_texture(fill, guide, crop.canvas_fill.astype(np.float32), crop.canvas.hole)
     focus, size = plan.focus.inside(plan.crop), (plan.crop.height, plan.crop.width)
     box = Box.around(plan.hole)
@@ -88,8 +91,8 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
         colour = enlarge(guide, size)[window.slices]
     hole, own = plan.hole[window.slices], plan.own[window.slices]
     matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
-    soft = _softness(plan, mattes, window) if plan.domain == "background" else None
-    if detail:
+    soft = _softness(plan, mattes, window) if place else None
+    if detail and place:
         share = 1.0 if size[0] >= PAINTED * guide.shape[0] else COPIED
         matched = match_grain(matched, crop.photo[window.slices], hole, own, reach, share=share, soft=soft)
     if soft is not None:

@@ -1,0 +1,42 @@
+"""The colour of a person's hidden part: theirs, and no rougher than they are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from mild.diffusion.assemble import _colour
+from mild.diffusion.canvas import LayerCrop
+from mild.diffusion.plan import LayerPlan
+from mild.scene import Box
+
+SIZE = 128
+
+
+def roughness(domain: Literal["background", "person"]) -> tuple[float, float]:
+    """Mean step between neighbours in the made part and in the visible part, for a shirt with a bold print."""
+    rng = np.random.default_rng(0)
+    photo = np.full((SIZE, SIZE, 3), (60, 90, 160), np.uint8)
+    print_ = rng.random((SIZE // 8, SIZE // 8)) < 0.3
+    photo[np.kron(print_, np.ones((8, 8), bool))] = (230, 230, 220)
+    own, hole = np.zeros((2, SIZE, SIZE), bool)
+    own[8:120, 8:64], hole[8:120, 64:110] = True, True
+    box = Box(0, 0, SIZE, SIZE)
+    plan = LayerPlan(domain, None if domain == "background" else 1, box, box, own, hole, (SIZE, SIZE), 1.0)
+    crop = LayerCrop.cut(photo, plan, seed=0)
+    flat = np.empty((SIZE, SIZE, 4), np.float32)
+    flat[:] = (*(np.asarray([90, 115, 170]) / 127.5 - 1), 1.0)
+    colour = _colour(crop, flat, {}, True, True)
+    made, visible = (np.abs(np.diff(image.astype(np.float32), axis=1)).mean(2) for image in (colour, photo))
+    return float(made[20:108, 70:104].mean()), float(visible[20:108, 14:58].mean())
+
+
+def test_a_completed_person_was_covered_with_the_noise_of_their_exemplars() -> None:
+    made, visible = roughness("person")
+    assert made < 0.5 * visible
+
+
+def test_a_place_keeps_the_texture_of_its_exemplars() -> None:
+    made, visible = roughness("background")
+    assert made > 0.5 * visible
