@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mild import assets
+from mild import asset_registry, assets
 from mild.errors import MildError, UsageError
 
 
@@ -32,15 +32,15 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name, data in files.items():
             archive.writestr(f"toy/{name}", data)
     known = replace(
-        assets.BLAZEPOSE,
+        asset_registry.BLAZEPOSE,
         source="toy==1.0",
         sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         files=tuple(
-            assets.AssetFile(name, f"toy/{name}", len(data), hashlib.sha256(data).hexdigest())
+            asset_registry.AssetFile(name, f"toy/{name}", len(data), hashlib.sha256(data).hexdigest())
             for name, data in files.items()
         ),
     )
-    monkeypatch.setitem(assets.REGISTRY, "blazepose", known)
+    monkeypatch.setitem(asset_registry.REGISTRY, "blazepose", known)
     return wheel
 
 
@@ -122,7 +122,7 @@ def test_hub_needs_weights_not_just_a_config(tmp_path: Path) -> None:
 def test_status_lists_every_asset_with_licence(cache: Path, toy: Path) -> None:
     assets.fetch("blazepose", wheel=toy)
     rows = {row.name: row for row in assets.status()}
-    assert set(rows) == set(assets.REGISTRY)
+    assert set(rows) == set(asset_registry.REGISTRY)
     assert rows["blazepose"].installed and rows["blazepose"].size == 504
     assert all(row.licence and row.source for row in rows.values())
 

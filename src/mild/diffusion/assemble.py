@@ -71,8 +71,8 @@ def assemble(
 def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, texture: bool) -> Float:
     """Colour of the layer in its focus, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
-    # A place has a texture, which the fill copies and the grain makes as strong as around it. A body has cloth and skin:
-    # what is copied from a small visible part of it, and made stronger, is noise.
+    # A place has a texture, which the fill copies and the grain makes as strong as around it. A body has cloth and
+    # skin: what is copied from a small visible part of it, and made stronger, is noise.
     place = plan.domain == "background"
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mild import assets
+from mild import asset_registry
 from mild.errors import UsageError
 from mild.perception import memory
 from mild.perception.overlay import draw_overlay
@@ -81,7 +81,7 @@ BACKENDS: dict[str, Backend] = {
         Backend(
             "hub",
             "instance segmentation through transformers; better, needs weights of the hub",
-            "the model's own card; by default " + assets.REGISTRY["rf-detr-seg"].source,
+            "the model's own card; by default " + asset_registry.REGISTRY["rf-detr-seg"].source,
             "the model's own",
             _find_hub,
         ),

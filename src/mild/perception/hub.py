@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mild import assets
+from mild import asset_registry, assets
 from mild.errors import MildError, UsageError
 from mild.perception.order import estimate_order
 from mild.photo import Photo
@@ -125,7 +125,7 @@ def keypoints(pixels: NDArray[np.uint8], boxes: list[Any], folder: str) -> list[
 
 
 def _folder(model: str | None, allow_download: bool) -> str:
-    wanted = model or default_model() or assets.REGISTRY[DEFAULTS[0]].source
+    wanted = model or default_model() or asset_registry.REGISTRY[DEFAULTS[0]].source
     folder = assets.locate_hub(wanted)
     if folder is None:
         if not allow_download:
