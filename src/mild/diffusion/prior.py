@@ -12,6 +12,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.diffusion.lines import line_guide, lines_through
+
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
 
@@ -19,6 +21,8 @@ BoolMask = NDArray[np.bool_]
 PATCH_RADIUS = 5
 #: Fewer own pixels than this carry no texture worth copying: the hole gets their mean colour instead.
 MIN_EXEMPLAR = 64
+#: Where a fill continues less of a line than this, it is searched again along the lines, with this weight of theirs.
+CONTINUED, LINE_WEIGHT = 0.6, 0.25
 
 # PyPatchMatch keeps one random seed per process.
 _lock = threading.Lock()
@@ -46,7 +50,13 @@ def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, pat
         out[hole] = rgb[own].mean(0).astype(np.uint8) if own.any() else 127
         return out
     window = _window(own | hole, patch_radius)
-    filled = _inpaint(rgb[window], hole[window], ~(own | hole)[window], seed, patch_radius)
+    given = rgb[window], hole[window], ~(own | hole)[window]
+    filled = _inpaint(*given, None, seed, patch_radius)
+    lines = lines_through(rgb[window], own[window], hole[window])
+    if any(line.continued(filled, hole[window]) < CONTINUED for line in lines):
+        guided = _inpaint(*given, line_guide(lines, hole[window].shape), seed, patch_radius)
+        before, after = (sum(line.continued(fill, hole[window]) for line in lines) for fill in (filled, guided))
+        filled = guided if after > before else filled
     out[window][hole[window]] = filled[hole[window]]
     return out
 
@@ -59,7 +69,9 @@ def _window(mask: BoolMask, margin: int) -> tuple[slice, slice]:
     )
 
 
-def _inpaint(rgb: Rgb, hole: BoolMask, forbidden: BoolMask, seed: int, patch_radius: int) -> Rgb:
+def _inpaint(
+    rgb: Rgb, hole: BoolMask, forbidden: BoolMask, guide: NDArray[np.float32] | None, seed: int, patch_radius: int
+) -> Rgb:
     from patchmatch import patch_match
 
     # A photo narrower than a patch has no source; a mirrored border gives it one.
@@ -72,7 +84,13 @@ def _inpaint(rgb: Rgb, hole: BoolMask, forbidden: BoolMask, seed: int, patch_rad
     rgb = np.where(forbidden[..., None], _mean_colour(rgb, ~(hole | forbidden)), rgb).astype(np.uint8)
     with _lock:
         patch_match.set_random_seed(seed & 0xFFFFFFFF)
-        filled: Rgb = patch_match.inpaint(rgb, hole, global_mask=forbidden, patch_size=patch_radius)
+        if guide is None:
+            filled: Rgb = patch_match.inpaint(rgb, hole, global_mask=forbidden, patch_size=patch_radius)
+        else:
+            places = np.pad(guide, ((0, pad), (0, pad), (0, 0)))
+            filled = patch_match.inpaint_regularity(
+                rgb, hole, places, global_mask=forbidden, patch_size=patch_radius, guide_weight=LINE_WEIGHT
+            )
     return filled[: filled.shape[0] - pad, : filled.shape[1] - pad] if pad else filled
 
 
