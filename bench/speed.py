@@ -65,7 +65,7 @@ def erasing(path: str, megapixels: float, person: int) -> dict[str, float]:
     out["peak GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     if megapixels <= 1:
         crop = photo.pixels[row.crop.slices]
-        out["patchmatch"] = timed(lambda: exemplar_fill(crop, row.own, row.hole))
+        out["patchmatch"] = timed(lambda: exemplar_fill(crop, row.own, row.hole, follow=False))
     return out
 
 

@@ -91,6 +91,8 @@ def test_a_broken_line_is_searched_again_and_only_then(monkeypatch: pytest.Monke
     monkeypatch.setattr(prior, "_inpaint", lambda *given: guides.append(given[3]) or photo)
     exemplar_fill(photo, ~hole, hole)
     assert guides == [None]
+    monkeypatch.setattr(prior, "_inpaint", inpainted)
+    assert np.array_equal(exemplar_fill(photo, ~hole, hole, follow=False)[hole], broken[hole])
 
 
 def test_the_horizon_of_cold_water_dropped_behind_the_erased_man() -> None:

@@ -28,7 +28,9 @@ CONTINUED, LINE_WEIGHT = 0.6, 0.25
 _lock = threading.Lock()
 
 
-def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, patch_radius: int = PATCH_RADIUS) -> Rgb:
+def exemplar_fill(
+    rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, patch_radius: int = PATCH_RADIUS, follow: bool = True
+) -> Rgb:
     """Fill ``hole`` with texture found in ``own``.
 
     Args:
@@ -37,6 +39,7 @@ def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, pat
         hole: bool ``[h, w]``, the pixels to fill; wins where it overlaps ``own``.
         seed: of the randomised search; the same seed gives the same pixels.
         patch_radius: patches are ``2 * patch_radius + 1`` pixels wide.
+        follow: search again where a straight line breaks off behind the hole (see ``lines.py``); off: PatchMatch alone.
 
     Returns:
         uint8 ``[h, w, 3]``: ``rgb`` outside the hole, the fill inside. Foreign pixels (neither own nor hole) are
@@ -52,7 +55,7 @@ def exemplar_fill(rgb: Rgb, own: BoolMask, hole: BoolMask, *, seed: int = 0, pat
     window = _window(own | hole, patch_radius)
     given = rgb[window], hole[window], ~(own | hole)[window]
     filled = _inpaint(*given, None, seed, patch_radius)
-    lines = lines_through(rgb[window], own[window], hole[window])
+    lines = lines_through(rgb[window], own[window], hole[window]) if follow else []
     if any(line.continued(filled, hole[window]) < CONTINUED for line in lines):
         guided = _inpaint(*given, line_guide(lines, hole[window].shape), seed, patch_radius)
         before, after = (sum(line.continued(fill, hole[window]) for line in lines) for fill in (filled, guided))

@@ -32,7 +32,7 @@ def patchmatch(rest: str = "") -> Method:
     radius = options_of(rest, {"radius": int}, "patchmatch").get("radius", PATCH_RADIUS)
 
     def run(photo: NDArray[np.uint8], mask: NDArray[np.bool_], seed: int) -> NDArray[Any]:
-        return exemplar_fill(photo, ~mask, mask, seed=seed, patch_radius=radius)
+        return exemplar_fill(photo, ~mask, mask, seed=seed, patch_radius=radius, follow=False)
 
     return Plain(run, seeded=True, about={"PyPatchMatch": version("PyPatchMatch"), "radius": radius})
 
