@@ -64,13 +64,16 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run; it need not be complete.")],
     to: Annotated[Path, typer.Option("--to", help="Folder of the pipeline.")],
     step: Annotated[int | None, typer.Option("--step", help="Of a kept checkpoint; the last one by default.")] = None,
+    share: Annotated[
+        float, typer.Option("--share", min=0, max=1, help="Of the run's weights; the rest is what it started from.")
+    ] = 1.0,
 ) -> None:
     """Write a run's averaged weights as a pipeline, and its adapters as LoRA files."""
     if not (run / "config.yaml").is_file():
         raise UsageError(f"{run} is not the folder of a run (it holds no config.yaml).")
     from mild.train.parts import export as write
 
-    typer.echo(str(write(run, to, step)))
+    typer.echo(str(write(run, to, step, share)))
 
 
 @train.command("plot")

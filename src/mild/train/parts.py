@@ -149,16 +149,16 @@ def _words(pipeline: Any) -> Mapping[str, DomainText] | None:
     return out
 
 
-def load_averages(parts: Parts, weights: Mapping[str, torch.Tensor], player: str = "model") -> None:
-    """Put a run's averaged weights (names ``player.parameter``) into the parts that learn."""
+def load_averages(parts: Parts, weights: Mapping[str, torch.Tensor], player: str = "model", share: float = 1.0) -> None:
+    """Put a run's averaged weights (names ``player.parameter``) into the parts that learn, this share of them."""
     inner = {name.removeprefix(f"{player}.learning."): value for name, value in weights.items()}
     module = parts.learning()
     with torch.no_grad():
         for name, value in module.named_parameters():
-            value.copy_(inner[name])
+            value.copy_(inner[name] if share == 1 else value.lerp(inner[name].to(value), share))
 
 
-def export(run: str | Path, to: str | Path | None = None, step: int | None = None) -> Path:
+def export(run: str | Path, to: str | Path | None = None, step: int | None = None, share: float = 1.0) -> Path:
     """Write a run's averaged weights as a half-precision pipeline that ``MildPipeline.from_pretrained`` loads.
 
     Its adapters are also written one by one, as LoRA files for diffusers' ``load_lora_weights``.
@@ -166,9 +166,12 @@ def export(run: str | Path, to: str | Path | None = None, step: int | None = Non
     Args:
         to: folder of the pipeline; None: ``pipeline`` in the run's folder.
         step: of the checkpoint; None: the last one.
+        share: of the run's weights; the rest is those of ``model.start``. What was learned last is kept in part, and
+            so is what it had cost (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
 
     Raises:
         MildError: the run has no such checkpoint.
+        UsageError: a share of a run that started from nothing.
     """
     from safetensors.torch import save_file
 
@@ -177,8 +180,10 @@ def export(run: str | Path, to: str | Path | None = None, step: int | None = Non
     # The frozen parts as they were given, not as training held them.
     config = config.model_copy(update={"model": config.model.model_copy(update={"frozen": "fp32"})})
     weights = average_of(checkpoint_of(run, step))
+    if share < 1 and (config.model.start is None or config.model.kept is not None):
+        raise UsageError("Only a run that went on with all of another model can be mixed with it.")
     parts = make_parts(config)
-    load_averages(parts, weights)
+    load_averages(parts, weights, share=share)
     pipeline = parts.pipeline
     for part in parts.modules().values():
         nn.Module.to(part, torch.float16)  # diffusers' own `to` would advise to load them so
