@@ -13,7 +13,7 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from safetensors.torch import load_file
 
 from mild.diffusion.pipeline import MildPipeline
-from mild.errors import MildError
+from mild.errors import MildError, UsageError
 from mild.train import stages
 from mild.train.checkpoint import checkpoint_of
 from mild.train.config import RunConfig, build
@@ -182,6 +182,26 @@ def test_an_export_of_a_kept_step(rows: Path, tmp_path: Path) -> None:
     assert torch.equal(late, last) and not torch.equal(early, late)
     with pytest.raises(MildError, match=r"no checkpoint of step 1, only of 2, 3"):
         export(run, tmp_path / "gone", 1)
+
+
+def test_an_export_is_mixed_with_what_the_run_started_from(rows: Path, tmp_path: Path) -> None:
+    train(tiny(rows, tmp_path / "first"))
+    train(tiny(rows, tmp_path / "second", model={"start": str(tmp_path / "first")}))
+    old, new, mean = (
+        MildPipeline.from_pretrained(folder)
+        for folder in (
+            tmp_path / "first" / "pipeline",
+            export(tmp_path / "second", tmp_path / "new"),
+            export(tmp_path / "second", tmp_path / "mean", share=0.5),
+        )
+    )
+    for part in ("unet", "adapters", "modulation"):
+        for name, value in getattr(mean, part).state_dict().items():
+            both = (getattr(old, part).state_dict()[name].float() + getattr(new, part).state_dict()[name].float()) / 2
+            assert torch.allclose(value.float(), both, atol=2e-3), name
+    assert not torch.equal(old.unet.conv_out.weight, mean.unet.conv_out.weight)
+    with pytest.raises(UsageError, match="went on with all of another model"):
+        export(tmp_path / "first", tmp_path / "none", share=0.5)
 
 
 def test_a_run_can_start_from_the_backbone_alone(rows: Path, tmp_path: Path) -> None:
