@@ -62,7 +62,8 @@ def score_rows(batch: Batch, answer: torch.Tensor) -> dict[str, list[float]]:
         else:
             guess, truth = answer[i, 3:][hole] > 0, target[i, 3:][hole] > 0
             both = int((guess | truth).sum())
-            out.setdefault("alpha_iou", []).append(float((guess & truth).sum()) / max(1, both))
+            # Nothing was hidden, and nothing was made: right.
+            out.setdefault("alpha_iou", []).append(float((guess & truth).sum()) / both if both else 1.0)
             there = (target[i, 3:] > 0) & hole
             if bool(there.any()):
                 error = (answer[i, :3] - target[i, :3])[there.expand(3, -1, -1)]
