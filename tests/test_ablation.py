@@ -156,6 +156,7 @@ def test_the_ready_configs_are_good() -> None:
     stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}
     assert set(stages.values()) == {"base", "adapters", "distill", "alpha"} and len(stages) >= 10
     assert len(Recipe.load(root / "ablation.yaml").variants) == len(VARIANTS)
+    assert all("full" in Recipe.load(root / f"{name}.yaml").variants for name in ("ablation_longer", "twin"))
 
 
 def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:
