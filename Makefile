@@ -20,11 +20,11 @@ OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
-	@$(BIN)/python -m mild.assets >/dev/null
+	@$(BIN)/python -m mild.models.assets >/dev/null
 	@$(OFFLINE) TQDM_DISABLE=1 PYTHONWARNINGS=ignore $(BIN)/python examples/demo.py
 
 test: $(STAMP)
-	@$(BIN)/python -m mild.assets >/dev/null
+	@$(BIN)/python -m mild.models.assets >/dev/null
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -23,12 +23,12 @@ sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "src")]
 from demo import choose  # noqa: E402
 
 from mild.diffusion.cag import CagProbe, LayerCag  # noqa: E402
-from mild.diffusion.plan import Plan, plan_layers  # noqa: E402
-from mild.erase import load_pipeline  # noqa: E402
-from mild.perception import find_people  # noqa: E402
+from mild.people.find import find_people  # noqa: E402
+from mild.people.scene import Scene  # noqa: E402
 from mild.photo import Photo  # noqa: E402
+from mild.plan.planning import Plan, plan_layers  # noqa: E402
 from mild.request import Finder, Region  # noqa: E402
-from mild.scene import Scene  # noqa: E402
+from mild.road import load_pipeline  # noqa: E402
 
 
 def jobs(path: Path) -> list[tuple[str, Scene, Plan]]:

@@ -35,10 +35,10 @@ from mild.diffusion.adapters import DomainAdapters  # noqa: E402
 from mild.diffusion.attention import FixedModulation, RegionTokens, sma_installed  # noqa: E402
 from mild.diffusion.codec import PixelCodec  # noqa: E402
 from mild.diffusion.denoiser import small_unet  # noqa: E402
-from mild.diffusion.density import canvas  # noqa: E402
-from mild.diffusion.plan import Plan, plan_layers  # noqa: E402
+from mild.people.scene import Box, Scene  # noqa: E402
+from mild.plan.density import canvas  # noqa: E402
+from mild.plan.planning import Plan, plan_layers  # noqa: E402
 from mild.request import Region  # noqa: E402
-from mild.scene import Box, Scene  # noqa: E402
 
 PHOTO = (450, 600)
 TOUCHED = (0, 1, 2, 4, 6)
@@ -164,7 +164,7 @@ def ratios(backbone: Backbone, plan: Plan, size: tuple[int, int]) -> dict[str, f
 def examples() -> list[tuple[str, Scene, tuple[int, ...]]]:
     from demo import choose
 
-    from mild.perception import find_people
+    from mild.people.find import find_people
     from mild.photo import Photo
     from mild.request import Finder
 

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mild.train.batches import Batch, judged_batches
-from mild.train.config import DataConfig, ModelConfig, RunConfig
-from mild.train.judging import score_rows
-from mild.train.parts import make_parts
-from mild.train.rowfiles import RowFiles
-from mild.train.sampling import sampled
+from mild.lab.train.batches import Batch, judged_batches
+from mild.lab.train.config import DataConfig, ModelConfig, RunConfig
+from mild.lab.train.judging import score_rows
+from mild.lab.train.parts import make_parts
+from mild.lab.train.rowfiles import RowFiles
+from mild.lab.train.sampling import sampled
 
 MODEL = Path(__file__).resolve().parents[1] / "src/mild/weights/mild-small"
 FIGURES = ("psnr_answer", "alpha_iou", "person_mse")

@@ -30,7 +30,7 @@ def asked(path: str, megapixels: float, hole: str, runtime: str) -> dict[str, An
     """What one job said, and how long it took."""
     import numpy as np
 
-    import mild.erase as road
+    from mild import road
     from mild.pace import Pace
     from mild.photo import Photo
     from speed import photo_of

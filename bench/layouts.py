@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 
 Mask = NDArray[np.bool_]
 #: A kept person counts as touched when an erased one in front covers at least this part of their whole body.

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.data.sample import Sample
-from mild.data.store import open_samples
 from mild.diffusion.bodies import BodyRow
-from mild.diffusion.canvas import LayerCrop, content_of, cut_layers
 from mild.diffusion.one_step import FILE, OneStep
+from mild.fill.canvas import LayerCrop, content_of, cut_layers
+from mild.lab.data.sample import Sample
+from mild.lab.data.store import open_samples
+from mild.lab.train.samplerows import layer_plan
 from mild.request import Region
-from mild.train.samplerows import layer_plan
 
 MODEL = Path(__file__).resolve().parents[1] / "src/mild/weights/mild-small"
 Feeds = dict[str, Any]

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mild.bench.items import Job, make_job, ring_of, single
-from mild.bench.methods import load, parse
-from mild.bench.metrics import fidelity
-from mild.bench.metrics.score import around, composited
-from mild.data.cutouts import clean_cutout
-from mild.data.ingredients import Ingredients
+from mild.lab.bench.items import Job, make_job, ring_of, single
+from mild.lab.bench.methods import load, parse
+from mild.lab.bench.metrics import fidelity
+from mild.lab.bench.metrics.score import around, composited
+from mild.lab.data.cutouts import clean_cutout
+from mild.lab.data.ingredients import Ingredients
 from mild.photo import Photo
 
 Rgb = NDArray[np.uint8]

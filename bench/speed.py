@@ -46,9 +46,9 @@ def timed(job: Any) -> float:
 
 def erasing(path: str, megapixels: float, person: int) -> dict[str, float]:
     """Find, erase, and PatchMatch on the very crop (1 MP only); the model is loaded before."""
-    import mild.erase as road
-    from mild.diffusion.prior import exemplar_fill
-    from mild.perception import find_people
+    from mild import road
+    from mild.fill.prior import exemplar_fill
+    from mild.people.find import find_people
     from mild.photo import Photo
     from mild.request import EraseRequest
 
@@ -73,7 +73,7 @@ def holes(path: str, share: float) -> dict[str, float]:
     """A round hole of a share of a 4-megapixel photo."""
     import numpy as np
 
-    import mild.erase as road
+    from mild import road
     from mild.photo import Photo
 
     pixels = photo_of(path, 4.0)
@@ -90,10 +90,10 @@ def group(path: str, untouched: int) -> dict[str, float]:
     """One erased, and so many others whom nobody touches."""
     import numpy as np
 
-    import mild.erase as road
+    from mild import road
+    from mild.people.scene import Person, Scene
     from mild.photo import Photo
     from mild.request import EraseRequest
-    from mild.scene import Person, Scene
 
     photo = Photo.of(photo_of(path, 1.0))
     height, width = photo.size

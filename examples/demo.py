@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mild.erase import decompose, run
 from mild.errors import MildError
-from mild.export import save_stack
 from mild.layers import Layer, LayerStack
-from mild.perception import find_people
-from mild.perception.overlay import draw_overlay
+from mild.layers.export import save_stack
+from mild.people.find import find_people
+from mild.people.overlay import draw_overlay
+from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import EraseRequest
-from mild.scene import Scene
+from mild.road import decompose, run
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "out" / "demo"

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.bench.items import Item, Truth
+from mild.lab.bench.items import Item, Truth
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 from stacks import ellipse
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 40, 200), (40, 150, 60)
@@ -46,7 +46,7 @@ def two_people(id: str = "a", height: int = 96, width: int = 128, seed: int = 0,
 
 
 def triples(folder: Path, count: int = 4, size: tuple[int, int] = (96, 128)) -> Path:
-    """A folder of photos, masks and truths as :mod:`mild.bench.sets.triples` reads it."""
+    """A folder of photos, masks and truths as :mod:`mild.lab.bench.sets.triples` reads it."""
     for name in ("img", "mask", "gt"):
         (folder / name).mkdir(parents=True)
     for i in range(count):

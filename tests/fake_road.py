@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from mild.layers import Layer, LayerStack
-from mild.perception import select
+from mild.people.find import select
+from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
 from mild.request import EraseRequest, Finder, Selection
-from mild.scene import Box, Person, Scene
 from stacks import ellipse
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mild import assets
 from mild.errors import MildError
+from mild.models import assets
+from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
-from mild.scene import Box, Person, Scene
 
 SIZE = (60, 100)
 

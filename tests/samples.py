@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mild.data.sample import Sample, SampleLayer, Source, Subject, Tags, composed, visible_maps
-from mild.scene import Box
+from mild.lab.data.sample import Sample, SampleLayer, Source, Subject, Tags, composed, visible_maps
+from mild.people.scene import Box
 
 
 def tiny_sample(key: str = "000000", seed: int = 0, size: tuple[int, int] = (48, 64), **changes) -> Sample:

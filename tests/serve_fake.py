@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from fake_road import FakeRoad
-from mild.cli.serve import listen
-from mild.server import Settings
-from mild.server.app import create_app
-from mild.server.road import MildRoad
+from mild.app.cli.serve import listen
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.app.server.road import MildRoad
 
 if __name__ == "__main__":
     models = tuple(sys.argv[4:])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.layers import Layer, LayerStack
-from mild.scene import Box
+from mild.people.scene import Box
 
 
 def make_photo(height: int = 96, width: int = 160, seed: int = 0) -> NDArray[np.uint8]:

@@ -19,10 +19,10 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from mild.server import Settings
-from mild.server.app import create_app
-from mild.server.road import Road
-from mild.studio.page import add_studio
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.app.server.road import Road
+from mild.app.studio.page import add_studio
 
 QUIET = [
     "--no-sandbox",

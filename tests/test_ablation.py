@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
-from mild.cli.app import run
-from mild.data.sample import Tags
-from mild.data.store import write_shard
+from mild.app.cli.app import run
 from mild.errors import UsageError
-from mild.train.ablate import Recipe, ablate, chosen
-from mild.train.ablation_scores import measured
-from mild.train.ablation_table import compared_with, write_table
-from mild.train.variants import VARIANTS, runs_of
+from mild.lab.data.sample import Tags
+from mild.lab.data.store import write_shard
+from mild.lab.train.ablate import Recipe, ablate, chosen
+from mild.lab.train.ablation_scores import measured
+from mild.lab.train.ablation_table import compared_with, write_table
+from mild.lab.train.variants import VARIANTS, runs_of
 from samples import tiny_sample
 from tiny_rows import write_rows
 
@@ -150,7 +150,7 @@ def test_rows_from_the_command_line(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_ready_configs_are_good() -> None:
-    from mild.train.config import RunConfig
+    from mild.lab.train.config import RunConfig
 
     root = Path(__file__).resolve().parent.parent / "configs"
     stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mild import asset_registry, assets
 from mild.errors import MildError, UsageError
+from mild.models import assets
+from mild.models import registry as asset_registry
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from bench_items import two_people
 from fake_road import FakeRoad
-from mild.bench.items import make_job, without
-from mild.bench.methods import KINDS, checked, load, parse
-from mild.bench.methods.diffuser import DiffusersMethod
-from mild.bench.methods.road import MildMethod
-from mild.bench.methods.windows import through_window, window_of
+from mild.app.server import Settings
+from mild.app.server.app import create_app
 from mild.errors import MildError, UsageError
-from mild.scene import Box
-from mild.server import Settings
-from mild.server.app import create_app
+from mild.lab.bench.items import make_job, without
+from mild.lab.bench.methods import KINDS, checked, load, parse
+from mild.lab.bench.methods.diffuser import DiffusersMethod
+from mild.lab.bench.methods.road import MildMethod
+from mild.lab.bench.methods.windows import through_window, window_of
+from mild.people.scene import Box
 from tiny_pipes import sd15
 
 

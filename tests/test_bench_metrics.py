@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench_items import two_people
-from mild.bench.items import make_job, single
-from mild.bench.metrics import fidelity
-from mild.bench.metrics.features import cmmd, frechet
-from mild.bench.metrics.layered import layer_figures, order_accuracy
-from mild.bench.metrics.leakage import SIGMA, leakage, truth_owner
-from mild.bench.metrics.score import Scoring, around, composited, score
+from mild.lab.bench.items import make_job, single
+from mild.lab.bench.metrics import fidelity
+from mild.lab.bench.metrics.features import cmmd, frechet
+from mild.lab.bench.metrics.layered import layer_figures, order_accuracy
+from mild.lab.bench.metrics.leakage import SIGMA, leakage, truth_owner
+from mild.lab.bench.metrics.score import Scoring, around, composited, score
 from mild.layers import Layer, LayerStack
-from mild.scene import Box
+from mild.people.scene import Box
 
 NO_FINDER = Scoring(finder=None, flip=False)
 

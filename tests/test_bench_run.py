@@ -12,19 +12,19 @@ import pytest
 from PIL import Image
 
 from bench_items import triples, two_people
-from mild.bench.compare import compare, load_results
-from mild.bench.items import describe, make_job
-from mild.bench.listing import load_sets, wanted
-from mild.bench.methods import load, parse
-from mild.bench.recipe import Recipe
-from mild.bench.records import FAILED
-from mild.bench.report.write import write_report
-from mild.bench.runner import run
-from mild.bench.sets import choose, load_set
-from mild.bench.summary import summarise
-from mild.cli import app as cli
+from mild.app.cli import app as cli
 from mild.errors import MildError, UsageError
 from mild.files import read_json_lines
+from mild.lab.bench.compare import compare, load_results
+from mild.lab.bench.items import describe, make_job
+from mild.lab.bench.listing import load_sets, wanted
+from mild.lab.bench.methods import load, parse
+from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.records import FAILED
+from mild.lab.bench.report.write import write_report
+from mild.lab.bench.runner import run
+from mild.lab.bench.sets import choose, load_set
+from mild.lab.bench.summary import summarise
 from studio_browser import QUIET, find_browser
 
 GOOD = ("mean@python:bench_items:mean", "noisy@python:bench_items:noisy", "bright@python:bench_items:brighter")
@@ -336,7 +336,7 @@ def _in_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_nothing_of_the_truth_reaches_a_method() -> None:
-    from mild.bench.worker import Worker
+    from mild.lab.bench.worker import Worker
 
     sent: list[Any] = []
 

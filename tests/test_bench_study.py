@@ -13,21 +13,21 @@ import pytest
 
 from bench_items import triples, two_people
 from ingredients import make_ingredients
-from mild.bench.items import Item, make_job
-from mild.bench.listing import load_sets
-from mild.bench.metrics.score import Scoring, score
-from mild.bench.recipe import Recipe
-from mild.bench.runner import run
-from mild.bench.sets import load_set
-from mild.bench.sets.make import ensure
-from mild.bench.sets.samples import item_of, shrunk
-from mild.bench.stats import holm, interval, mean_of, paired, spearman
-from mild.bench.study.make import choose_pairs, make_study
-from mild.bench.study.read import agreement, read_study, told
-from mild.bench.summary import summarise
-from mild.data.store import write_folder, write_shard
 from mild.errors import MildError, UsageError
-from mild.perception.coco import to_coco
+from mild.lab.bench.items import Item, make_job
+from mild.lab.bench.listing import load_sets
+from mild.lab.bench.metrics.score import Scoring, score
+from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.runner import run
+from mild.lab.bench.sets import load_set
+from mild.lab.bench.sets.make import ensure
+from mild.lab.bench.sets.samples import item_of, shrunk
+from mild.lab.bench.stats import holm, interval, mean_of, paired, spearman
+from mild.lab.bench.study.make import choose_pairs, make_study
+from mild.lab.bench.study.read import agreement, read_study, told
+from mild.lab.bench.summary import summarise
+from mild.lab.data.store import write_folder, write_shard
+from mild.people.finders.coco import to_coco
 from mild.photo import Photo
 from samples import tiny_sample
 from studio_browser import QUIET, find_browser

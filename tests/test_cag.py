@@ -19,12 +19,12 @@ from mild.diffusion.cag_paths import frame_regions, marked_frame, probed_frame, 
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import Denoiser, small_unet
 from mild.diffusion.pipeline import MildPipeline
-from mild.diffusion.plan import Plan, plan_layers
 from mild.diffusion.schedule import noise_scheduler
 from mild.errors import MildError
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
+from mild.plan.planning import Plan, plan_layers
 from mild.request import Region
-from mild.scene import Person, Scene
 from stacks import ellipse
 
 CANVAS = (64, 48)
@@ -223,8 +223,8 @@ def test_mild_is_measured_and_stays_the_same(pipeline: MildPipeline) -> None:
 
 
 def test_a_denoiser_without_modulation_is_measured_too(pipeline: MildPipeline) -> None:
-    from mild.diffusion.canvas import LayerCrop
     from mild.diffusion.rows import LayerRows
+    from mild.fill.canvas import LayerCrop
 
     scene, plan = group()
     row = plan.layers[0]
@@ -361,7 +361,7 @@ def measured(pipeline: MildPipeline) -> tuple[Scene, tuple[LayerCag, ...]]:
 def test_report_files(measured: tuple[Scene, tuple[LayerCag, ...]], tmp_path: Path) -> None:
     from PIL import Image
 
-    from mild.cag_report import write_report
+    from mild.lab.cag_report import write_report
 
     scene, layers = measured
     write_report(layers, scene.photo.pixels, tmp_path / "a.json", tmp_path / "a.png", {"erased": [2]})
@@ -375,7 +375,7 @@ def test_erase_report_cag(pipeline: MildPipeline, tmp_path: Path, capfd: pytest.
     """The whole way, and every refusal before any work."""
     from PIL import Image
 
-    from mild.cli.app import run
+    from mild.app.cli.app import run
 
     scene, _ = group()
     Image.fromarray(scene.photo.pixels).save(tmp_path / "p.png")
@@ -396,7 +396,7 @@ def test_erase_report_cag(pipeline: MildPipeline, tmp_path: Path, capfd: pytest.
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from mild.cag_report import plotting
+    from mild.lab.cag_report import plotting
 
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     with pytest.raises(MildError, match=r"pip install mild\[report\]"):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mild.cli import app, options, output
+from mild.app.cli import app, options, output
 from mild.errors import UsageError
 from mild.request import EraseRequest
 
@@ -63,15 +63,15 @@ def photo(folder: Path) -> Path:
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts to work fails the test: what is refused is refused before."""
-    import mild.perception
+    import mild.people.find
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("work was begun")
 
-    road = types.ModuleType("mild.erase")
+    road = types.ModuleType("mild.road")
     road.__dict__.update(run=refuse, decompose=refuse)
-    monkeypatch.setitem(sys.modules, "mild.erase", road)
-    monkeypatch.setattr(mild.perception, "find_people", refuse)
+    monkeypatch.setitem(sys.modules, "mild.road", road)
+    monkeypatch.setattr(mild.people.find, "find_people", refuse)
 
 
 def one_sentence(capfd: pytest.CaptureFixture[str]) -> str:
@@ -93,14 +93,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = f"import sys; from mild.cli import app; app.run(['--help']); print([m for m in {HEAVY} if m in sys.modules])"
+    loaded = f"print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys; from mild.app.cli import app; app.run(['--help']); {loaded}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     for name in app.COMMANDS:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("module", ["mild", "mild.cli"])
+@pytest.mark.parametrize("module", ["mild", "mild.app.cli"])
 def test_python_m(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"mild \d+\.\d+\.\d+\S*\n", done.stdout)
@@ -158,10 +159,10 @@ def test_ctrl_c_in_a_real_process(photo: Path) -> None:
     code = (
         # A shell that runs the tests in its background has them ignore the interrupt, and children inherit that.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import time, mild.perception\n"
+        "import time, mild.people.find\n"
         "def wait(*a): print('waiting', flush=True); time.sleep(60)\n"
-        "mild.perception.find_people = wait\n"
-        "from mild.cli import main; main(['people', 'photo.png'])"
+        "mild.people.find.find_people = wait\n"
+        "from mild.app.cli import main; main(['people', 'photo.png'])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -182,12 +183,12 @@ def test_a_reader_that_goes_away_is_no_fault(photo: Path) -> None:
 
 
 def _break_the_finder(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    import mild.perception
+    import mild.people.find
 
     def fail(*args: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(mild.perception, "find_people", fail)
+    monkeypatch.setattr(mild.people.find, "find_people", fail)
 
 
 # --- wrong usage, refused before any work
@@ -433,7 +434,7 @@ def test_erase_takes_one_and_leaves_the_other(erase: Run, capfd: pytest.CaptureF
 
 def test_erase_is_the_library_s(erase: Run, model: str) -> None:
     """And the same job twice, and replayed from its request and from its report, gives the same pixels."""
-    from mild.erase import run
+    from mild.road import run
 
     assert erase("--keep", "1", "--seed", "5", "-o", "out.png", "--save-request", "job.json") == 0
     request = EraseRequest.build(

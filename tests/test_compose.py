@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mild.cli.app import run
+from mild.app.cli.app import run
 from mild.errors import UsageError
-from mild.export import load_stack, save_stack
-from mild.recompose import recompose
+from mild.layers.export import load_stack, save_stack
+from mild.layers.recompose import recompose
 from stacks import make_stack
 
 
@@ -71,7 +71,7 @@ def test_showing_everybody_gives_the_photo() -> None:
 def test_no_model_library_is_imported(tmp_path: Path) -> None:
     save_stack(make_stack(), tmp_path / "in.ora")
     code = (
-        "import sys; from mild.cli.app import run;"
+        "import sys; from mild.app.cli.app import run;"
         f"assert run(['compose', {str(tmp_path / 'in.ora')!r}, '-o', {str(tmp_path / 'o.png')!r}]) == 0;"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )

@@ -13,23 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mild.cli.app import run
-from mild.data import pairs as pairing
-from mild.data.cocoset import write_coco
-from mild.data.curate import curate
-from mild.data.curation import Curation
-from mild.data.licences import Licence, read_licences
-from mild.data.looks import Filters, Look, duplicates, look, shortcoming
-from mild.data.plates import change, clean_plate, shift
-from mild.data.real import occlusions, real_sample, scaled_scene
-from mild.data.review import read_decisions, row_of, write_page
-from mild.data.rules import check
-from mild.data.sample import Sample, Source
-from mild.data.store import open_samples, write_shard
+from mild.app.cli.app import run
 from mild.errors import MildError, UsageError
-from mild.perception.coco import encode_rle
+from mild.lab.data import pairs as pairing
+from mild.lab.data.cocoset import write_coco
+from mild.lab.data.curate import curate
+from mild.lab.data.curation import Curation
+from mild.lab.data.licences import Licence, read_licences
+from mild.lab.data.looks import Filters, Look, duplicates, look, shortcoming
+from mild.lab.data.plates import change, clean_plate, shift
+from mild.lab.data.real import occlusions, real_sample, scaled_scene
+from mild.lab.data.review import read_decisions, row_of, write_page
+from mild.lab.data.rules import check
+from mild.lab.data.sample import Sample, Source
+from mild.lab.data.store import open_samples, write_shard
+from mild.people.finders.coco import encode_rle
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 from perception_scenes import need_nets
 from samples import tiny_sample
 from studio_browser import QUIET, find_browser

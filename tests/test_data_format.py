@@ -8,11 +8,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from mild.body import PARTS
-from mild.data.members import from_members, to_members
-from mild.data.sample import Sample
-from mild.data.store import open_members, open_samples, write_folder, write_shard
 from mild.errors import MildError
+from mild.lab.data.members import from_members, to_members
+from mild.lab.data.sample import Sample
+from mild.lab.data.store import open_members, open_samples, write_folder, write_shard
+from mild.people.body import PARTS
 from samples import tiny_sample
 
 
@@ -130,7 +130,7 @@ def test_no_samples_is_said(tmp_path):
 def test_hugging_face_datasets_reads_the_shards(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from mild.data.store import load_huggingface
+    from mild.lab.data.store import load_huggingface
 
     home = tmp_path / "set"
     write_shard(home / "train-00000.tar", [tiny_sample(f"{i:06d}", i) for i in range(3)])

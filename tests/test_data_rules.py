@@ -8,16 +8,16 @@ import json
 import numpy as np
 import pytest
 
-from mild.cli.app import run
-from mild.data.card import write_card
-from mild.data.facts import facts_of, short_licence
-from mild.data.members import to_members
-from mild.data.rules import breaches_of, check
-from mild.data.sample import Sample, SampleLayer, Tags
-from mild.data.stats import summary
-from mild.data.store import write_members, write_shard
+from mild.app.cli.app import run
 from mild.errors import MildError
-from mild.scene import Box
+from mild.lab.data.card import write_card
+from mild.lab.data.facts import facts_of, short_licence
+from mild.lab.data.members import to_members
+from mild.lab.data.rules import breaches_of, check
+from mild.lab.data.sample import Sample, SampleLayer, Tags
+from mild.lab.data.stats import summary
+from mild.lab.data.store import write_members, write_shard
+from mild.people.scene import Box
 from samples import tiny_sample
 
 

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingredients import edit_manifest, make_ingredients
-from mild.cli.app import run
-from mild.data.factory import Order, make_set
-from mild.data.inspection import inspect
-from mild.data.layout import arrange
-from mild.data.library import PERSON_PER_CAMERA, Ground, Library
-from mild.data.rules import breaches_of, check
-from mild.data.sample import SCENARIOS
-from mild.data.store import open_samples, shards_of
-from mild.data.synth import Recipe, make_sample
+from mild.app.cli.app import run
 from mild.errors import MildError
+from mild.lab.data.factory import Order, make_set
+from mild.lab.data.inspection import inspect
+from mild.lab.data.layout import arrange
+from mild.lab.data.library import PERSON_PER_CAMERA, Ground, Library
+from mild.lab.data.rules import breaches_of, check
+from mild.lab.data.sample import SCENARIOS
+from mild.lab.data.store import open_samples, shards_of
+from mild.lab.data.synth import Recipe, make_sample
 from test_data_format import assert_same
 
 RECIPE = Recipe(size=96, seed=5)
@@ -176,7 +176,7 @@ def test_killed_and_run_again_gives_the_same_bytes(photos, tmp_path):
 
 
 def test_a_full_disk_is_said_and_nothing_half_written_is_left(photos, tmp_path, monkeypatch):
-    from mild.data import factory
+    from mild.lab.data import factory
 
     written = factory.write_members
     full = {"train-00001.tar"}

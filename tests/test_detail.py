@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mild.detail import enlarge, match_ring, with_texture
+from mild.paint.detail import enlarge, match_ring, with_texture
 
 
 def test_a_model_that_changes_nothing_leaves_the_fill() -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import mild
-from mild import assets
 from mild.errors import UsageError
+from mild.models import assets
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 pytestmark = pytest.mark.skipif(
     assets.locate("blazepose") is None,
-    reason="the person finder's nets are not here; `python -m mild.assets` fetches them",
+    reason="the person finder's nets are not here; `python -m mild.models.assets` fetches them",
 )
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from mild.errors import MildError, UsageError
-from mild.export import load_stack, ora, save_stack
-from mild.export.pack import Colour
-from mild.export.sheets import Group, flatten, paint, sheets_of
-from mild.layers import LayerStack
+from mild.layers import LayerStack, ora
+from mild.layers.export import load_stack, save_stack
+from mild.layers.pack import Colour
+from mild.layers.sheets import Group, flatten, paint, sheets_of
 from mild.photo import Photo
 from stacks import equal, make_stack
 
@@ -150,7 +150,7 @@ def test_psd_keeps_the_profile_and_the_resolution(tmp_path: Path) -> None:
     from psd_tools import PSDImage
     from psd_tools.constants import Resource
 
-    from mild.export import psd
+    from mild.layers import psd
 
     with (tmp_path / "a.psd").open("wb") as out:
         psd.write(make_stack(), out, Colour(ICC, (300.0, 150.0)))
@@ -180,7 +180,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, name: str, monkeypat
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mild.export.pack.png", fail)
+    monkeypatch.setattr("mild.layers.pack.png", fail)
     with pytest.raises(MildError, match=r"cannot be written: No space left on device\.$"):
         save_stack(make_stack(seed=5), target)
     assert target.read_bytes() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mild.grain import LEAST, MOST, in_mixture, match_grain
+from mild.paint.grain import LEAST, MOST, in_mixture, match_grain
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -56,7 +56,7 @@ def test_what_is_foreign_does_not_matter() -> None:
 def test_a_tall_region_is_handled_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     made, photo, hole, own = case(0.6)
     whole = match_grain(made, photo, hole, own, 1.2)
-    monkeypatch.setattr("mild.grain.ROWS", 32)
+    monkeypatch.setattr("mild.paint.grain.ROWS", 32)
     assert np.allclose(match_grain(made, photo, hole, own, 1.2), whole, atol=1e-3)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mild.errors import UsageError
 from mild.layers import Layer, LayerStack
-from mild.scene import Box
+from mild.people.scene import Box
 
 
 def stack(seed: int, size: tuple[int, int] = (24, 30)) -> LayerStack:

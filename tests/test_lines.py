@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mild.diffusion import prior
-from mild.diffusion.lines import Line, line_guide, lines_through
-from mild.diffusion.prior import exemplar_fill
+from mild.fill import prior
+from mild.fill.lines import Line, line_guide, lines_through
+from mild.fill.prior import exemplar_fill
 
 SIZE = 160
 BoolMask = NDArray[np.bool_]

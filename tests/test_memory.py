@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mild import perception
-from mild.perception import memory
+from mild.people import find as perception
+from mild.people import memory
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.request import Finder
-from mild.scene import Person, Scene
 
 
 @pytest.fixture

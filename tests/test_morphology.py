@@ -13,9 +13,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 
-from mild import body
-from mild.data.ingredients import Ingredients
-from mild.data.rows import Row, person_row
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import FixedModulation, RegionTokens, SpatialModulation, sma_installed
 from mild.diffusion.bodies import SOURCES, BodyRow, Other, coarse, sources_of
@@ -24,14 +21,16 @@ from mild.diffusion.denoiser import small_unet
 from mild.diffusion.morphology import MorphologyGuidance, cross_attentions, guided_attention
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.pipeline import MildPipeline
-from mild.diffusion.plan import plan_layers
 from mild.diffusion.schedule import noise_scheduler
 from mild.errors import MildError, UsageError
-from mild.perception import parsing
+from mild.lab.data.ingredients import Ingredients
+from mild.lab.data.rows import Row, person_row
+from mild.lab.train import cache
+from mild.people import body, parsing
+from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.planning import plan_layers
 from mild.request import EraseRequest, Region
-from mild.scene import Box, Person, Scene
-from mild.train import cache
 
 CANVAS = (64, 128)
 #: A standing figure, 100 x 200 pixels: joints in COCO's order, all in sight.

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-import mild.erase as road
-from mild import assets
+from mild import road
 from mild.diffusion.one_step import FILE, OneStep
-from mild.diffusion.plan import plan_layers
 from mild.errors import MildError, UsageError
+from mild.models import assets
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
+from mild.plan.planning import plan_layers
 from mild.request import EraseRequest, Region
-from mild.scene import Person, Scene
 
 FOLDER = assets.model_folder("mild-small")
 
@@ -52,7 +52,7 @@ def test_the_graph_gives_what_the_pipeline_gives(switches: dict[str, object]) ->
 @pytest.mark.parametrize("size", [(64, 256), (256, 192), (256, 256)])
 def test_any_canvas_and_batch(size: tuple[int, int]) -> None:
     from mild.diffusion.one_step import BODY_INPUTS, LAYER_INPUTS
-    from mild.diffusion.one_step_export import _Step, example_inputs
+    from mild.lab.train.one_step_export import _Step, example_inputs
 
     inputs = example_inputs(3, *size, seed=1)
     with torch.no_grad():

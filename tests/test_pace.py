@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mild.cli.progress import left_in_words
+from mild.app.cli.progress import left_in_words
 from mild.pace import OVERDUE, STAGES, Pace, Share
 
 
@@ -115,7 +115,7 @@ def test_a_share_is_a_number_that_knows_what_remains_now() -> None:
 
 
 def test_the_status_of_a_running_job_asks_anew(tmp_path: Path) -> None:
-    from mild.server.jobs import Job, JobStatus
+    from mild.app.server.jobs import Job, JobStatus
 
     fields = {"id": "a", "kind": "erase", "state": "running", "created": 0.0, "photo_id": "b", "request": {}}
     job = Job(tmp_path, JobStatus.model_validate(fields))

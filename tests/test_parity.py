@@ -11,12 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from mild.cli.app import run as mild
-from mild.perception.coco import encode_rle
+from mild.app.cli.app import run as mild
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.people.finders.coco import encode_rle
 from mild.photo import Photo
 from mild.request import EraseRequest
-from mild.server import Settings
-from mild.server.app import create_app
 from stacks import ellipse, make_photo
 
 
@@ -56,7 +56,7 @@ def job(tmp_path: Path, model: str) -> tuple[Path, EraseRequest]:
 
 
 def test_library_command_line_and_api_agree(tmp_path: Path, job: tuple[Path, EraseRequest], model: str) -> None:
-    from mild.erase import run
+    from mild.road import run
 
     photo, request = job
     library = run(request, Photo.open(photo))
@@ -88,8 +88,8 @@ def test_library_command_line_and_api_agree(tmp_path: Path, job: tuple[Path, Era
 
 
 def test_layers_agree(tmp_path: Path, job: tuple[Path, EraseRequest], model: str) -> None:
-    from mild.erase import decompose
-    from mild.export import load_stack
+    from mild.layers.export import load_stack
+    from mild.road import decompose
     from stacks import equal
 
     photo, request = job

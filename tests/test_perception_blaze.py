@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mild.perception import BACKENDS, find_people, resolve, select
-from mild.perception import blaze_candidates as bc
-from mild.perception.blaze_masks import claim, settle, without_specks
-from mild.perception.blaze_nets import (
+from mild.people.find import BACKENDS, find_people, resolve, select
+from mild.people.finders import blaze_candidates as bc
+from mild.people.finders.blaze_masks import claim, settle, without_specks
+from mild.people.finders.blaze_nets import (
     FACE_ANCHORS,
     POSE_ANCHORS,
     Face,
@@ -27,12 +27,12 @@ from mild.perception.blaze_nets import (
     decode_bodies,
     decode_faces,
 )
-from mild.perception.blaze_split import split_merged
-from mild.perception.blazepose import assemble
-from mild.perception.pose import BLAZE_OF_COCO, coco_keypoints
+from mild.people.finders.blaze_split import split_merged
+from mild.people.finders.blazepose import assemble
+from mild.people.pose import BLAZE_OF_COCO, coco_keypoints
+from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import Finder, Selection
-from mild.scene import Scene
 from perception_scenes import need_nets
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -15,11 +15,11 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as codec
 
 from mild.errors import UsageError
-from mild.perception import find_people
-from mild.perception.coco import decode_rle, encode_rle, read_people, to_coco, write_people
+from mild.people.find import find_people
+from mild.people.finders.coco import decode_rle, encode_rle, read_people, to_coco, write_people
+from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import Finder
-from mild.scene import Scene
 from perception_scenes import SIZE, person, two_people
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30)))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mild import assets
 from mild.errors import MildError, UsageError
-from mild.perception import find_people, hub, resolve
+from mild.models import assets
+from mild.people.find import find_people, resolve
+from mild.people.finders import hub
 from mild.photo import Photo
 from mild.request import Finder
 

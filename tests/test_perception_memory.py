@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mild import perception
+from mild.people import find as perception
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.request import Finder
-from mild.scene import Person, Scene
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mild.perception.order import estimate_order, pair_votes, ranked
+from mild.people.order import estimate_order, pair_votes, ranked
 from perception_scenes import person
 
 SIZE = (100, 200)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mild.perception import draw_overlay
-from mild.perception.overlay import colour_of
+from mild.people.find import draw_overlay
+from mild.people.overlay import colour_of
+from mild.people.scene import Scene
 from mild.photo import Photo
-from mild.scene import Scene
 from perception_scenes import person, two_people
 
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mild.errors import MildError, UsageError
-from mild.perception import manual, select
-from mild.perception.coco import encode_rle
-from mild.perception.selection import apply_mask
+from mild.people import manual
+from mild.people.find import select
+from mild.people.finders.coco import encode_rle
+from mild.people.scene import Box, Person, Scene
+from mild.people.selection import apply_mask
 from mild.photo import write_image
 from mild.request import Selection
-from mild.scene import Box, Person, Scene
 from perception_scenes import SIZE, block, person, two_people
 
 

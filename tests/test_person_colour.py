@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from mild.diffusion.assemble import _colour
-from mild.diffusion.canvas import LayerCrop
-from mild.diffusion.plan import LayerPlan
-from mild.scene import Box
+from mild.fill.canvas import LayerCrop
+from mild.paint.assemble import _colour
+from mild.people.scene import Box
+from mild.plan.planning import LayerPlan
 
 SIZE = 128
 

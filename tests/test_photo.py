@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from mild import _photo_files
-from mild._photo_exif import clean_exif
 from mild.errors import MildError, UsageError
 from mild.photo import Photo, PhotoMeta, read_mask, write_image
+from mild.photo import formats as _photo_files
+from mild.photo.exif import clean_exif
 
 LOSSLESS = [".png", ".webp", ".tif"]
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -26,19 +26,19 @@ from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder, canvas_alpha
 from mild.diffusion.attention import SpatialModulation
 from mild.diffusion.cag import CagProbe
-from mild.diffusion.canvas import cut_layers
 from mild.diffusion.codec import PixelCodec
 from mild.diffusion.denoiser import Denoiser, small_unet
 from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.pipeline import MildPipeline
-from mild.diffusion.plan import Plan, plan_layers
 from mild.diffusion.prompts import PROMPTS, encode_text
 from mild.diffusion.rows import LayerRows
 from mild.diffusion.schedule import as_prediction, clean_from, noise_scheduler, signal_at
 from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
+from mild.fill.canvas import cut_layers
+from mild.people.scene import Scene
+from mild.plan.planning import Plan, plan_layers
 from mild.request import Region
-from mild.scene import Scene
 from tiny_pipes import SCHEDULE, crowd, sd15, sdxl
 
 BACKBONES = {"sd15": sd15, "sdxl": sdxl}

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mild.diffusion.density import BUCKET, FLOOR, canvas, densities, fill_canvas
-from mild.diffusion.plan import Plan, plan_layers
 from mild.errors import UsageError
+from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.density import BUCKET, FLOOR, canvas, densities, fill_canvas
+from mild.plan.planning import Plan, plan_layers
 from mild.request import Region
-from mild.scene import Box, Person, Scene
 from stacks import ellipse
 
 QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

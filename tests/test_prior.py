@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mild.diffusion.prior import exemplar_fill
+from mild.fill.prior import exemplar_fill
 
 
 def scene(seed: int = 0, size: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

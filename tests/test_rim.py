@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import mild
-from mild.bench.metrics.fidelity import seam
-from mild.diffusion import assemble
-from mild.rim import WIDTH, join_rim
+from mild.lab.bench.metrics.fidelity import seam
+from mild.paint import assemble
+from mild.paint.rim import WIDTH, join_rim
 
 BoolMask = NDArray[np.bool_]
 #: Larger than the exemplars are searched at.

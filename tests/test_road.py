@@ -19,12 +19,12 @@ from mild.diffusion.denoiser import small_unet
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.schedule import noise_scheduler
 from mild.errors import Cancelled, MildError, UsageError
-from mild.perception.coco import encode_rle
+from mild.people.finders.coco import encode_rle
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 
 #: The module; the name `mild.erase` may be the function.
-road = importlib.import_module("mild.erase")
+road = importlib.import_module("mild.road")
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +123,7 @@ def two_people() -> Scene:
 
 
 def test_a_kept_person_behind_an_erased_one_is_completed_and_not_touched() -> None:
-    from mild.diffusion.plan import plan_layers
+    from mild.plan.planning import plan_layers
     from mild.request import Region
 
     scene = two_people()
@@ -135,7 +135,7 @@ def test_a_kept_person_behind_an_erased_one_is_completed_and_not_touched() -> No
 
 
 def test_nobody_behind_an_erased_person_gets_a_layer_when_in_front() -> None:
-    from mild.diffusion.plan import plan_layers
+    from mild.plan.planning import plan_layers
     from mild.request import Region
 
     plan = plan_layers(two_people(), (1,), Region(), resolution=64)
@@ -214,7 +214,7 @@ def test_both_parts_off_is_one_sentence() -> None:
 
 
 def test_erase_is_callable_whatever_was_imported_first() -> None:
-    import mild.erase
+    import mild.road
 
     assert callable(mild.erase)
 

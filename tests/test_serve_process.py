@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mild.cli.app import run
+from mild.app.cli.app import run
 from stacks import make_photo
 
 

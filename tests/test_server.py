@@ -18,13 +18,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from fake_road import FakeRoad
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.app.server.jobs import INTERRUPTED
 from mild.errors import MildError, UsageError
-from mild.perception.coco import encode_rle
+from mild.people.finders.coco import encode_rle
 from mild.photo import Photo
 from mild.request import EraseRequest
-from mild.server import Settings
-from mild.server.app import create_app
-from mild.server.jobs import INTERRUPTED
 from stacks import make_photo
 
 
@@ -171,7 +171,7 @@ def test_every_format(serve: Any, format: str, head: bytes, tmp_path: Path) -> N
         answer = server.client.post(f"/v1/{address}?format={format}", **form(png(), ERASE_2))
         assert answer.status_code == 200 and answer.content.startswith(head)
     if format in ("psd", "ora", "zip"):
-        from mild.export import load_stack
+        from mild.layers.export import load_stack
 
         (tmp_path / f"a.{format}").write_bytes(answer.content)
         assert [layer.owner for layer in load_stack(tmp_path / f"a.{format}").people] == [1, 2, 3]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mild.diffusion.plan import plan_layers
 from mild.errors import UsageError
-from mild.perception import select
-from mild.perception.coco import encode_rle
+from mild.people.find import select
+from mild.people.finders.coco import encode_rle
+from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.planning import plan_layers
 from mild.request import Region, Selection
-from mild.scene import Box, Person, Scene
 from stacks import ellipse
 
 SIZE = (80, 120)

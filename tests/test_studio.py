@@ -18,15 +18,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from fake_road import FakeRoad
-from mild.cli import app as cli
+from mild.app.cli import app as cli
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.app.server.road import MildRoad
+from mild.app.studio import page as studio_page
 from mild.errors import MildError
-from mild.export import load_stack
-from mild.perception.coco import decode_rle
+from mild.layers.export import load_stack
+from mild.people.finders.coco import decode_rle
 from mild.photo import Photo
-from mild.server import Settings
-from mild.server.app import create_app
-from mild.server.road import MildRoad
-from mild.studio import page as studio_page
 from perception_scenes import need_nets
 from stacks import make_photo
 from studio_browser import QUIET, Studio, find_browser, studio
@@ -129,7 +129,7 @@ def test_examples_only_with_their_notice(client: TestClient, monkeypatch: pytest
 
 
 def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import mild.cli.serve as serve
+    import mild.app.cli.serve as serve
 
     opened: list[str] = []
     called: dict[str, Any] = {}
@@ -152,7 +152,7 @@ def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_started_twice_it_shows_the_one_that_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from mild.server.service import lock
+    from mild.app.server.service import lock
 
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
@@ -204,7 +204,7 @@ def fake(tmp_path: Path, browser: Any) -> Iterator[str]:
 @pytest.fixture
 def tiny(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A studio over the real road, with a tiny pipeline that was never trained: its answer is the exemplar fill."""
-    import mild.erase
+    import mild.road
     from mild.diffusion.adapters import DomainAdapters
     from mild.diffusion.attention import SpatialModulation
     from mild.diffusion.codec import PixelCodec
@@ -217,8 +217,8 @@ def tiny(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
     unet = small_unet(codec, (32, 32))
     parts = DomainAdapters.for_unet(unet), SpatialModulation.for_unet(unet)
     pipeline = MildPipeline(unet, noise_scheduler(), codec, *parts)
-    monkeypatch.setattr(mild.erase, "load_pipeline", lambda model: pipeline)
-    monkeypatch.setattr(mild.erase.one_step, "available", lambda folder: False)
+    monkeypatch.setattr(mild.road, "load_pipeline", lambda model: pipeline)
+    monkeypatch.setattr(mild.road.one_step, "available", lambda folder: False)
 
     class Road(MildRoad):
         def unload(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mild.texture import synthesize
+from mild.paint.texture import synthesize
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

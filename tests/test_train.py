@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from mild.diffusion.pipeline import MildPipeline
 from mild.errors import MildError, UsageError
-from mild.train import stages
-from mild.train.checkpoint import checkpoint_of
-from mild.train.config import RunConfig, build
-from mild.train.journal import read_log
-from mild.train.parts import export, make_parts
-from mild.train.run import train
-from mild.train.sampling import sampled
+from mild.lab.train import stages
+from mild.lab.train.checkpoint import checkpoint_of
+from mild.lab.train.config import RunConfig, build
+from mild.lab.train.journal import read_log
+from mild.lab.train.parts import export, make_parts
+from mild.lab.train.run import train
+from mild.lab.train.sampling import sampled
 from tiny_pipes import sd15, sdxl
 from tiny_rows import write_rows
 
@@ -317,7 +317,7 @@ def test_accumulated_forwards_equal_one_large_one(rows: Path, tmp_path: Path) ->
     task = stages.make_task(config)
     task.to(torch.device("cpu"))
     module = task.players["model"].module
-    from mild.train.loop import Turn
+    from mild.lab.train.loop import Turn
 
     for micro in range(2):
         (module(task.batch(Turn(0, 0, micro)))["loss"] / 2).backward()
@@ -355,7 +355,7 @@ def test_other_settings_do_not_continue_a_run(rows: Path, tmp_path: Path) -> Non
 
 
 def test_averages_are_put_back_bit_for_bit(rows: Path, tmp_path: Path) -> None:
-    from mild.train.sampling import averaged
+    from mild.lab.train.sampling import averaged
 
     config = tiny(rows, tmp_path / "run", data={"test": str(rows)})
     task = stages.make_task(config)

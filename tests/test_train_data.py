@@ -14,25 +14,25 @@ import pytest
 import torch
 from PIL import Image
 
-from mild.data.cutouts import clean_cutout
-from mild.data.ingredients import Ingredients
-from mild.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
-from mild.data.store import write_shard as write_samples
 from mild.diffusion.attention import SeenAttention
 from mild.diffusion.cag import CagProbe, ProbedLayer
-from mild.diffusion.plan import plan_layers
 from mild.diffusion.rows import LayerRows
 from mild.errors import MildError, UsageError
+from mild.lab.data.cutouts import clean_cutout
+from mild.lab.data.ingredients import Ingredients
+from mild.lab.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
+from mild.lab.data.store import write_shard as write_samples
+from mild.lab.train import losses
+from mild.lab.train.batches import RowSource, augmented, collate, degraded, judged_batches, shrunk
+from mild.lab.train.bodies import doubted
+from mild.lab.train.cache import from_samples, write_fills, write_shard
+from mild.lab.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig, build
+from mild.lab.train.loop import Turn, rate_at
+from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE, RowFiles
+from mild.lab.train.samplerows import layer_plan, packed_rows, whole_plan
+from mild.lab.train.stream import ShardIndex, StreamSource
+from mild.plan.planning import plan_layers
 from mild.request import Region
-from mild.train import losses
-from mild.train.batches import RowSource, augmented, collate, degraded, judged_batches, shrunk
-from mild.train.bodies import doubted
-from mild.train.cache import from_samples, write_fills, write_shard
-from mild.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig, build
-from mild.train.loop import Turn, rate_at
-from mild.train.rowfiles import BACKGROUND, PERSON, WHOLE, RowFiles
-from mild.train.samplerows import layer_plan, packed_rows, whole_plan
-from mild.train.stream import ShardIndex, StreamSource
 from samples import tiny_sample
 from tiny_rows import write_rows
 
@@ -117,7 +117,7 @@ def test_ingredients_without_a_manifest(tmp_path: Path) -> None:
 def cache(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mild.train.cache.SHARD", COUNT)
+        patch.setattr("mild.lab.train.cache.SHARD", COUNT)
         write_shard(str(photos), "train", str(folder), 0, 64, 0)
     return folder
 
@@ -125,7 +125,7 @@ def cache(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shards_are_the_same_bytes_again(
     photos: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mild.train.cache.SHARD", COUNT)
+    monkeypatch.setattr("mild.lab.train.cache.SHARD", COUNT)
     path = write_shard(str(photos), "train", str(tmp_path), 0, 64, 0)
     assert path.read_bytes() == (cache / path.name).read_bytes()
 

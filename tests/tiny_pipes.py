@@ -19,8 +19,8 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 from stacks import ellipse
 
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mild.data.rows import FOREIGN, HOLE, OWN
-from mild.train.rowfiles import BACKGROUND, PERSON, WHOLE
+from mild.lab.data.rows import FOREIGN, HOLE, OWN
+from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE
 
 
 def write_rows(folder: Path, count: int = 12, size: int = 64, seed: int = 0, whole: bool = False) -> Path:

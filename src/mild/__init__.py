@@ -12,36 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mild.diffusion.pipeline import MildPipeline
-    from mild.erase import EraseResult, build_request, decompose, erase, run
     from mild.errors import Cancelled, MildError, UsageError
     from mild.layers import Layer, LayerStack
-    from mild.perception import find_people, select
+    from mild.people.find import find_people, select
+    from mild.people.scene import Box, Person, Scene
     from mild.photo import Photo
     from mild.request import EraseRequest
-    from mild.scene import Box, Person, Scene
+    from mild.road import EraseResult, build_request, decompose, erase, run
 
 __version__ = "0.1.0"
 
 #: Public name -> module. Loaded on first use: `import mild` costs nothing.
 _PUBLIC = {
-    "Box": "mild.scene",
+    "Box": "mild.people.scene",
     "Cancelled": "mild.errors",
     "EraseRequest": "mild.request",
-    "EraseResult": "mild.erase",
+    "EraseResult": "mild.road",
     "Layer": "mild.layers",
     "LayerStack": "mild.layers",
     "MildError": "mild.errors",
     "MildPipeline": "mild.diffusion.pipeline",
-    "Person": "mild.scene",
+    "Person": "mild.people.scene",
     "Photo": "mild.photo",
-    "Scene": "mild.scene",
+    "Scene": "mild.people.scene",
     "UsageError": "mild.errors",
-    "build_request": "mild.erase",
-    "decompose": "mild.erase",
-    "erase": "mild.erase",
-    "find_people": "mild.perception",
-    "run": "mild.erase",
-    "select": "mild.perception",
+    "build_request": "mild.road",
+    "decompose": "mild.road",
+    "erase": "mild.road",
+    "find_people": "mild.people.find",
+    "run": "mild.road",
+    "select": "mild.people.find",
 }
 
 __all__ = [

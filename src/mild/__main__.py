@@ -1,5 +1,5 @@
 """``python -m mild``: the same as the ``mild`` command."""
 
-from mild.cli import main
+from mild.app.cli import main
 
 main()

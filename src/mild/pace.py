@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from mild.diffusion.canvas import searched_size
-from mild.diffusion.plan import LayerPlan, Plan
+from mild.fill.canvas import searched_size
+from mild.plan.planning import LayerPlan, Plan
 from mild.request import Method
 
 Tell = Callable[[str, float], None]

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.body import LIMBS, PART_NAMES, checked_keypoints, coarse_parts, limb_map
-from mild.diffusion.plan import LayerPlan
 from mild.errors import UsageError
+from mild.people.body import LIMBS, PART_NAMES, checked_keypoints, coarse_parts, limb_map
+from mild.people.scene import Box, Scene
+from mild.plan.planning import LayerPlan
 from mild.request import HmgSource
-from mild.scene import Box, Scene
 
 Hmg = Literal["all", "none"] | Sequence[HmgSource]
 SOURCES: tuple[HmgSource, ...] = ("pose", "parsing", "relations")
@@ -62,7 +62,7 @@ class BodyRow:
         canvas: ``(height, width)``, multiples of 8.
         own, hole: bool ``[height, width]``, as in the row's regions. Empty ``own``: a row without a person.
         keypoints: ``[17, 3]``, or None: the pose is missing.
-        parts: uint8 ``[height, width]`` of :data:`mild.body.PART_NAMES`, or None: the parsing is missing.
+        parts: uint8 ``[height, width]`` of :data:`mild.people.body.PART_NAMES`, or None: the parsing is missing.
         parts_confidence: 0..1.
         others: for the relations.
     """

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.attention import SeenAttention
 from mild.errors import MildError
-from mild.scene import Box
+from mild.people.scene import Box
 
 Float = NDArray[np.float32]
 #: Largest piece of an attention map that exists at a time, in numbers (heads * queries * keys).

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mild.diffusion.attention import SeenAttention, self_attentions
 from mild.diffusion.cag import CagProbe, ProbedLayer
-from mild.diffusion.canvas import shrink
-from mild.diffusion.plan import LayerPlan, Plan
-from mild.scene import Box, Scene
+from mild.fill.canvas import shrink
+from mild.people.scene import Box, Scene
+from mild.plan.planning import LayerPlan, Plan
 
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from mild.errors import UsageError
+from mild.people.scene import Person, Scene
 from mild.photo import Photo
-from mild.scene import Person, Scene
 
 
 def listed(value: Any) -> list[Any]:

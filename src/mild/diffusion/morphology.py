@@ -26,11 +26,11 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 
-from mild.body import LIMBS, PART_NAMES
 from mild.diffusion.attention import MAX_AMPLITUDE, token_averages
 from mild.diffusion.bodies import OTHER_FEATURES, PART_FEATURES, POINT_FEATURES
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.errors import MildError
+from mild.people.body import LIMBS, PART_NAMES
 
 #: Octaves of the positions' sines and cosines.
 _OCTAVES = 5

@@ -10,9 +10,9 @@ import torch
 from numpy.random import Generator
 
 from mild.diffusion.bodies import SOURCES, BodyRow, Hmg, described, sources_of
-from mild.diffusion.plan import LayerPlan
+from mild.people.scene import Scene
+from mild.plan.planning import LayerPlan
 from mild.request import HmgSource
-from mild.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The embedded model's single step through onnxruntime: the default job, without loading torch.
 
-The graph (see :mod:`mild.diffusion.one_step_export`) holds no weights of its own: it reads those of the model's
+The graph (see :mod:`mild.lab.train.one_step_export`) holds no weights of its own: it reads those of the model's
 safetensors files. It gives what :class:`mild.diffusion.pipeline.MildPipeline` gives in one step, to some 1e-6.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.diffusion.assemble import assemble
 from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described, sources_of
-from mild.diffusion.canvas import LayerCrop, batched, content_of, cut_layers
-from mild.diffusion.plan import Plan
 from mild.errors import MildError
+from mild.fill.canvas import LayerCrop, batched, content_of, cut_layers
 from mild.layers import LayerStack
-from mild.scene import Scene
+from mild.paint.assemble import assemble
+from mild.people.scene import Scene
+from mild.plan.planning import Plan
 
 #: The graph's file, in a model's folder.
 FILE = "one_step.onnx"
@@ -72,7 +72,7 @@ class OneStep:
         except Exception as error:
             raise MildError(
                 f"{folder / FILE} does not fit the weights beside it; export it again "
-                f"(python -m mild.diffusion.one_step_export {folder}), or choose --runtime torch."
+                f"(python -m mild.lab.train.one_step_export {folder}), or choose --runtime torch."
             ) from error
         self._taken = {value.name for value in self._session.get_inputs()}
 

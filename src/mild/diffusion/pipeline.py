@@ -21,25 +21,25 @@ from torch import nn
 from mild.diffusion import inputs, prompts
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder
-from mild.diffusion.assemble import assemble
 from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
 from mild.diffusion.bodies import Hmg, sources_of
 from mild.diffusion.cag import CagProbe
-from mild.diffusion.canvas import LayerCrop, batched, cut_layers
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
 from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.morphology_rows import MorphologyRows
-from mild.diffusion.plan import LayerPlan, Plan, plan_layers
 from mild.diffusion.prompts import DomainText, Words
 from mild.diffusion.sampling import OnStep, denoised
 from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
+from mild.fill.canvas import LayerCrop, batched, cut_layers
 from mild.layers import LayerStack
+from mild.paint.assemble import assemble
+from mild.people.scene import Scene
 from mild.photo import Photo
+from mild.plan.planning import LayerPlan, Plan, plan_layers
 from mild.request import Region
-from mild.scene import Scene
 
 #: A mask handed to the pipeline is meant as it is, as everywhere in diffusers.
 EXACT = Region(dilate=0, feather=0)
@@ -169,7 +169,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         or ``scene`` and ``plan``, which say more: who is there, who is to be completed.
 
         Args:
-            crops: of every photo, what :func:`mild.diffusion.canvas.cut_layers` made of its plan, with its fills; None:
+            crops: of every photo, what :func:`mild.fill.canvas.cut_layers` made of its plan, with its fills; None:
                 they are cut here. Whoever erases from one photo in many ways saves the search.
             num_inference_steps: denoising steps; 1 suits the embedded model, about 30 the others.
             generator: seeds the noise and the exemplar search; one, or one per photo.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mild.diffusion.canvas import LayerCrop
+from mild.fill.canvas import LayerCrop
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from mild.diffusion import inputs
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.cag_paths import probed_rows
-from mild.diffusion.canvas import LayerCrop, content_of
 from mild.diffusion.codec import Codec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.rows import LayerRows
 from mild.diffusion.schedule import as_prediction, running_copy, signal_at
 from mild.errors import MildError
+from mild.fill.canvas import LayerCrop, content_of
 
 #: Called after each step with its number, how many there are, the timestep and the latents; what it returns goes on.
 OnStep = Callable[[int, int, torch.Tensor, torch.Tensor], torch.Tensor]

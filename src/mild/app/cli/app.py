@@ -1,0 +1,153 @@
+"""The list of commands, and the one place where failures become a sentence and an exit code.
+
+Nothing heavy is imported here: ``mild --help`` answers before numpy, let alone torch, would have been read. A command's
+module is imported only when that command was asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mild.errors import Cancelled, MildError
+
+#: Set to anything, it shows the traceback of whatever ended the command.
+DEBUG_VARIABLE = "MILD_DEBUG"
+
+COULD_NOT, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives.
+
+    Attributes:
+        target: ``"module:name"`` of a function (one command) or of a :class:`typer.Typer` (a group of commands). Any
+            module of the package may offer one; it is imported when the command is used, not before.
+        help: the line shown by ``mild --help``; the target's own docstring is shown by ``mild NAME --help``.
+    """
+
+    target: str
+    help: str
+
+    def load(self) -> Any:
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+#: Every command of ``mild``, in the order of its help. To add one, add a line.
+COMMANDS: dict[str, Command] = {
+    "people": Command("mild.app.cli.people:people", "Find the people in a photo: a numbered picture and a table."),
+    "erase": Command("mild.app.cli.erase:erase", "Erase chosen people from a photo."),
+    "layers": Command("mild.app.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
+    "compose": Command("mild.app.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
+    "studio": Command("mild.app.studio.command:studio", "Erase people in the browser; nothing leaves this machine."),
+    "serve": Command("mild.app.cli.serve:serve", "Serve the HTTP API on this machine."),
+    "data": Command("mild.app.cli.data:data", "Make data sets: synthesise, curate, validate, describe."),
+    "train": Command("mild.app.cli.train:train", "Train a model; measure what each part of the method gives."),
+    "bench": Command("mild.app.cli.bench:bench", "The benchmark: run it, compare two runs, ask people."),
+    "models": Command("mild.app.cli.models:models", "Which models are installed, from where, under which licence."),
+}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mild {version('mild')}")
+        raise typer.Exit
+
+
+def build(asked: str) -> typer.Typer:
+    """The application, with the command ``asked`` (if there is one) imported and the others known by name only."""
+    app = typer.Typer(
+        name="mild",
+        help="Chosen people leave a photo, layer by layer; everybody else stays as they are.",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @app.callback()
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        ] = False,
+    ) -> None:
+        """Chosen people leave a photo, layer by layer; everybody else stays as they are."""
+
+    for name, command in COMMANDS.items():
+        target = command.load() if name == asked else _placeholder
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, short_help=command.help)
+        else:
+            app.command(name, short_help=command.help)(target)
+    return app
+
+
+def _placeholder() -> None:
+    """Stands in the help for a command that was not asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run ``mild`` with these arguments (default: the process's) and end the process with its exit code."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``mild`` and return the exit code: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
+    argv = list(argv) or ["--help"]
+    _quieten()
+    # The program's own options are switches, so the first word that is no option names the command.
+    asked = next((word for word in argv if not word.startswith("-")), "")
+    try:
+        code = build(asked)(argv, prog_name="mild", standalone_mode=False)
+        # Some versions of typer turn Ctrl-C into this code by themselves, others let it through.
+        return _stopped() if code == INTERRUPTED else code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort, Cancelled):
+        return _stopped()
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except MildError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone. Point stdout elsewhere, or the flush at exit complains too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COULD_NOT
+    except MemoryError:
+        return _fail("There is not enough memory for this photo; try a smaller one or a lower --resolution.", COULD_NOT)
+    except Exception as error:
+        # Faults of the command line itself; by their method, since the class is typer's or click's by version.
+        if hasattr(error, "format_message"):
+            hint = f" See `mild {asked} --help`." if asked in COMMANDS else " See `mild --help`."
+            return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
+        what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
+        return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)
+
+
+def _quieten() -> None:
+    """Keep the libraries' own bars and advice to programmers off the user's terminal."""
+    if not os.environ.get(DEBUG_VARIABLE):
+        # tqdm reads it when it is imported, which no command has done yet; the bar shown is `mild.app.cli.progress`'s.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+
+
+def _stopped() -> int:
+    return _fail("Stopped; no half-written file was left.", INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> int:
+    """One sentence on stderr (after the traceback, if the user asked for it)."""
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    print(f"mild: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,177 @@
+"""``mild erase``: build the request, walk the road, save the photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mild.app.cli import options, output, progress
+from mild.errors import UsageError
+
+if TYPE_CHECKING:
+    from mild.road import EraseResult
+
+
+def erase(
+    photo: options.PhotoArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", rich_help_panel=options.OUTPUT, help="The edited photo. [default: PHOTO.erased.png]"
+        ),
+    ] = None,
+    person: options.Person = None,
+    keep: options.Keep = None,
+    everyone: options.Everyone = False,
+    at: options.At = None,
+    box: options.Boxes = None,
+    mask: options.Mask = None,
+    finder: options.Finder = None,
+    coco: options.Coco = None,
+    finder_model: options.FinderModel = None,
+    allow_download: options.AllowDownload = False,
+    model: options.Model = None,
+    seed: options.Seed = None,
+    steps: options.Steps = None,
+    resolution: options.Resolution = None,
+    runtime: options.Runtime = None,
+    dilate: options.Dilate = None,
+    feather: options.Feather = None,
+    no_denoise: options.NoDenoise = False,
+    no_prior: options.NoPrior = False,
+    no_detail: options.NoDetail = False,
+    no_layers: options.NoLayers = False,
+    no_adapters: options.NoAdapters = False,
+    sma: options.Sma = None,
+    hmg: options.Hmg = None,
+    request_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--request", rich_help_panel=options.OUTPUT, help="Replay a saved request; other options override it."
+        ),
+    ] = None,
+    save_request: Annotated[
+        Path | None,
+        typer.Option("--save-request", rich_help_panel=options.OUTPUT, help="Save this job as JSON, for --request."),
+    ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="cag",
+            rich_help_panel=options.OUTPUT,
+            help="Measure leaking attention: OUTPUT.cag.json and OUTPUT.cag.png beside the output.",
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+) -> None:
+    """Erase chosen people from PHOTO.
+
+    The choices add up: --person 2 --at 310,95 erases both. Outside the erased people and a narrow soft edge every pixel
+    stays the photo's own (PNG, TIFF and lossless WebP keep it exactly; JPEG as well as JPEG can).
+    """
+    request = options.build(
+        request_file,
+        photo=None if photo is None else str(photo),
+        selection=options.selection(person, keep, everyone, at, box, mask),
+        finder=options.finder(finder, coco, finder_model, allow_download),
+        region={name: value for name, value in (("dilate", dilate), ("feather", feather)) if value is not None},
+        method=options.method(
+            model,
+            steps,
+            resolution,
+            sma,
+            {
+                "denoise": no_denoise,
+                "prior": no_prior,
+                "detail": no_detail,
+                "layers": no_layers,
+                "adapters": no_adapters,
+            },
+            hmg,
+            runtime,
+        ),
+        seed=seed,
+    )
+    source = Path(request.photo or "")
+    if request.selection.empty:
+        raise UsageError(f"Say whom to erase, for instance --person 1; `mild people {source}` shows the numbers.")
+    target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
+    if save_request is not None:
+        output.check_json(save_request, force=force)
+    measure = None if report is None else _Measure(report, target, source, force, request.method.denoise)
+
+    from mild.road import run
+
+    with progress.bar(quiet=as_json) as tell:
+        result = run(request, progress=tell, probe=None if measure is None else measure.probe)
+        result.save(target)
+        if measure is not None:
+            measure.write(result)
+    if save_request is not None:
+        output.write_text(save_request, result.request.model_dump_json(indent=2, exclude_none=True) + "\n")
+    if as_json:
+        output.print_json({**result.report(), "output": str(target), **({} if measure is None else measure.files)})
+    else:
+        _show(result, target)
+        if measure is not None:
+            measure.show()
+
+
+class _Measure:
+    """``--report cag``: its files, checked before any work, and the probe.
+
+    Raises:
+        UsageError: another kind of report, nothing to measure, or a file in the way.
+        MildError: no package to draw with.
+    """
+
+    def __init__(self, kind: str, target: Path, source: Path, force: bool, denoise: bool) -> None:
+        if kind != "cag":
+            raise UsageError(f"There is no report {kind!r}; the one there is: cag.")
+        if not denoise:
+            raise UsageError("--report cag measures the denoiser, which --no-denoise switches off.")
+        self.table, self.picture = target.with_suffix(".cag.json"), target.with_suffix(".cag.png")
+        output.check_json(self.table, force=force)
+        output.check_file(self.picture, suffixes=(".png",), force=force, photo=source)
+        from mild.diffusion.cag import CagProbe
+        from mild.lab.cag_report import plotting
+
+        plotting()
+        self.probe = CagProbe()
+
+    @property
+    def files(self) -> dict[str, dict[str, str]]:
+        return {"report": {"table": str(self.table), "picture": str(self.picture)}}
+
+    def write(self, result: EraseResult) -> None:
+        from mild.lab.cag_report import write_report
+
+        about = {"erased": list(result.erased), "method": result.request.method.model_dump(mode="json")}
+        write_report(self.probe.report(), result.scene.photo.pixels, self.table, self.picture, about)
+
+    def show(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("layer", "CAG", "CAG per area", "foreign part of its view")
+        for layer in self.probe.report():
+            cells = [layer.mean(values) for values in (layer.cag, layer.area)]
+            shown = ["none foreign" if cell is None else f"{cell:.3f}" for cell in cells]
+            table.add_row(layer.layer.name, *shown, f"{100 * layer.foreign_share:.0f} %")
+        console = Console(highlight=False)
+        console.print(table)
+        console.print(f"report: {self.table}, {self.picture}", soft_wrap=True)
+
+
+def _show(result: EraseResult, target: Path) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    who = ", ".join(str(n) for n in result.erased)
+    took = sum(result.seconds.values())
+    console.print(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
+    console.print(f"photo: {target}", soft_wrap=True)

@@ -1,0 +1,115 @@
+"""``mild people``: who is in the photo, and whom a choice would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mild.app.cli import options, output, progress
+
+if TYPE_CHECKING:
+    from mild.people.scene import Scene
+
+
+def people(
+    photo: options.PhotoArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", rich_help_panel=options.OUTPUT, help="The numbered picture. [default: PHOTO.people.png]"
+        ),
+    ] = None,
+    person: options.Person = None,
+    keep: options.Keep = None,
+    everyone: options.Everyone = False,
+    at: options.At = None,
+    box: options.Boxes = None,
+    mask: options.Mask = None,
+    finder: options.Finder = None,
+    coco: options.Coco = None,
+    finder_model: options.FinderModel = None,
+    allow_download: options.AllowDownload = False,
+    as_json: options.AsJson = False,
+    force: options.Force = False,
+) -> None:
+    """Find the people in PHOTO: a numbered picture and a table.
+
+    The numbers are those that `mild erase --person` takes. Name somebody here too, and the picture shows whom (or what)
+    the same options of `mild erase` would take. Uncertain finds are marked; they are left alone unless named.
+
+    With --json the picture is drawn only if -o names it.
+    """
+    request = options.build(
+        None,
+        photo=None if photo is None else str(photo),
+        selection=options.selection(person, keep, everyone, at, box, mask),
+        finder=options.finder(finder, coco, finder_model, allow_download),
+    )
+    source = Path(request.photo or "")
+    picture = out
+    if picture is None and not as_json:
+        # The name is ours, and the picture costs nothing to make again: no --force for looking twice.
+        picture, force = Path(f"{source.stem}.people.png"), True
+    if picture is not None:
+        output.check_file(picture, suffixes=(".png",), force=force, photo=source)
+
+    from mild.people.find import find_people, select
+    from mild.photo import Photo, write_image
+
+    with progress.bar(quiet=as_json) as report:
+        if report:
+            report("find", 0.0)
+        scene = find_people(Photo.open(source), request.finder)
+        chosen: tuple[int, ...] = ()
+        if not request.selection.empty:
+            scene, ids = select(scene, request.selection)
+            chosen = tuple(ids)
+        if picture is not None:
+            from mild.people.overlay import draw_overlay
+
+            write_image(draw_overlay(scene, chosen), picture)
+    if as_json:
+        output.print_json(_report(scene, chosen, picture))
+    else:
+        _show(scene, chosen, picture)
+
+
+def _report(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> dict[str, Any]:
+    return {
+        "size": {"width": scene.size[1], "height": scene.size[0]},
+        "people": scene.summary(),
+        "order": list(scene.order),
+        "chosen": list(chosen),
+        "picture": None if picture is None else str(picture),
+    }
+
+
+def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if scene.people:
+        table = Table("person", "box x0, y0, x1, y1", "height", "certain", "depth", "found by")
+        if chosen:
+            table.add_column("chosen")
+        for p in scene.people:
+            # Counted from the front, since that is where one looks first.
+            depth = len(scene.order) - scene.order.index(p.id)
+            cells = [str(p.id), ", ".join(map(str, p.box)), f"{p.box.height} px"]
+            cells += [f"{p.score:.2f}" + ("" if p.sure else " (unsure)"), _place(depth), p.source]
+            table.add_row(*cells, *(["yes" if p.id in chosen else ""] if chosen else []))
+        console.print(table)
+        if any(not p.sure for p in scene.people):
+            console.print("Unsure finds are left alone unless named with --person.")
+    else:
+        console.print("Nobody was found.")
+    console.print("Somebody missing? Point at them: `mild erase PHOTO --at X,Y`, or --box, or --mask.")
+    if picture is not None:
+        console.print(f"picture: {picture}", soft_wrap=True)
+
+
+def _place(depth: int) -> str:
+    return "in front" if depth == 1 else f"{depth}. from front"

@@ -1,0 +1,115 @@
+"""``mild serve``: the HTTP API."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mild.errors import MildError, UsageError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from mild.app.server import Settings
+
+LOOPBACK = {"localhost": "localhost", "127.0.0.1": "127.0.0.1", "::1": "[::1]"}
+LIMITS = "Limits"
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; the default is this machine alone.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Folder of photos and jobs. [default: the user's state folder]")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="MILD_API_KEY", help="Ask for this key; better by the variable.")
+    ] = None,
+    open_to_all: Annotated[bool, typer.Option("--open", help="Listen beyond this machine without a key.")] = False,
+    origin: Annotated[
+        list[str] | None, typer.Option("--cors-origin", help="A web origin that may call the API; repeatable.")
+    ] = None,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, rich_help_panel=LIMITS, help="Largest photo.")] = 60.0,
+    max_megabytes: Annotated[float, typer.Option(min=0.01, rich_help_panel=LIMITS, help="Largest request.")] = 64.0,
+    max_queue: Annotated[int, typer.Option(min=1, rich_help_panel=LIMITS, help="Jobs that may wait.")] = 16,
+    max_seconds: Annotated[float, typer.Option(min=1, rich_help_panel=LIMITS, help="Longest job.")] = 900.0,
+    idle_seconds: Annotated[float, typer.Option(min=1, rich_help_panel=LIMITS, help="Unload the model after.")] = 600.0,
+    grace_seconds: Annotated[
+        float, typer.Option(min=0, rich_help_panel=LIMITS, help="Time for the running job when told to stop.")
+    ] = 20.0,
+    keep_hours: Annotated[float, typer.Option(min=0.01, rich_help_panel=LIMITS, help="Delete results after.")] = 24.0,
+) -> None:
+    """Serve the HTTP API; /docs describes it, with examples. Ctrl-C ends it: the running job is finished first."""
+    if host not in LOOPBACK and api_key is None and not open_to_all:
+        raise UsageError(f"Anybody who reaches {host} could use this server: set MILD_API_KEY, or say --open.")
+    try:
+        from mild.app.server.app import create_app
+        from mild.app.server.settings import Settings, default_state
+    except ImportError as error:
+        raise MildError(f"The server needs more packages ({error.name}): pip install mild[server].") from None
+    settings = Settings(
+        state=state or default_state(),
+        max_bytes=int(max_megabytes * 2**20),
+        max_pixels=int(max_megapixels * 1e6),
+        max_queue=max_queue,
+        max_seconds=max_seconds,
+        idle_seconds=idle_seconds,
+        grace_seconds=grace_seconds,
+        keep_seconds=keep_hours * 3600,
+        api_key=api_key,
+        hosts=tuple(LOOPBACK.values()) if host in LOOPBACK else (),
+        cors_origins=tuple(origin or ()),
+    )
+    listen(create_app(settings), settings, host, port)
+
+
+def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callable[[str], None] | None = None) -> None:
+    """Serve an app until told to stop.
+
+    Args:
+        ready: called with the address once it takes connections; by default the address is printed.
+
+    Raises:
+        MildError: the address or the state folder is taken.
+    """
+    import uvicorn
+
+    from mild.app.server.service import Service, lock
+
+    settings.state.mkdir(parents=True, exist_ok=True)
+    lock(replace(settings)).close()  # a sentence now, rather than a traceback of the server's start
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            service = getattr(app.state, "service", None)
+            if isinstance(service, Service):
+                # Not in the signal handler itself, which must not wait for a lock.
+                threading.Thread(target=service.worker.drain, daemon=True).start()
+            super().handle_exit(sig, frame)
+
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise MildError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
+    place = f"[{host}]" if ":" in host else host
+    address = f"http://{place}:{listener.getsockname()[1]}"
+    if ready is None:
+        typer.echo(f"MILD listens on {address} (describing itself at /docs)", err=True)
+    else:
+        ready(address)
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), lifespan="on"
+    )  # fmt: skip
+    # uvicorn raises Ctrl-C again once everything is put away; that is how a server is meant to end.
+    with listener, suppress(KeyboardInterrupt):
+        Server(config).run(sockets=[listener])

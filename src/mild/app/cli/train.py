@@ -1,0 +1,156 @@
+"""``mild train``: train a model, measure what each part of the method gives, make the rows to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mild.errors import UsageError
+
+
+class _Runs(TyperGroup):
+    """``mild train config.yaml`` is short for ``mild train run config.yaml``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+train = typer.Typer(
+    cls=_Runs,
+    no_args_is_help=True,
+    help="Train: `mild train config.yaml`. Ready configs are in configs/, a guide is docs/training.md.",
+)
+
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; default: torch's own.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. optimiser.steps=100.")
+]
+
+
+@train.command("run")
+def run(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG…", help="YAML files; one stage each, in order.")],
+    changes: Changes = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop with a checkpoint after so long.")] = None,
+    most_steps: Annotated[int | None, typer.Option("--steps", min=1, help="Stop after so many steps of now.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the configs are good.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Train one or several stages. A run that was stopped goes on from its last checkpoint."""
+    from mild.lab.train.config import RunConfig
+
+    read = [RunConfig.load(path, changes or ()) for path in configs]
+    for config in read:
+        config.check_files()
+    if check:
+        return
+    _threads(threads)
+    from mild.lab.train.run import train as train_run
+
+    for config in read:
+        done = train_run(config, most_steps=most_steps, minutes=minutes)
+        if done is None:
+            return
+        typer.echo(f"{config.stage} is complete: {done}")
+
+
+@train.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run; it need not be complete.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder of the pipeline.")],
+    step: Annotated[int | None, typer.Option("--step", help="Of a kept checkpoint; the last one by default.")] = None,
+    share: Annotated[
+        float, typer.Option("--share", min=0, max=1, help="Of the run's weights; the rest is what it started from.")
+    ] = 1.0,
+) -> None:
+    """Write a run's averaged weights as a pipeline, and its adapters as LoRA files."""
+    if not (run / "config.yaml").is_file():
+        raise UsageError(f"{run} is not the folder of a run (it holds no config.yaml).")
+    from mild.lab.train.parts import export as write
+
+    typer.echo(str(write(run, to, step, share)))
+
+
+@train.command("plot")
+def plot(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    to: Annotated[Path, typer.Option("--to", help="Name of the PNG.")] = Path("curves.png"),
+) -> None:
+    """Draw the curves of several runs into one picture."""
+    from mild.lab.train.journal import plot as draw
+
+    if not draw(runs, to):
+        raise UsageError("There is nothing to draw: matplotlib is missing, or the folders hold no log.")
+    typer.echo(str(to))
+
+
+def _threads(count: int | None) -> None:
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+@train.command("cache")
+def cache(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the rows.")],
+    samples: Annotated[Path | None, typer.Option(help="MILD samples (`mild data synth`).")] = None,
+    data: Annotated[Path | None, typer.Option(help="Or a folder of ingredients (manifest.jsonl and tars).")] = None,
+    split: Annotated[str, typer.Option(help="Of the ingredients: train or test.")] = "train",
+    rows: Annotated[int, typer.Option(min=1, help="From ingredients: how many, rounded up to shards of 128.")] = 8192,
+    size: Annotated[int, typer.Option(min=64, help="Side of a row, pixels; a multiple of 64.")] = 256,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    whole: Annotated[bool, typer.Option("--whole", help="From samples: also whole pictures, for the twin.")] = False,
+    fills: Annotated[bool, typer.Option("--fills", help="Also second fills, of another patch size and seed.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Make the rows to train on, with their exemplar fills. Started again, it makes what is missing."""
+    if (samples is None) == (data is None):
+        raise UsageError("Name either --samples or --data.")
+    if size % 64 or split not in ("train", "test"):
+        raise UsageError("--size is a multiple of 64 and --split is train or test.")
+    if whole and samples is None:
+        raise UsageError("--whole needs --samples: rows from ingredients are layers only.")
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    from mild.lab.train import cache as rows_cache
+
+    out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        if samples is not None:
+            from mild.lab.train.stream import ShardIndex
+
+            count = -(-len(ShardIndex.of(samples)) // rows_cache.SAMPLES)
+            jobs = [
+                pool.submit(rows_cache.from_samples, str(samples), str(out), shard, size, seed, whole, fills)
+                for shard in range(count)
+            ]
+        else:
+            jobs = [
+                pool.submit(rows_cache.from_ingredients, str(data), split, str(out), shard, size, seed, fills)  # type: ignore[arg-type]
+                for shard in range(-(-rows // rows_cache.SHARD))
+            ]
+        for done, job in enumerate(as_completed(jobs), 1):
+            typer.echo(f"{done}/{len(jobs)} {job.result()}")
+
+
+@train.command("ablate")
+def ablate(
+    recipe: Annotated[Path, typer.Argument(help="YAML file of the ablation.")],
+    table_only: Annotated[bool, typer.Option("--table", help="Train and erase nothing: only the table.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Train every variant of the method on the same rows, erase the same samples with each, write table and plot."""
+    _threads(threads)
+    from mild.lab.train import ablate as ablation
+    from mild.lab.train.ablation_table import write_table
+
+    read = ablation.Recipe.load(recipe)
+    path = write_table(read) if table_only else ablation.ablate(read)
+    typer.echo(path.read_text(encoding="utf-8"))
+    typer.echo(str(path))

@@ -1,0 +1,105 @@
+"""The FastAPI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, Field
+from starlette.middleware.cors import CORSMiddleware
+
+from mild.app.server import openapi, problems, routes_jobs, routes_photos
+from mild.app.server.guard import Guard
+from mild.app.server.metrics import Metrics
+from mild.app.server.results import FORMATS
+from mild.app.server.road import MildRoad, Road
+from mild.app.server.service import Service
+from mild.app.server.settings import Settings
+
+DESCRIPTION = """Chosen people leave a photo, layer by layer; everybody else stays as they are.
+
+Small jobs: `POST /v1/erase` with the photo and a request, and the answer is the picture. Others: `POST /v1/jobs`,
+watch `/events`, fetch `/result`, and recompose it with `hide`, `show` and `front` as often as you like. The request is
+the same JSON that the library takes and `mild erase --save-request` writes, and it gives the same pixels.
+
+Errors are problem documents (RFC 9457). Nothing is fetched from addresses or read from paths that a request names.
+"""
+
+
+class Health(BaseModel):
+    """Is the server well?"""
+
+    status: Literal["ok", "stopping"]
+    version: str
+    waiting: int = Field(description="Jobs in the queue.")
+    running: bool
+    model_loaded: bool
+
+
+class Limits(BaseModel):
+    """What this server takes and gives."""
+
+    max_bytes: int
+    max_pixels: int
+    max_queue: int
+    max_seconds: float
+    sync_seconds: float
+    models: list[str]
+    formats: list[str]
+
+
+def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
+    """The API over a state folder; ``road`` is the real one unless a test brings another."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = await asyncio.to_thread(Service, settings, road or MildRoad(), metrics)
+        yield
+        await asyncio.to_thread(app.state.service.close)
+
+    app = FastAPI(
+        title="MILD", version=version("mild"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )  # fmt: skip
+    app.state.settings, app.state.metrics = settings, metrics
+    problems.install(app)
+    app.include_router(routes_photos.router)
+    app.include_router(routes_jobs.router)
+
+    @app.get("/health", response_model=Health, tags=["server"], summary="Is the server well?")
+    async def health(request: Request) -> dict[str, Any]:
+        worker = request.app.state.service.worker
+        return {
+            "status": "stopping" if worker.closing else "ok",
+            "version": app.version,
+            "waiting": worker.waiting,
+            "running": worker.busy,
+            "model_loaded": worker.loaded,
+        }
+
+    @app.get("/v1/limits", response_model=Limits, tags=["server"], summary="What this server takes and gives")
+    async def limits() -> dict[str, Any]:
+        names = ("max_bytes", "max_pixels", "max_queue", "max_seconds", "sync_seconds")
+        return {name: getattr(settings, name) for name in names} | {
+            "models": list(settings.models),
+            "formats": list(FORMATS),
+        }
+
+    @app.get(
+        "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, tags=["server"],
+        summary="Prometheus metrics",
+    )  # fmt: skip
+    def prometheus() -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    openapi.install(app, with_key=settings.api_key is not None)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )  # fmt: skip
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    return app

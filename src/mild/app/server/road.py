@@ -1,0 +1,70 @@
+"""What the server needs of the program: a seam, so that its tests need no model."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mild.layers import LayerStack
+from mild.people.scene import Scene
+from mild.photo import Photo
+from mild.request import EraseRequest, Finder, Selection
+
+Progress = Callable[[str, float], None]
+
+
+class Result(Protocol):
+    """The part of :class:`mild.road.EraseResult` that the server uses."""
+
+    @property
+    def photo(self) -> Photo: ...
+    @property
+    def scene(self) -> Scene: ...
+    @property
+    def erased(self) -> tuple[int, ...]: ...
+    @property
+    def stack(self) -> LayerStack: ...
+    def report(self) -> Any: ...
+
+
+class Road(Protocol):
+    """Finds, erases, takes apart; called from one thread at a time for each of finding and erasing."""
+
+    def find(self, photo: Photo, finder: Finder) -> Scene: ...
+    def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]: ...
+    def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
+    def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
+    def unload(self) -> None: ...
+
+
+class MildRoad:
+    """The real one; the heavy imports happen on the first job."""
+
+    def find(self, photo: Photo, finder: Finder) -> Scene:
+        from mild.people.find import find_people
+
+        return find_people(photo, finder)
+
+    def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
+        from mild.people.find import select
+
+        return select(scene, selection)
+
+    def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
+        from mild.road import run
+
+        return run(request, photo, progress=progress)
+
+    def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
+        from mild.road import decompose
+
+        return decompose(request, photo, progress=progress)
+
+    def unload(self) -> None:
+        # Not imported here: whoever never erased has nothing to unload, and the import alone is heavy.
+        loaded = sys.modules.get("mild.road")
+        if loaded is not None:
+            loaded.unload()
+        gc.collect()

@@ -1,0 +1,189 @@
+"""Routes of photos and of the people in them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from mild.app.server.inputs import check_finder, check_http, read_body, read_json
+from mild.app.server.openapi import JOB_BODY, PHOTO_BODY, SELECTION_BODY
+from mild.app.server.problems import Problem, responses
+from mild.app.server.service import Found, Service
+from mild.layers import pack
+from mild.people.finders.coco import encode_rle
+from mild.people.scene import Scene
+from mild.photo import Photo
+from mild.request import Finder, Selection
+
+router = APIRouter(prefix="/v1", tags=["photos and people"])
+
+
+def service_of(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+Held = Annotated[Service, Depends(service_of)]
+PhotoId = Annotated[str, Path(description="As given by the upload.", examples=["5f70bf18a086007016e948b04aed3b82"])]
+Backend = Annotated[str, Query(description="How people are found: auto, blazepose, hub or none.")]
+Masks = Annotated[bool, Query(description="Add each person's mask as COCO run-length code.")]
+
+
+class PhotoInfo(BaseModel):
+    """An uploaded photo."""
+
+    id: str = Field(description="Hash of the file: the same file has the same id.")
+    width: int
+    height: int
+
+
+class PersonInfo(BaseModel):
+    """A person of the photo."""
+
+    id: int = Field(description="Number, from left to right.")
+    box: list[int] = Field(description="x0, y0, x1, y1 in pixels.")
+    area: int
+    score: float
+    sure: bool = Field(description="False: listed, but only erased when named.")
+    depth: int = Field(description="0 is the rearmost.")
+    source: str
+    keypoints: list[list[float]] | None = Field(description="17 COCO keypoints: x, y, confidence.")
+    mask: dict[str, Any] | None = Field(None, description="COCO run-length code, when asked for.")
+
+
+class People(BaseModel):
+    """Who is in a photo."""
+
+    photo: PhotoInfo
+    people: list[PersonInfo]
+
+
+class Chosen(People):
+    """The people after a selection: a click or box where nobody was found adds a region of its own."""
+
+    selected: list[int] = Field(description="Whom this selection erases.")
+
+
+def people_of(found: Found, masks: bool) -> dict[str, Any]:
+    scene = found.scene
+    rows: list[dict[str, Any]] = [dict(row) for row in scene.summary()]
+    if masks:
+        for row, person in zip(rows, scene.people, strict=True):
+            row["mask"] = encode_rle(person.full_mask(scene.size))
+    return {"photo": _info(found.photo_id, scene.photo), "people": rows}
+
+
+def finder_of(backend: str) -> Finder:
+    finder = Finder.model_validate({"backend": backend})
+    check_finder(finder)
+    return finder
+
+
+@router.post(
+    "/photos", status_code=201, response_model=PhotoInfo, openapi_extra=PHOTO_BODY, responses=responses(415),
+    summary="Upload a photo once, to use it often",
+)  # fmt: skip
+async def upload(request: Request, service: Held) -> dict[str, Any]:
+    body = await read_body(request)
+    if body.photo is None:
+        raise Problem(422, "Send the photo, as the form's file `photo` or in base64.")
+    service.prune()
+    id, photo = await asyncio.to_thread(service.photos.add, body.photo)
+    return _info(id, photo)
+
+
+@router.get("/photos/{photo_id}", response_model=PhotoInfo, responses=responses(404), summary="A photo's size")
+async def info(photo_id: PhotoId, service: Held) -> dict[str, Any]:
+    return _info(photo_id, await asyncio.to_thread(service.photos.get, photo_id))
+
+
+@router.delete("/photos/{photo_id}", status_code=204, responses=responses(404), summary="Forget a photo")
+async def forget(photo_id: PhotoId, service: Held) -> None:
+    await asyncio.to_thread(service.photos.delete, photo_id)
+
+
+@router.get(
+    "/photos/{photo_id}/picture", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}, **responses(404)},
+    response_class=Response, summary="The photo, upright; smaller (as JPEG) if asked",
+)  # fmt: skip
+async def picture(
+    photo_id: PhotoId,
+    service: Held,
+    max_side: Annotated[int | None, Query(ge=16, le=16384, description="Long side at most; JPEG then.")] = None,
+) -> Response:
+    photo = await asyncio.to_thread(service.photos.get, photo_id)
+    return await asyncio.to_thread(_picture, photo, max_side)
+
+
+@router.get(
+    "/photos/{photo_id}/people", response_model=People, responses=responses(404, 429),
+    summary="Find the people in a photo; the answer is remembered",
+)  # fmt: skip
+async def people(photo_id: PhotoId, service: Held, backend: Backend = "auto", masks: Masks = False) -> dict[str, Any]:
+    finder = finder_of(backend)
+    service.photos.path(photo_id)
+    return people_of(await service.people(photo_id, finder), masks)
+
+
+@router.get(
+    "/photos/{photo_id}/people.png", responses={200: {"content": {"image/png": {}}}, **responses(404, 429)},
+    response_class=Response, summary="Whose pixel is it: a grey PNG of the photo's size, the person's number or 0",
+)  # fmt: skip
+async def label_map(photo_id: PhotoId, service: Held, backend: Backend = "auto") -> Response:
+    finder = finder_of(backend)
+    service.photos.path(photo_id)
+    scene = (await service.people(photo_id, finder)).scene
+    return Response(await asyncio.to_thread(_labels, scene), media_type="image/png")
+
+
+@router.post(
+    "/photos/{photo_id}/select", response_model=Chosen, openapi_extra=SELECTION_BODY, responses=responses(404, 429),
+    summary="Whom does a click, a box or a mask mean? Nothing is erased",
+)  # fmt: skip
+async def choose(
+    photo_id: PhotoId, request: Request, service: Held, backend: Backend = "auto", masks: Masks = False
+) -> dict[str, Any]:
+    selection = await read_json(request, Selection)
+    if selection.mask is not None:
+        raise Problem(422, "selection.mask is a path, which the server does not read; send mask_rle.")
+    finder = finder_of(backend)
+    service.photos.path(photo_id)
+    found = await service.people(photo_id, finder)
+    scene, ids = await asyncio.to_thread(service.road.select, found.scene, selection)
+    return people_of(Found(photo_id, scene), masks) | {"selected": list(ids)}
+
+
+@router.post(
+    "/people", response_model=People, openapi_extra=JOB_BODY, responses=responses(404, 415, 429),
+    summary="Upload a photo and find the people in it",
+)  # fmt: skip
+async def people_once(request: Request, service: Held, masks: Masks = False) -> dict[str, Any]:
+    body = await read_body(request)
+    check_http(body.request, service.settings, erase=False)
+    photo_id = await service.photo_id(body)
+    return people_of(await service.people(photo_id, body.request.finder), masks)
+
+
+def _info(id: str, photo: Photo) -> dict[str, Any]:
+    return {"id": id, "width": photo.size[1], "height": photo.size[0]}
+
+
+def _picture(photo: Photo, max_side: int | None) -> Response:
+    if max_side is None:
+        return Response(pack.png(photo.pixels, pack.Colour(photo.meta.icc)), media_type="image/png")
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "jpeg", quality=90, icc_profile=photo.meta.icc)
+    return Response(out.getvalue(), media_type="image/jpeg")
+
+
+def _labels(scene: Scene) -> bytes:
+    return pack.png(np.minimum(scene.label_map(), 255).astype(np.uint8))

@@ -1,0 +1,106 @@
+"""Adds the page to the server: static files, the example photos where they lie beside the program, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from fastapi import FastAPI, Response
+from fastapi.responses import RedirectResponse
+
+from mild.app.server.problems import Problem
+
+#: Where the page lives; all of it may be read without a key, since it holds nothing of anybody's.
+PREFIX = "/studio/"
+INDEX = "index.html"
+_MEDIA = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+#: Nothing but our own files, and pictures made in the page: whatever goes wrong, nothing leaves the machine.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example photo."""
+
+    name: str
+    path: Path
+
+
+def files() -> dict[str, tuple[bytes, str]]:
+    """Every file of the page: its name below :data:`PREFIX`, content and media type."""
+    found: dict[str, tuple[bytes, str]] = {}
+
+    def walk(folder: Traversable, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                walk(entry, f"{prefix}{entry.name}/")
+            elif (suffix := Path(entry.name).suffix) in _MEDIA:
+                found[prefix + entry.name] = (entry.read_bytes(), _MEDIA[suffix])
+
+    walk(resources.files("mild.app.studio") / "page", "")
+    return found
+
+
+def examples() -> list[Example]:
+    """The example photos of a checkout.
+
+    They are under another licence than the program and not part of the installed package: they are offered only where
+    they lie together with the notice that says so.
+    """
+    folder = Path(__file__).resolve().parents[4] / "examples"
+    if not (folder / "NOTICE").is_file():
+        return []
+    return [Example(path.stem, path) for path in sorted(folder.glob("*.jpg"))]
+
+
+def add_studio(app: FastAPI) -> None:
+    """Serve the page at :data:`PREFIX`, and send whoever asks for ``/`` there."""
+    page, photos = files(), {example.name: example for example in examples()}
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse(PREFIX)
+
+    @app.get("/studio", include_in_schema=False)
+    async def without_slash() -> Response:
+        return RedirectResponse(PREFIX)
+
+    @app.get(PREFIX + "examples", include_in_schema=False)
+    async def names() -> list[str]:
+        return list(photos)
+
+    @app.get(PREFIX + "examples/{name}.jpg", include_in_schema=False)
+    def photo(name: str) -> Response:
+        if name not in photos:
+            raise Problem(404, "There is no example photo of this name.")
+        return Response(photos[name].path.read_bytes(), media_type="image/jpeg")
+
+    @app.get(PREFIX + "{name:path}", include_in_schema=False)
+    async def file(name: str) -> Response:
+        if (name or INDEX) not in page:
+            raise Problem(404, "There is nothing at this address.")
+        content, media = page[name or INDEX]
+        return Response(content, media_type=media, headers=_HEADERS)

@@ -1,0 +1,114 @@
+"""Any inpainting pipeline of diffusers, as it is: one path over a window or the whole photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mild.errors import MildError
+from mild.lab.bench.items import Job
+from mild.lab.bench.methods.base import Answer, options_of
+from mild.lab.bench.methods.windows import through_window
+
+_OPTIONS: dict[str, type] = {
+    "steps": int, "size": int, "context": float, "guidance": float, "strength": float, "prompt": str, "negative": str,
+}  # fmt: skip
+
+
+class DiffusersMethod:
+    """``AutoPipelineForInpainting`` on a square window around the hole.
+
+    Args:
+        pipeline: ready to be called with image, mask_image, generator, height, width.
+        name: path or hub id.
+        size: side of the square that the pipeline works at.
+        context: visible margin around the hole, fraction of its size; large values mean the whole photo.
+    """
+
+    seeded = True
+
+    def __init__(
+        self, pipeline: Any, name: str, *, steps: int = 30, size: int = 512, context: float = 0.6,
+        guidance: float = 7.5, strength: float = 1.0, prompt: str = "", negative: str = "person",
+    ) -> None:  # fmt: skip
+        self.pipeline, self.name, self.size, self.context = pipeline, name, size, context
+        self._call = {"num_inference_steps": steps, "guidance_scale": guidance, "strength": strength}
+        self._words = {"prompt": prompt, "negative_prompt": negative}
+
+    @classmethod
+    def parse(cls, rest: str) -> DiffusersMethod:
+        import torch
+        from diffusers.pipelines.auto_pipeline import AutoPipelineForInpainting
+
+        name, _, options = rest.partition(",")
+        chosen = options_of(options, _OPTIONS, "diffusers")
+        try:
+            pipeline = AutoPipelineForInpainting.from_pretrained(name, torch_dtype=torch.float32, safety_checker=None)
+        except (OSError, ValueError) as error:
+            where = "in this folder" if Path(name).is_dir() else "on this machine, and it could not be fetched"
+            raise MildError(f"There is no inpainting pipeline {name!r} {where} ({error}).") from None
+        pipeline.set_progress_bar_config(disable=True)
+        return cls(pipeline, name, **chosen)
+
+    def __call__(self, job: Job) -> Answer:
+        return Answer(self._made(job, None))
+
+    def measure(self, job: Job) -> Mapping[str, Any]:
+        """CAG of the single path, measured on the whole photo with the same own, hole and foreign as MILD's layers."""
+        if not hasattr(self.pipeline, "unet"):
+            return {}
+        from mild.diffusion.cag import CagProbe
+        from mild.lab.bench.methods.road import mean_cag
+
+        probe = CagProbe()
+        self._made(job, probe)
+        return mean_cag(probe)
+
+    def _made(self, job: Job, probe: Any) -> NDArray[np.float32]:
+        import torch
+
+        def net(rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
+            with self._watched(job, probe):
+                out = self.pipeline(
+                    image=Image.fromarray(rgb),
+                    mask_image=Image.fromarray(hole.astype(np.uint8) * 255),
+                    generator=torch.Generator().manual_seed(job.seed),
+                    height=self.size,
+                    width=self.size,
+                    output_type="np",
+                    **self._words,
+                    **self._call,
+                )
+            return np.asarray(out.images[0], np.float32)
+
+        # The probe's masks are of the whole photo, so that is what the model must see when it is measured.
+        context = self.context if probe is None else 1e3
+        return through_window(job.item.photo, job.mask, net, (self.size, self.size), 8, context)
+
+    def _watched(self, job: Job, probe: Any) -> Any:
+        if probe is None:
+            return nullcontext()
+        from mild.diffusion.cag_paths import probed_frame, recorded
+        from mild.plan.planning import plan_layers
+
+        plan = plan_layers(job.item.scene, job.item.erase, job.region)
+        return recorded(self.pipeline, probe, probed_frame(job.item.scene, plan, (self.size, self.size)))
+
+    def about(self) -> Mapping[str, Any]:
+        from importlib.metadata import version
+
+        return {
+            "pipeline": type(self.pipeline).__name__,
+            "name": self.name if not Path(self.name).is_dir() else Path(self.name).name,
+            "size": self.size,
+            "context": self.context,
+            "diffusers": version("diffusers"),
+            **self._call,
+            **self._words,
+        }

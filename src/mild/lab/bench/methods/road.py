@@ -1,0 +1,145 @@
+"""MILD itself, on any backbone, with any switch, and with estimators taken away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mild import __version__
+from mild.errors import UsageError
+from mild.lab.bench.items import Job, without
+from mild.lab.bench.methods.base import Answer
+from mild.request import EraseRequest, Method
+
+_WORDS: dict[str, Any] = {"on": True, "off": False, "true": True, "false": False, "none": None}
+
+
+@dataclass
+class MildMethod:
+    """The road of :mod:`mild.road`, with the set's own people.
+
+    Attributes:
+        overrides: fields of the request's method part.
+        pose, parsing: false takes keypoints, or body regions, away, as a failing estimator would.
+    """
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    pose: bool = True
+    parsing: bool = True
+    seeded: bool = True
+
+    @classmethod
+    def parse(cls, rest: str) -> MildMethod:
+        """From ``steps=4,sma=off`` (several HMG sources with ``+``), or from a YAML or JSON file of such fields."""
+        fields: dict[str, Any] = {}
+        if rest.endswith((".yaml", ".yml", ".json")) and "=" not in rest:
+            import yaml
+
+            try:
+                fields = yaml.safe_load(Path(rest).read_text(encoding="utf-8")) or {}
+            except (OSError, yaml.YAMLError) as error:
+                raise UsageError(f"The method file {rest} cannot be read ({error}).") from None
+        else:
+            for part in filter(None, rest.split(",")):
+                name, sign, value = part.partition("=")
+                if not sign:
+                    raise UsageError(f"The method mild takes name=value, not {part!r}.")
+                fields[name] = _value(name, value)
+        pose, parsing = bool(fields.pop("pose", True)), bool(fields.pop("parsing", True))
+        if not parsing and "hmg" not in fields:
+            fields["hmg"] = ["pose", "relations"] if pose else ["relations"]
+        # A wrong switch is told now, not at the first photo.
+        EraseRequest.build(method=fields)
+        return cls(fields, pose, parsing)
+
+    def _request(self, job: Job) -> EraseRequest:
+        return EraseRequest.build(
+            selection={"people": job.item.erase}, region=job.region.model_dump(), method=dict(self.overrides),
+            seed=job.seed,
+        )  # fmt: skip
+
+    def __call__(self, job: Job) -> Answer:
+        from mild.road import run
+
+        scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
+        result = run(self._request(job), scene.photo, scene=scene)
+        rows = result.plan.layers
+        extra = {"stages": result.seconds, "layers": len(rows), "steps": result.request.method.steps}
+        return Answer(result.photo.pixels, result.stack, extra)
+
+    def measure(self, job: Job) -> Mapping[str, Any]:
+        """CAG of the job's layers, over those that have a foreign region, weighted by their holes' pixels."""
+        if not self._request(job).method.denoise:
+            return {}
+        from mild.diffusion.cag import CagProbe
+        from mild.road import run
+
+        probe = CagProbe()
+        scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
+        run(self._request(job), scene.photo, scene=scene, probe=probe)
+        return mean_cag(probe)
+
+    def about(self) -> Mapping[str, Any]:
+        from mild.models import assets
+        from mild.road import load_pipeline
+
+        method = Method.model_validate(dict(self.overrides))
+        # Now, so that the first photo's seconds are not the model's loading.
+        load_pipeline(method.model)
+        folder = assets.model_folder(method.model)
+        return {
+            "mild": __version__,
+            "method": json.loads(method.model_dump_json()),
+            "pose": self.pose,
+            "parsing": self.parsing,
+            "weights": weights_digest(folder) if Path(folder).is_dir() else str(folder),
+        }
+
+
+def mean_cag(probe: Any) -> dict[str, float]:
+    """``cag`` and ``cag_area`` of one job from a probe: the mean over layers with foreign pixels, by hole size."""
+    sums: dict[str, list[tuple[float, float]]] = {"cag": [], "cag_area": []}
+    for layer in probe.report():
+        weight = float(layer.layer.regions[1].sum())
+        if layer.foreign_share <= 0 or weight <= 0:
+            continue
+        for name, values in (("cag", layer.cag), ("cag_area", layer.area)):
+            mean = layer.mean(values)
+            if mean is not None:
+                sums[name].append((mean, weight))
+    return {
+        name: float(np.average([m for m, _ in rows], weights=[w for _, w in rows]))
+        for name, rows in sums.items()
+        if rows
+    }
+
+
+def weights_digest(folder: str | Path) -> str:
+    """One sha256 over all weight files of a model folder, by name."""
+    import hashlib
+
+    made = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.safetensors")):
+        made.update(path.relative_to(folder).as_posix().encode())
+        made.update(hashlib.sha256(path.read_bytes()).digest())
+    return made.hexdigest()
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "hmg":
+        return text if text in ("all", "none") else text.split("+")
+    if name == "sma":
+        return text
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,59 @@
+"""From a curated set the samples that a person accepted on its review page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from mild.errors import MildError, UsageError
+from mild.files import write_json
+from mild.lab.data.review import read_decisions
+from mild.lab.data.sample import FORMAT
+from mild.lab.data.store import open_members, write_members
+
+
+def accepted(source: Path, out: Path, decisions: Path, *, per_shard: int = 250) -> Counter[str]:
+    """From a set that was made before, the samples that were accepted; their bytes are copied as they are.
+
+    Returns:
+        Numbers of ``taken``, ``rejected`` and ``undecided`` samples.
+
+    Raises:
+        MildError: the set cannot be read, nothing was accepted, or the folder holds something already.
+    """
+    chosen = read_decisions(decisions)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists already; name a new folder for the accepted samples.")
+    counts: Counter[str] = Counter()
+    split = ""
+    batch: list[tuple[str, dict[str, bytes]]] = []
+    shards = 0
+
+    def flush() -> None:
+        nonlocal shards
+        if batch:
+            write_members(out / f"{split}-{shards:05d}.tar", batch)
+            shards += 1
+            batch.clear()
+
+    for key, _, members in open_members(source):
+        choice = chosen.get(key)
+        counts["taken" if choice == "accept" else "rejected" if choice else "undecided"] += 1
+        if choice != "accept":
+            continue
+        try:
+            split = str(json.loads(members["json"])["split"])
+        except (KeyError, ValueError, TypeError):
+            raise MildError(
+                f"The JSON of sample {key} cannot be read; check the set with `mild data validate`."
+            ) from None
+        batch.append((key, members))
+        if len(batch) >= per_shard:
+            flush()
+    if not counts["taken"]:
+        raise MildError(f"No sample of {source} is accepted in {decisions}.")
+    flush()
+    said = {"format": FORMAT, "samples": counts["taken"], "recipe": {"decisions": dict(counts)}}
+    write_json(out / "set.json", said)
+    return counts

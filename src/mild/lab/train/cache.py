@@ -1,0 +1,154 @@
+"""Rows and their exemplar fills, computed once: PatchMatch is too slow to run inside a training step.
+
+Rows come from MILD samples (``mild train cache --samples``), or straight from a folder of ingredients (``--data``). A
+row depends on the seed and its number (or its sample) alone. Shards are written whole (temporary name, then renamed),
+so that a run that was killed goes on where it stopped and gives the same bytes. ::
+
+    rows-00000.npy     uint8 [N, S, S, C]: the complete layer's RGBA, the region, the kind (see rowfiles.py), the
+                       fill's RGB and, from samples, the visible body regions
+    bodies-00000.npz   keypoints [N, 17, 3] and front [N, 4], float32, zeros where nothing is known
+    fills-00000.npy    optional: uint8 [N, S, S, 3], a second fill of another patch size and seed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.errors import MildError
+from mild.fill.prior import exemplar_fill
+from mild.lab.data.ingredients import Ingredients, Split
+from mild.lab.data.rows import HOLE, OWN, Row, background_row, person_row
+from mild.lab.data.store import open_members
+from mild.lab.train.samplerows import PATCH_RADIUS, PackedRow, packed_rows
+
+#: Rows of a shard file, where they do not come from samples.
+SHARD = 128
+#: Samples whose rows go into one shard.
+SAMPLES = 64
+#: Channels of a row that was made from ingredients.
+CHANNELS = 9
+#: Of the second fills.
+OTHER_RADIUS, OTHER_SEED = 4, 0x5EED
+
+
+def make_row(ingredients: Ingredients, seed: int, index: int, size: int) -> Row:
+    """Row ``index``: even ones are backgrounds, odd ones people."""
+    rng = np.random.default_rng((seed, index))
+    return (background_row if index % 2 == 0 else person_row)(rng, ingredients, size)
+
+
+def pack(row: Row, seed: int) -> NDArray[np.uint8]:
+    """The row and its fill as uint8 ``[S, S, CHANNELS]``."""
+    fill = exemplar_fill(
+        row.rgba[..., :3], row.regions == OWN, row.regions == HOLE, seed=seed, patch_radius=PATCH_RADIUS
+    )
+    domain = np.full(row.regions.shape, row.domain == "person", np.uint8)
+    return np.dstack([row.rgba, row.regions, domain, fill])
+
+
+def write_shard(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
+    """Compute shard number ``shard`` of rows from ingredients, unless it is there; returns its path."""
+    path = Path(out) / f"rows-{shard:05d}.npy"
+    if path.exists():
+        return path
+    ingredients = Ingredients.open(data, split)
+    rows = np.empty((SHARD, size, size, CHANNELS), np.uint8)
+    for i in range(SHARD):
+        index = shard * SHARD + i
+        rows[i] = pack(make_row(ingredients, seed, index, size), index)
+    return _saved(path, rows)
+
+
+def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
+    """The side file of joints of a shard of rows from ingredients, unless it is there.
+
+    Raises:
+        MildError: the shard that is there was made with another seed, size or folder of photos.
+    """
+    path = Path(out) / f"bodies-{shard:05d}.npz"
+    if path.exists():
+        return path
+    ingredients = Ingredients.open(data, split)
+    rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
+    keypoints, front = np.zeros((SHARD, 17, 3), np.float32), np.zeros((SHARD, 4), np.float32)
+    for i in range(SHARD):
+        index = shard * SHARD + i
+        if index % 2 == 0:
+            continue  # a background
+        row = make_row(ingredients, seed, index, size)
+        if not np.array_equal(row.regions, rows[i, ..., 4]):
+            raise MildError(f"Row {index} of {out} was not made from these photos with this seed and size.")
+        if row.keypoints is not None:
+            keypoints[i] = row.keypoints
+        if row.front is not None:
+            front[i] = row.front
+    return _saved_bodies(path, keypoints, front)
+
+
+def write_fills(out: str, shard: int) -> Path:
+    """The second fills of a shard that is there, unless they are there too."""
+    path = Path(out) / f"fills-{shard:05d}.npy"
+    if path.exists():
+        return path
+    rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
+    fills = np.empty((*rows.shape[:3], 3), np.uint8)
+    for i, row in enumerate(rows):
+        own, hole = row[..., 4] == OWN, row[..., 4] == HOLE
+        rgb = np.ascontiguousarray(row[..., :3])
+        fills[i] = exemplar_fill(rgb, own, hole, seed=OTHER_SEED + shard * SHARD + i, patch_radius=OTHER_RADIUS)
+    return _saved(path, fills)
+
+
+def from_ingredients(data: str, split: Split, out: str, shard: int, size: int, seed: int, fills: bool) -> Path:
+    """One shard of rows from ingredients, with its side files."""
+    path = write_shard(data, split, out, shard, size, seed)
+    write_bodies(data, split, out, shard, size, seed)
+    if fills:
+        write_fills(out, shard)
+    return path
+
+
+def from_samples(samples: str, out: str, shard: int, size: int, seed: int, whole: bool, fills: bool) -> Path:
+    """One shard of rows of the samples number ``shard * SAMPLES`` and following, with its side files."""
+    path = Path(out) / f"rows-{shard:05d}.npy"
+    if not path.exists():
+        made = list(_rows_of(samples, shard, size, seed, whole))
+        if not made:
+            raise MildError(f"No sample of part {shard} of {samples} has an erased person and its whole truth.")
+        # The side file first: rows that are there are complete.
+        side = Path(out) / f"bodies-{shard:05d}.npz"
+        _saved_bodies(side, np.stack([row.keypoints for row in made]), np.stack([row.front for row in made]))
+        _saved(path, np.stack([row.pixels for row in made]))
+    if fills:
+        write_fills(out, shard)
+    return path
+
+
+def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool) -> Iterator[PackedRow]:
+    from mild.lab.data.members import from_members
+
+    first = shard * SAMPLES
+    for number, (key, _, members) in enumerate(islice(open_members(samples), first, first + SAMPLES), first):
+        rng = np.random.default_rng((seed, number))
+        yield from packed_rows(from_members(members, key), size, rng, whole=whole)
+
+
+def _saved(path: Path, rows: NDArray[np.uint8]) -> Path:
+    scratch = path.with_suffix(".part")
+    with scratch.open("wb") as file:
+        np.save(file, rows)
+    scratch.rename(path)
+    return path
+
+
+def _saved_bodies(path: Path, keypoints: NDArray[np.float32], front: NDArray[np.float32]) -> Path:
+    scratch = path.with_suffix(".part")
+    with scratch.open("wb") as file:
+        np.savez(file, keypoints=keypoints, front=front)
+    scratch.rename(path)
+    return path

@@ -1,0 +1,80 @@
+"""Layer stacks as files: PSD, OpenRaster, a folder of PNG, or that folder as a zip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+from mild.errors import MildError, UsageError
+from mild.files import write_atomically
+from mild.layers import LayerStack, folder, ora, pack, psd
+from mild.photo import Photo
+
+#: Suffixes that mean a layered file; no suffix means a folder.
+SUFFIXES = (".psd", ".ora", ".zip")
+_WRITERS = {".psd": psd.write, ".ora": ora.write, ".zip": folder.write_zip}
+_READERS = {".psd": psd.read, ".ora": ora.read, ".zip": folder.read_zip}
+
+
+def save_stack(stack: LayerStack, path: str | Path, photo: Photo | None = None) -> Path:
+    """Write a stack to ``path``: ``.psd``, ``.ora``, ``.zip``, or a folder when there is no suffix.
+
+    Args:
+        photo: where the colour profile and the resolution are taken from.
+
+    Raises:
+        UsageError: for another suffix.
+        MildError: when it cannot be written; an earlier file of that name is then untouched.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if path.is_dir() or not suffix:
+        try:
+            folder.write(stack, path, colour_of(photo))
+        except OSError as error:
+            raise MildError(f"{path} cannot be written: {error.strerror or error}.") from None
+        return path
+    if suffix not in _WRITERS:
+        raise UsageError(f"Layers are written as {', '.join(SUFFIXES)} or into a folder, not as {suffix}.")
+    return write_atomically(path, lambda out: write_stack(stack, out, suffix, photo))
+
+
+def write_stack(stack: LayerStack, out: IO[bytes], suffix: str, photo: Photo | None = None) -> None:
+    """As :func:`save_stack`, to an open binary file; ``suffix`` is one of :data:`SUFFIXES`."""
+    _WRITERS[suffix](stack, out, colour_of(photo))
+
+
+def load_stack(path: str | Path) -> LayerStack:
+    """The stack that :func:`save_stack` wrote to this file or folder, equal to the one given.
+
+    Raises:
+        MildError: when there is no such file, or it is not (whole and) ours.
+    """
+    return open_stack(path)[0]
+
+
+def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
+    """As :func:`load_stack`, with the colour profile and the resolution it was written with.
+
+    Raises:
+        MildError: when there is no such file, or it is not (whole and) ours.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            return folder.read(path)
+        if not path.exists():
+            raise MildError(f"There is no file {path}.")
+        if suffix not in _READERS:
+            raise MildError(f"{path.name} is no layered file; give one of {', '.join(SUFFIXES)} or a folder of layers.")
+        return _READERS[suffix](path)
+    except OSError as error:
+        raise MildError(f"Cannot read {path}: {error.strerror or error}.") from None
+
+
+def colour_of(photo: Photo | None) -> pack.Colour:
+    """Profile and resolution of a photo's metadata."""
+    if photo is None:
+        return pack.Colour()
+    return pack.Colour(photo.meta.icc, photo.meta.dpi)

@@ -1,0 +1,107 @@
+"""A folder (or zip) of plain PNG: what any program can read.
+
+``original.png``, ``background.png`` (nobody there), one full-frame RGBA ``person-N.png`` per person, ``composed.png``,
+``layers.json`` and, in ``mild/``, the masks that only MILD needs.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from mild.errors import MildError
+from mild.files import write_bytes
+from mild.layers import Layer, LayerStack, pack
+
+
+def files(stack: LayerStack, colour: pack.Colour) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file; the description comes last, so that it stands for a complete set."""
+    rgba = [f"mild/{stem}.png" if stem.startswith("fill") else f"{stem}.png" for stem in pack.stems(stack)]
+    description = pack.describe(stack, "original.png", rgba, colour)
+    yield "original.png", pack.png(stack.photo, colour)
+    everyone = [layer.owner for layer in stack.people if layer.owner is not None]
+    yield "background.png", pack.png(stack.compose(hide=everyone), colour)
+    yield "composed.png", pack.png(stack.compose(), colour)
+    for layer, name in zip(stack.layers, rgba, strict=True):
+        full = layer.kind == "person"
+        yield name, pack.png(full_frame(layer, stack.size), colour) if full else pack.png(layer.rgba)
+    yield from pack.masks(stack, description)
+    yield pack.DESCRIPTION, pack.to_json(description)
+
+
+def full_frame(layer: Layer, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The layer's RGBA in the photo's frame ``[H, W, 4]``, transparent outside its window."""
+    out = np.zeros((*size, 4), np.uint8)
+    out[layer.box.slices] = layer.rgba
+    return out
+
+
+def write(stack: LayerStack, folder: Path, colour: pack.Colour) -> None:
+    """Write into ``folder`` (made if missing). Other files there stay; those of an earlier stack of ours go."""
+    if folder.exists() and not folder.is_dir():
+        raise MildError(f"{folder} is a file; give a folder for the layers.")
+    old = _listed(folder)
+    # From here on the old set is incomplete; without its description nobody takes it for whole.
+    (folder / pack.DESCRIPTION).unlink(missing_ok=True)
+    new = set()
+    for name, data in files(stack, colour):
+        new.add(name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, data)
+    for name in old - new:
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_zip(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
+    """The same files as a zip, to an open binary file."""
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files(stack, colour):
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def read(folder: Path) -> tuple[LayerStack, pack.Colour]:
+    """The stack of a folder that :func:`write` wrote."""
+    try:
+        description = (folder / pack.DESCRIPTION).read_bytes()
+    except OSError:
+        raise MildError(f"{folder} holds no {pack.DESCRIPTION}; give a folder that `mild layers` wrote.") from None
+    return pack.unpack(description, lambda name: pack.pixels_of(_inside(folder, name).read_bytes()), str(folder))
+
+
+def read_zip(path: Path) -> tuple[LayerStack, pack.Colour]:
+    """The stack of a zip that :func:`write_zip` wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if pack.DESCRIPTION not in archive.namelist():
+                raise MildError(f"{path.name} holds no {pack.DESCRIPTION}; it is not a zip of layers by MILD.")
+            return pack.unpack(
+                archive.read(pack.DESCRIPTION), lambda name: pack.pixels_of(archive.read(name)), path.name
+            )
+    except zipfile.BadZipFile:
+        raise MildError(f"{path.name} is not a zip file, or it is cut short.") from None
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A description may come from a stranger: its names must not lead out of the folder."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} lies outside the folder")
+    return path
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of an earlier stack in this folder, if its description can be read."""
+    names: set[str] = set()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        data = json.loads((folder / pack.DESCRIPTION).read_bytes())
+        if data["format"] == pack.FORMAT:
+            for row in data["layers"]:
+                names |= {str(row[key]) for key in ("rgba", "generated", "matte") if row[key]}
+            names = {name for name in names if _inside(folder, name)}
+    return names

@@ -1,0 +1,1 @@
+"""From the canvas to the photo's resolution: texture, grain, colour, and the rim of the hole."""

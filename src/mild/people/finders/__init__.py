@@ -1,0 +1,1 @@
+"""Ways to find people, one a file, behind :data:`mild.people.find.BACKENDS`."""

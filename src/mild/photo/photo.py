@@ -1,0 +1,267 @@
+"""A photo: its pixels and everything else its file carries; the only room that reads and writes image files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mild.errors import MildError, UsageError
+from mild.files import write_atomically
+from mild.photo.formats import format_of, heif, load_checked, read_image
+from mild.photo.meta import GREY_MODES, PhotoMeta, collect, encoder_options
+
+__all__ = ["Photo", "PhotoMeta", "read_mask", "write_image"]
+
+PathLike = str | os.PathLike[str]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo, upright, in RGB of 8 bits; arrays are read-only (a writable one handed over is copied).
+
+    Attributes:
+        pixels: uint8 ``[H, W, 3]``, EXIF orientation applied.
+        alpha: uint8 ``[H, W]``, or None when the photo has no transparency.
+        meta: what saving needs: EXIF, ICC profile, DPI, JPEG tables, …
+        path: the file it came from, or None.
+
+    Raises:
+        UsageError: the arrays do not have these shapes and types.
+    """
+
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    meta: PhotoMeta = field(default_factory=PhotoMeta)
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or not self.pixels.size:
+            raise UsageError(
+                f"Pixels must be uint8 of shape [H, W, 3], not {self.pixels.dtype} {list(self.pixels.shape)}."
+            )
+        object.__setattr__(self, "pixels", _frozen(self.pixels))
+        if self.alpha is not None:
+            if self.alpha.dtype != np.uint8 or self.alpha.shape != self.size:
+                raise UsageError(f"Alpha must be uint8 of shape {list(self.size)}, not {list(self.alpha.shape)}.")
+            object.__setattr__(self, "alpha", _frozen(self.alpha))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)``."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @cached_property
+    def sha256(self) -> str:
+        """Fingerprint of the size and the pixels (not of alpha or metadata), in hex."""
+        digest = hashlib.sha256(f"{self.size[0]}x{self.size[1]}:".encode())
+        digest.update(self.pixels.data)
+        return digest.hexdigest()
+
+    @classmethod
+    def of(cls, source: PathLike | Image.Image | NDArray[np.uint8] | Photo) -> Photo:
+        """A photo from whatever the caller has: a path, a Pillow image, an array or a photo."""
+        if isinstance(source, Photo):
+            return source
+        if isinstance(source, Image.Image):
+            return cls.from_pil(source)
+        if isinstance(source, np.ndarray):
+            return cls.from_array(source)
+        if isinstance(source, str | os.PathLike):
+            return cls.open(source)
+        raise UsageError(f"A photo is a path, a Pillow image or a uint8 array, not {type(source).__name__}.")
+
+    @classmethod
+    def open(cls, path: PathLike) -> Photo:
+        """Read a JPEG, PNG, WebP, TIFF or (with the extra ``heic``) HEIC file.
+
+        Grey, palette and 1-bit files become RGB without loss; of an MPO the first picture is read. Any EXIF
+        thumbnail is dropped, because it would still show who is erased.
+
+        Raises:
+            UsageError: there is no such file, or it is a folder.
+            MildError: it is no image, damaged, larger than 300 megapixels, or of a kind that 8-bit RGB would cut
+                short: more than 8 bits per channel, CMYK or LAB, several frames or pages, camera raw.
+        """
+        path = Path(path)
+        return replace(read_image(path, cls._decoded), path=path)
+
+    @classmethod
+    def from_pil(cls, image: Image.Image) -> Photo:
+        """From a Pillow image, its current frame, with its metadata; EXIF orientation is applied.
+
+        Raises:
+            MildError: as :meth:`open`.
+        """
+        try:
+            return cls._decoded(load_checked(image, "The image"))
+        except MildError:
+            raise
+        except Exception as error:  # a lazy image is decoded only here, and decoders raise anything
+            raise MildError(f"The image cannot be decoded: {error}.") from error
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.uint8]) -> Photo:
+        """From uint8 ``[H, W, 3]``, ``[H, W, 4]`` with alpha, or ``[H, W]`` grey; the array is copied.
+
+        Raises:
+            UsageError: any other type or shape.
+        """
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+            raise UsageError(
+                f"Pixels must be uint8 of shape [H, W, 3], [H, W, 4] or [H, W], not {array.dtype} {list(array.shape)}."
+            )
+        if array.ndim == 2:
+            return cls(np.stack([array] * 3, -1), meta=PhotoMeta(mode="L"))
+        # Copied even when read-only: the caller may hold the writable array behind the view.
+        alpha = array[..., 3].copy() if array.shape[2] == 4 else None
+        return cls(array[..., :3].copy(), alpha, PhotoMeta(mode="RGB" if alpha is None else "RGBA"))
+
+    @classmethod
+    def _decoded(cls, image: Image.Image) -> Photo:
+        meta, orientation = collect(image)
+        transparent = image.has_transparency_data
+        target = "RGBA" if transparent else "RGB"
+        image = image if image.mode == target else image.convert(target)
+        if orientation in _TURNS:
+            image = image.transpose(_TURNS[orientation])
+        array = np.asarray(image)  # a copy, read-only
+        if not transparent:
+            return cls(array, None, meta)
+        return cls(array[..., :3], array[..., 3], meta)
+
+    def with_pixels(self, pixels: NDArray[np.uint8]) -> Photo:
+        """The same photo (metadata, alpha, path) with other pixels ``[H, W, 3]`` of the same size."""
+        if pixels.shape != self.pixels.shape:
+            raise UsageError(f"The new pixels are {list(pixels.shape)}, but the photo is {list(self.pixels.shape)}.")
+        return replace(self, pixels=pixels)
+
+    def to_pil(self) -> Image.Image:
+        """A Pillow image, RGB or RGBA; ``info`` carries the ICC profile, EXIF, XMP and DPI."""
+        image = Image.fromarray(self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha]))
+        found = {"icc_profile": self.meta.icc, "exif": self.meta.exif, "xmp": self.meta.xmp, "dpi": self.meta.dpi}
+        image.info.update({key: value for key, value in found.items() if value is not None})
+        return image
+
+    def save(self, path: PathLike, *, overwrite: bool = True) -> Path:
+        """Write the photo with its metadata; the suffix says the format. Atomic: all of the file or nothing.
+
+        PNG, TIFF and WebP are written without loss (WebP also when the input was a lossy WebP: the pixels of those
+        who stay must not change). A JPEG that came from a JPEG has its quantisation tables and chroma sampling,
+        any other quality 95 and full chroma; HEIC has quality 95. What was grey and still is, is written as grey
+        (a grey ICC profile is left out if it no longer is); palettes become RGB. A TIFF keeps a lossless compression of
+        the input, but is uncompressed when it holds EXIF or GPS directories. WebP and HEIC hold no DPI but EXIF's,
+        text of a PNG goes to PNG only.
+
+        Raises:
+            UsageError: unknown suffix, no such folder, the file exists (``overwrite=False``), or transparency in
+                a format without it.
+            MildError: the file cannot be written; one that was there before is untouched.
+        """
+        path = Path(path)
+        format = format_of(path)
+        if not overwrite and path.exists():
+            raise UsageError(f"{path} exists already: choose another name or allow overwriting.")
+        image = self._to_save(format, path)
+        options = encoder_options(self.meta, format, image.mode)
+
+        def write(file: IO[bytes]) -> None:
+            if format == "HEIF":
+                heif().from_pillow(image).save(file, quality=95, **options)
+            else:
+                image.save(file, format, **options)
+
+        return write_atomically(path, write)
+
+    def _to_save(self, format: str, path: Path) -> Image.Image:
+        """The image in the mode it is written in: grey only where nothing is lost."""
+        alpha = self.alpha
+        if format == "JPEG" and alpha is not None:
+            if alpha.min() < 255:
+                raise UsageError(f"The photo has transparency, which a JPEG cannot hold: save {path.stem}.png instead.")
+            alpha = None
+        grey = self.pixels[..., 0]
+        if self.meta.mode not in GREY_MODES or (self.pixels != grey[..., None]).any():
+            return Image.fromarray(self.pixels if alpha is None else np.dstack([self.pixels, alpha]))
+        if alpha is not None:
+            return Image.fromarray(np.dstack([grey, alpha]), "LA")
+        image = Image.fromarray(np.ascontiguousarray(grey))
+        bilevel = self.meta.mode == "1" and format in ("PNG", "TIFF") and bool(np.isin(grey, (0, 255)).all())
+        return image.convert("1", dither=Image.Dither.NONE) if bilevel else image
+
+
+def read_mask(path: PathLike, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask file as bool ``[H, W]`` for a photo of ``size = (height, width)``; true = erase.
+
+    White marks what is erased: any channel of 128 or more. In a file with real transparency the alpha channel is
+    the mask, opaque = erase. EXIF orientation is applied, as to photos.
+
+    Raises:
+        UsageError: no such file, another size than the photo, nothing marked, or everything marked.
+        MildError: the file cannot be read.
+    """
+    photo = Photo.open(path)
+    if photo.size != tuple(size):
+        turned = " (is one of them turned by 90°?)" if photo.size == tuple(size)[::-1] else ""
+        raise UsageError(
+            f"The mask {path} has {photo.size[1]} x {photo.size[0]} pixels, but the photo has {size[1]} x {size[0]}"
+            f"{turned}: draw it on the photo itself."
+        )
+    by_alpha = photo.alpha is not None and photo.alpha.min() < 255
+    mask: NDArray[np.bool_]
+    mask = photo.alpha >= 128 if by_alpha and photo.alpha is not None else photo.pixels.max(2) >= 128
+    mark = "opaque" if by_alpha else "white"
+    if not mask.any():
+        raise UsageError(f"The mask {path} is empty: mark what to erase, {mark} = erase.")
+    if mask.all():
+        raise UsageError(f"The mask {path} covers the whole photo: {mark} = erase, so invert it if it says what stays.")
+    return mask
+
+
+def write_image(array: NDArray[np.uint8] | NDArray[np.bool_], path: PathLike) -> Path:
+    """Write a mask, an overlay or a layer as PNG, atomically.
+
+    ``array`` is uint8 ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``, or bool ``[H, W]`` (true becomes 255).
+
+    Raises:
+        UsageError: another shape or type, another suffix than .png, or no such folder.
+        MildError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path.name} must end in .png.")
+    if array.dtype == np.bool_ and array.ndim == 2:
+        array = array.astype(np.uint8) * np.uint8(255)
+    if (
+        array.dtype != np.uint8
+        or not array.size
+        or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))
+    ):
+        raise UsageError(f"An image must be uint8 [H, W], [H, W, 3] or [H, W, 4], not {array.dtype} {array.shape}.")
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return write_atomically(path, lambda file: image.save(file, "PNG"))
+
+
+def _frozen(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The array, contiguous and read-only; copied if somebody could write to it."""
+    if array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, order="C")
+        array.flags.writeable = False
+    return array

@@ -1,0 +1,1 @@
+"""Which layers must be made, from what, at which sizes."""
