@@ -14,7 +14,8 @@ from mild.app.cli.app import run
 from mild.errors import UsageError
 from mild.lab.data.sample import Tags
 from mild.lab.data.store import write_shard
-from mild.lab.train.ablate import Recipe, ablate, chosen
+from mild.lab.train.ablate import ablate, chosen
+from mild.lab.train.ablation_recipe import Recipe
 from mild.lab.train.ablation_scores import measured
 from mild.lab.train.ablation_table import compared_with, write_table
 from mild.lab.train.variants import VARIANTS, runs_of

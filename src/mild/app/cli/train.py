@@ -147,10 +147,11 @@ def ablate(
 ) -> None:
     """Train every variant of the method on the same rows, erase the same samples with each, write table and plot."""
     _threads(threads)
-    from mild.lab.train import ablate as ablation
+    from mild.lab.train.ablate import ablate as run_ablation
+    from mild.lab.train.ablation_recipe import Recipe
     from mild.lab.train.ablation_table import write_table
 
-    read = ablation.Recipe.load(recipe)
-    path = write_table(read) if table_only else ablation.ablate(read)
+    read = Recipe.load(recipe)
+    path = write_table(read) if table_only else run_ablation(read)
     typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(str(path))

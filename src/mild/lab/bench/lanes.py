@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError
+from mild.lab.bench.asking import ask
 from mild.lab.bench.listing import Lane, LoadedSet, Tell, described, load_sets, write_items
 from mild.lab.bench.recipe import Recipe
-from mild.lab.bench.runner import ask
 from mild.lab.bench.worker import one_thread
 
 

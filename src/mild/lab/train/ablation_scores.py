@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from mild.lab.bench.metrics import fidelity
 from mild.lab.bench.metrics.layered import layer_figures
 from mild.lab.bench.sets.samples import cluster_of, item_of
 from mild.lab.data.sample import Sample
+from mild.lab.train.ablation_recipe import Recipe
 from mild.lab.train.parts import PIPELINE
 from mild.lab.train.samplerows import layer_plan, whole_plan
 from mild.lab.train.variants import Variant
@@ -29,9 +30,6 @@ from mild.layers import LayerStack
 from mild.people.scene import Box, Scene
 from mild.plan.planning import Plan
 from mild.request import Region
-
-if TYPE_CHECKING:
-    from mild.lab.train.ablate import Recipe
 
 
 def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mild.files import read_json_lines
 from mild.lab.bench.stats import item_means, mean_of, paired
 from mild.lab.data.sample import SCENARIOS
+from mild.lab.train.ablation_recipe import Recipe
 from mild.lab.train.ablation_scores import scores_name
 from mild.lab.train.variants import VARIANTS
-
-if TYPE_CHECKING:
-    from mild.lab.train.ablate import Recipe
 
 #: Figures of the table, larger is better but for the sharpness, whose best value is 1. A single path completes nobody.
 FIGURES = ("psnr", "ssim", "haarpsi", "sharpness", "hidden_iou")

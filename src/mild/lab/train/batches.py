@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.rows import LayerRows
 from mild.lab.data.rows import FOREIGN, HOLE, OWN
-from mild.lab.train.bodies import body_rows
+from mild.lab.train.bodies import Placement, body_rows
 from mild.lab.train.config import DataConfig, Degrade
 from mild.lab.train.loop import Turn
 from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE, Rows
@@ -48,20 +48,6 @@ class Batch:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.target.shape)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """How stored rows became views: ``view(x) = stored(x * factor + offset)``, after the flip.
-
-    Attributes:
-        flip: bool ``[B]``. y, x: int ``[B]``, upper left corner of the crop. factor: int ``[B]``, 1 or the shrinking.
-    """
-
-    flip: torch.Tensor
-    y: torch.Tensor
-    x: torch.Tensor
-    factor: torch.Tensor
 
 
 class RowSource:

@@ -6,7 +6,7 @@ hidden joints and missing ones are drawn at random for every step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +19,19 @@ from mild.diffusion.rows import LayerRows
 from mild.lab.train.rowfiles import PERSON, Rows
 from mild.people.body import mirrored_keypoints
 
-if TYPE_CHECKING:
-    from mild.lab.train.batches import Placement
+
+@dataclass(frozen=True)
+class Placement:
+    """How stored rows became views: ``view(x) = stored(x * factor + offset)``, after the flip.
+
+    Attributes:
+        flip: bool ``[B]``. y, x: int ``[B]``, upper left corner of the crop. factor: int ``[B]``, 1 or the shrinking.
+    """
+
+    flip: torch.Tensor
+    y: torch.Tensor
+    x: torch.Tensor
+    factor: torch.Tensor
 
 
 def body_rows(
