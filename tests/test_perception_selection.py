@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from mild.people.finders.coco import encode_rle
 from mild.people.scene import Box, Person, Scene
 from mild.people.selection import apply_mask
 from mild.photo import write_image
-from mild.request import Selection
+from mild.plan.planning import plan_layers
+from mild.request import Region, Selection
 from perception_scenes import SIZE, block, person, two_people
 
 
@@ -118,10 +120,11 @@ def test_mask_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.mask_of(ids), mask)
 
 
-def test_mask_over_most_of_a_person_is_that_person() -> None:
-    scene, ids = apply_mask(two_people(), block(Box(10, 10, 25, 40)))
+def test_mask_over_most_of_a_person_is_that_person_with_the_users_outline() -> None:
+    marked = block(Box(10, 10, 25, 40))
+    scene, ids = apply_mask(two_people(), marked)
     assert ids == {1}
-    assert scene.person(1).area == 15 * 40, "the whole person, not just the marked part"
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
 
 
 def test_sloppy_edges_join_the_person() -> None:
@@ -131,13 +134,68 @@ def test_sloppy_edges_join_the_person() -> None:
     assert scene.person(1).box == Box(8, 8, 27, 52)
 
 
-def test_mask_over_part_of_a_person_takes_those_pixels() -> None:
-    marked = block(Box(20, 20, 35, 30))
+def test_mask_that_brushes_a_person_takes_those_pixels() -> None:
+    marked = block(Box(23, 20, 40, 30))
     scene, ids = apply_mask(two_people(), marked)
     assert ids == {3}
     assert scene.order[-1] == 3, "what is marked lies in front"
     np.testing.assert_array_equal(scene.mask_of(ids), marked)
-    assert scene.person(1).area == 15 * 40 - 5 * 10
+    assert scene.person(1).area == 15 * 40 - 2 * 10
+
+
+def head_at(x: float, y: float) -> np.ndarray:
+    """Keypoints of which the face is seen there."""
+    points = np.zeros((17, 3), np.float32)
+    points[:5] = (x, y, 0.9)
+    return points
+
+
+#: Finds of a person whose true outline is MARKED.
+MARKED = Box(40, 10, 60, 50)
+WRONG_FINDS = {
+    "too large": [person(1, 25, 5, 80, 58)],
+    "too small": [person(1, 45, 12, 52, 30)],
+    "merged with a neighbour": [person(1, 40, 10, 90, 50, keypoints=head_at(80, 15))],
+    "split in two": [person(1, 40, 10, 60, 30), person(2, 41, 30, 75, 55)],
+    "shifted": [person(1, 52, 18, 72, 58)],
+    "found twice": [person(1, 38, 8, 50, 50, keypoints=head_at(44, 12)), person(2, 50, 8, 70, 45)],
+    "uncertain": [person(1, 30, 10, 52, 50, sure=False)],
+}
+
+
+@pytest.mark.parametrize("finds", WRONG_FINDS.values(), ids=WRONG_FINDS.keys())
+def test_a_find_with_another_outline_brings_nobody_back(finds: list[Person]) -> None:
+    marked = block(MARKED)
+    scene, ids = apply_mask(Scene(two_people().photo, tuple(finds)), marked)
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
+    assert {p.id for p in scene.people} == ids, "nothing of the find stays, as a person or as a place not to be seen"
+    plan = plan_layers(scene, tuple(ids), Region())
+    assert [row.domain for row in plan.layers] == ["background"], "nobody is completed into the mask"
+
+
+def test_somebody_behind_whose_head_is_seen_stays_and_is_completed() -> None:
+    front = person(1, 38, 8, 60, 52, keypoints=head_at(50, 12))
+    behind = person(2, 60, 10, 90, 55, keypoints=head_at(80, 15))
+    wide = replace(behind, box=Box(52, 10, 90, 55), mask=np.ones((45, 38), bool))
+    narrow = replace(front, box=Box(38, 8, 52, 52), mask=np.ones((44, 14), bool))
+    scene, ids = apply_mask(Scene(two_people().photo, (narrow, wide), (2, 1)), block(Box(38, 8, 60, 52)))
+    assert 2 not in ids and scene.person(2).box.x0 == 52
+    assert not (scene.mask_of([2]) & block(Box(38, 8, 60, 52))).any()
+    plan = plan_layers(scene, tuple(ids), Region())
+    assert [row.owner for row in plan.layers] == [None, 2]
+
+
+def test_whoever_is_named_goes_with_their_own_outline() -> None:
+    marked = block(Box(20, 20, 35, 30))
+    both = Selection.model_validate({"people": (1,), "mask_rle": encode_rle(marked)})
+    scene, ids = select(two_people(), both)
+    assert 1 in ids
+    np.testing.assert_array_equal(scene.mask_of(ids), marked | block(Box(10, 10, 25, 50)))
+
+
+def test_somebody_kept_by_number_loses_what_is_marked_and_stays() -> None:
+    scene, ids = apply_mask(two_people(), block(Box(15, 10, 35, 50)), frozenset({1}))
+    assert ids == {3} and scene.person(1).area == 5 * 40
 
 
 def test_mask_over_a_kept_person() -> None:

@@ -1,8 +1,8 @@
 """Whom does the user mean: a :class:`Selection` applied to a :class:`Scene`.
 
 Numbers name people that were found. Points, boxes and masks mean the person there, or else become a new region of the
-scene. What is marked by hand wins over what was found: every pixel of the mask is erased, and pixels that it takes from
-a person who stays become hidden parts of that person.
+scene. What is marked by hand wins over what was found: the pixels of a mask are erased and no others, and a find that
+contradicts it is forgotten (:func:`apply_mask`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mild.errors import UsageError
 from mild.people import manual
@@ -21,8 +22,12 @@ from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo import read_mask
 from mild.request import Selection
 
-#: A mask over this much of a person means the whole person.
+#: A mask over this much of a find means that person.
 MEANS_PERSON = 0.6
+#: A find that shares more than this part of the mask, or of itself, with a mask by hand is the one who is marked.
+SHARED = 0.15
+#: Confidence from which a point of a face counts as seen; and how far apart, in sizes of a person, two heads are.
+FACE_SEEN, HEADS_APART = 0.5, 0.12
 #: A box means the found people of whom this much is inside, if together they fill it to BOX_FIT.
 IN_BOX, BOX_FIT = 0.8, 0.5
 #: A click this far outside a mask (fraction of the photo's long side) still means that person.
@@ -52,10 +57,10 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         scene, numbers = _in_box(scene, Box(*corners))
         chosen |= numbers
     if selection.mask is not None:
-        scene, numbers = apply_mask(scene, read_mask(Path(selection.mask), scene.size), kept)
+        scene, numbers = apply_mask(scene, read_mask(Path(selection.mask), scene.size), kept, frozenset(chosen))
         chosen |= numbers
     if selection.mask_rle is not None:
-        scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept)
+        scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
         chosen |= numbers
     if selection.spare_rle is not None:
         scene, chosen = spare(scene, decode_rle(selection.spare_rle, scene.size), chosen)
@@ -117,11 +122,19 @@ def _in_box(scene: Scene, box: Box) -> tuple[Scene, set[int]]:
     return scene.with_person(person), {person.id}
 
 
-def apply_mask(scene: Scene, mask: BoolMask, kept: frozenset[int] = frozenset()) -> tuple[Scene, set[int]]:
-    """Every true pixel of ``mask`` ``[H, W]`` gets an owner who is erased.
+def apply_mask(
+    scene: Scene, mask: BoolMask, kept: frozenset[int] = frozenset(), named: frozenset[int] = frozenset()
+) -> tuple[Scene, set[int]]:
+    """Exactly the true pixels of ``mask`` ``[H, W]`` get owners who are erased: an outline by hand is the truth.
 
-    A person covered to MEANS_PERSON is chosen, whole. Marked pixels beside such a person (a sloppy edge, a bag) join
-    them; the rest becomes one new region. Other people lose the marked pixels.
+    A find of whom MEANS_PERSON is covered goes, with the part of it that is marked: what a finder drew beyond the mask
+    (a chair, a neighbour) is nobody's. Any other find that shares more than SHARED of the mask or of itself with it is
+    the one who goes, drawn wrongly, and is forgotten: it would be completed into the mask, and who was erased would be
+    back. It stays only if it is surely another one (:func:`_another`). Who shares less loses the marked pixels.
+
+    Args:
+        kept: numbers of people who stay whatever the mask covers of them.
+        named: numbers of people who go anyway; they keep their own outline.
 
     Raises:
         UsageError: the mask is empty or whole, or covers a person of ``kept`` entirely.
@@ -130,28 +143,66 @@ def apply_mask(scene: Scene, mask: BoolMask, kept: frozenset[int] = frozenset())
         raise UsageError("The mask is empty: mark at least one pixel in white.")
     if mask.mean() > WHOLE:
         raise UsageError("The mask covers the whole photo, so there is nothing left to fill from; mark less.")
-    covered = {p.id: int((mask[p.box.slices] & p.mask).sum()) / p.area for p in scene.people}
-    chosen = {i for i, share in covered.items() if share >= MEANS_PERSON and i not in kept}
+    marked = int(mask.sum())
+    common = {p.id: int((mask[p.box.slices] & p.mask).sum()) for p in scene.people}
+    chosen = {p.id for p in scene.people if common[p.id] >= MEANS_PERSON * p.area and p.id not in kept | named}
     rest = mask.copy()
-    for person in scene.people:
-        if person.id in chosen:
-            rest[person.box.slices] &= ~person.mask
     people: list[Person] = []
     for person in scene.people:
-        if person.id not in chosen and covered[person.id]:
-            left = person.mask & ~rest[person.box.slices]
-            if not left.any():
+        part = common[person.id]
+        inside = person.mask & mask[person.box.slices]
+        if person.id in chosen or (person.id in named and part):
+            rest[person.box.slices] &= ~person.mask
+            if person.id in chosen and part < person.area:
+                person = _reduced(person, inside, scene.size)
+        elif part:
+            if person.id in kept and part == person.area:
                 raise UsageError(f"The mask covers person {person.id}, who is to be kept; say only one.")
-            person = with_mask(person, person.full_mask(scene.size) & ~rest)
+            much = part > SHARED * marked or part > SHARED * person.area
+            if much and person.id not in kept and not _another(person, scene, mask, chosen):
+                continue
+            person = _reduced(person, person.mask & ~inside, scene.size)
         people.append(person)
     people, rest = _join_edges(people, chosen, rest)
-    order = scene.order
+    order = tuple(number for number in scene.order if number in {p.id for p in people})
     if rest.any():
         new = Person.from_mask(scene.next_id, rest, source="mask")
         people.append(new)
         order = (*order, new.id)
         chosen.add(new.id)
+    # Their outline is the user's now.
+    people = [replace(p, source="mask", sure=True) if p.id in chosen else p for p in people]
     return Scene(scene.photo, tuple(people), order), chosen
+
+
+def _another(person: Person, scene: Scene, mask: BoolMask, chosen: set[int]) -> bool:
+    """Is a find surely somebody else than whom the mask covers: their head seen outside it, and another's inside?"""
+    head = _head(person)
+    if head is None or _is_in(head, mask):
+        return False
+    others = [h for p in scene.people if p.id in chosen and (h := _head(p)) is not None and _is_in(h, mask)]
+    apart = HEADS_APART * max(person.box.width, person.box.height)
+    return any(np.hypot(*(head - other)) > apart for other in others)
+
+
+def _head(person: Person) -> NDArray[np.float64] | None:
+    """Where (x, y) a person's face is, if it is seen."""
+    if person.keypoints is None:
+        return None
+    seen = person.keypoints[:5][person.keypoints[:5, 2] > FACE_SEEN]
+    return np.asarray(seen[:, :2].mean(0), np.float64) if len(seen) >= 2 else None
+
+
+def _is_in(place: NDArray[np.float64], mask: BoolMask) -> bool:
+    x, y = np.rint(place).astype(int)
+    return bool(0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x])
+
+
+def _reduced(person: Person, mask: BoolMask, size: tuple[int, int]) -> Person:
+    """The same person with a part of their mask, in the window of their box."""
+    full = np.zeros(size, bool)
+    full[person.box.slices] = mask
+    return with_mask(person, full)
 
 
 def spare(scene: Scene, mask: BoolMask, chosen: set[int]) -> tuple[Scene, set[int]]:
