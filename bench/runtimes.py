@@ -26,6 +26,7 @@ from mild.fill.canvas import LayerCrop, content_of, cut_layers
 from mild.lab.data.sample import Sample
 from mild.lab.data.store import open_samples
 from mild.lab.train.samplerows import layer_plan
+from mild.models import onnx
 from mild.request import Region
 
 MODEL = Path(__file__).resolve().parents[1] / "src/mild/weights/mild-small"
@@ -44,19 +45,13 @@ def layers_of(samples: Sequence[Sample]) -> list[tuple[Sample, LayerCrop, BodyRo
 
 
 def session(graph: Path, optimised: bool) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-    running = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    running = onnx.open_session(graph, optimised=optimised)
     return lambda feeds: np.asarray(running.run(None, feeds)[0], np.float32)
 
 
 def eight_bits(folder: Path) -> Run:
     """Dynamic quantisation: 8-bit weights, activations quantised on the way; the graph in 32 bits first."""
+    onnx.load_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mild import machine
+
 if TYPE_CHECKING:
     from mild.diffusion.pipeline import MildPipeline
     from mild.errors import Cancelled, MildError, UsageError
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from mild.photo import Photo
     from mild.request import EraseRequest
     from mild.road import EraseResult, build_request, decompose, erase, run
+
+# Before any library is loaded: they read the environment when they are imported.
+machine.settle()
 
 __version__ = "0.1.0"
 

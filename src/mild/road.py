@@ -7,7 +7,6 @@ Whoever reads :func:`run` has read the program.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -226,7 +225,7 @@ def chosen_runtime(method: Method, *, probed: bool = False) -> Literal["torch", 
 @lru_cache(maxsize=2)
 def load_one_step(model: str = "mild-small") -> one_step.OneStep:
     """The single step of a model through onnxruntime, kept in memory."""
-    return one_step.OneStep(assets.model_folder(model), int(os.environ.get("OMP_NUM_THREADS") or 0))
+    return one_step.OneStep(assets.model_folder(model))
 
 
 def unload() -> None:

@@ -18,6 +18,7 @@ from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described,
 from mild.errors import MildError
 from mild.fill.canvas import LayerCrop, batched, content_of, cut_layers
 from mild.layers import LayerStack
+from mild.models import onnx
 from mild.paint.assemble import assemble
 from mild.people.scene import Scene
 from mild.plan.planning import Plan
@@ -48,7 +49,6 @@ class OneStep:
 
     Args:
         folder: of the model.
-        threads: of the processor; 0: as many as onnxruntime likes.
 
     Raises:
         MildError: the graph and the weights do not belong together.
@@ -57,18 +57,10 @@ class OneStep:
     #: Guidance by bodies is part of the graph.
     morphology = True
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # Rewriting the graph takes longer than it saves, unless the model stays loaded for a dozen photos.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    def __init__(self, folder: Path) -> None:
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / FILE), options, providers=["CPUExecutionProvider"]
-            )
+            # Rewriting the graph takes longer than it saves, unless the model stays loaded for a dozen photos.
+            self._session = onnx.open_session(folder / FILE, optimised=False)
         except Exception as error:
             raise MildError(
                 f"{folder / FILE} does not fit the weights beside it; export it again "

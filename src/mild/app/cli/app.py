@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mild import machine
 from mild.errors import Cancelled, MildError
 
 #: Set to anything, it shows the traceback of whatever ended the command.
@@ -108,6 +109,7 @@ def run(argv: Sequence[str]) -> int:
     # The program's own options are switches, so the first word that is no option names the command.
     asked = next((word for word in argv if not word.startswith("-")), "")
     try:
+        machine.threads()  # nonsense there is said before the work
         code = build(asked)(argv, prog_name="mild", standalone_mode=False)
         # Some versions of typer turn Ctrl-C into this code by themselves, others let it through.
         return _stopped() if code == INTERRUPTED else code if isinstance(code, int) else 0

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.middleware.cors import CORSMiddleware
 
-from mild.app.server import openapi, problems, routes_jobs, routes_photos
+from mild.app.server import docs_page, openapi, problems, routes_jobs, routes_photos
 from mild.app.server.guard import Guard
 from mild.app.server.metrics import Metrics
 from mild.app.server.results import FORMATS
@@ -63,7 +63,7 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
         await asyncio.to_thread(app.state.service.close)
 
     app = FastAPI(
-        title="MILD", version=version("mild"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="MILD", version=version("mild"), description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )  # fmt: skip
     app.state.settings, app.state.metrics = settings, metrics
     problems.install(app)
@@ -96,6 +96,7 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
     def prometheus() -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    docs_page.install(app)
     openapi.install(app, with_key=settings.api_key is not None)
     if settings.cors_origins:
         app.add_middleware(

@@ -10,7 +10,6 @@ Coordinates are pixels of the picture handed in, x to the right, y down. The net
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.errors import MildError
+from mild import machine
 from mild.models import assets
 
 Floats = NDArray[np.float32]
@@ -233,16 +232,13 @@ def _loaded(folder: Path, threads: int) -> BlazeNets:
 
 
 def load_nets() -> BlazeNets:
-    """The nets in the cache, loaded once per process; ``$MILD_THREADS`` CPU threads (default 2).
+    """The nets in the cache, loaded once per process; they gain nothing from more than two threads.
 
     Raises:
         MildError: the nets are not on this machine.
     """
     folder = assets.ensure("blazepose", download=False)
-    threads = os.environ.get("MILD_THREADS", "2")
-    if not threads.isdigit() or not int(threads):
-        raise MildError(f"MILD_THREADS must be a positive whole number, not '{threads}'.")
-    return _loaded(folder, int(threads))
+    return _loaded(folder, machine.threads(most=2))
 
 
 class _Net:

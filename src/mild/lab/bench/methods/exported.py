@@ -14,6 +14,7 @@ from mild.errors import MildError, UsageError
 from mild.lab.bench.items import Job
 from mild.lab.bench.methods.base import Answer, options_of
 from mild.lab.bench.methods.windows import through_window
+from mild.models import onnx
 
 _OPTIONS: dict[str, type] = {"size": int, "multiple": int, "context": float, "blank": int, "low": float, "high": float}
 
@@ -89,13 +90,7 @@ class OnnxMethod(ExportedMethod):
 
     def __init__(self, path: Path, **options: Any) -> None:
         super().__init__(path, **options)
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MildError("ONNX files need onnxruntime: pip install onnxruntime.") from None
-        chosen = onnxruntime.SessionOptions()
-        chosen.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
+        self._session = onnx.open_session(path)
         inputs = self._session.get_inputs()
         if len(inputs) != 2:
             raise UsageError(f"{path.name} takes {len(inputs)} inputs; an image and a mask are expected.")
