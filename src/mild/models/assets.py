@@ -7,23 +7,29 @@ Nothing else in the program knows a path to weights. Nothing is fetched unless a
 from __future__ import annotations
 
 import argparse
-import functools
-import hashlib
-import os
-import subprocess
+import shutil
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from platformdirs import user_cache_dir
+from filelock import FileLock, Timeout
 
-from mild.errors import MildError, UsageError
-from mild.files import write_bytes
-from mild.models.registry import REGISTRY, Asset, AssetFile, Kind
+from mild.errors import MildError
+from mild.models import receipts
+from mild.models.cache import cache_dir, offline
+from mild.models.download import Tell, sha256_of
+from mild.models.hub import faults, fetch_hub, hashed, locate_hub, remove_hub
+from mild.models.registry import REGISTRY, spec
+from mild.models.sources import Archives, obtain, take, unpack
+from mild.models.spec import ModelSpec, NpmMember, WheelMember
+
+__all__ = [
+    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_hub", "locate", "locate_hub", "model_folder",
+    "offline", "remove", "status",
+]  # fmt: skip
 
 #: Where the embedded weights lie inside the package.
 _EMBEDDED_ROOT = "weights"
@@ -31,80 +37,32 @@ _EMBEDDED_ROOT = "weights"
 
 @dataclass(frozen=True)
 class AssetStatus:
-    """One row of ``mild models``: ``size`` in bytes (0 when not installed), ``path`` None when not installed."""
+    """One row of ``mild models``: ``size`` in bytes on this machine (0 when not installed), ``path`` None then."""
 
-    name: str
-    kind: Kind
-    purpose: str
+    spec: ModelSpec
     installed: bool
     size: int
-    source: str
-    licence: str
     path: Path | None
 
-
-def cache_dir() -> Path:
-    """The folder of fetched weights: ``$MILD_CACHE``, else the user's cache folder of this platform."""
-    return Path(os.environ.get("MILD_CACHE") or user_cache_dir("mild", appauthor=False))
-
-
-def offline() -> bool:
-    """Has the user forbidden downloads (``MILD_OFFLINE=1`` or ``HF_HUB_OFFLINE=1``)?"""
-    return any(
-        os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
-        for name in ("MILD_OFFLINE", "HF_HUB_OFFLINE")
-    )
-
-
-def asset(name: str) -> Asset:
-    """The registered asset; :class:`UsageError` when there is none of that name."""
-    try:
-        return REGISTRY[name]
-    except KeyError:
-        known = ", ".join(REGISTRY)
-        raise UsageError(f"There are no weights called '{name}' (known: {known}).") from None
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 def locate(name: str) -> Path | None:
-    """The folder that holds the asset, whole and unaltered, or None. Never touches the network."""
-    known = asset(name)
-    if known.kind == "embedded":
+    """The folder that holds the model, whole and unaltered, or None. Never touches the network."""
+    known = spec(name)
+    if known.runtime == "embedded":
         folder = Path(str(resources.files("mild"))) / _EMBEDDED_ROOT / known.name
         return folder if any(folder.glob("**/*.safetensors")) else None
-    if known.kind == "hub":
-        return locate_hub(known.source)
+    if known.snapshot is not None:
+        return locate_hub(known.snapshot.repository, known.snapshot.revision)
     folder = cache_dir() / known.name
-    return folder if all(_intact(folder / file.name, file) for file in known.files) else None
-
-
-def locate_hub(model: str) -> Path | None:
-    """The folder of a hub model (a local folder, or a hub id in the hub's cache), or None. Never the network."""
-    if Path(model).is_dir():
-        return Path(model)
-    # The constants alone come quickly; all of the library takes as long as a small photo.
-    from huggingface_hub import constants
-
-    if not (Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}").is_dir():
-        return None
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    # A model has a config; a diffusers pipeline has an index, and its weights in folders below.
-    for name in ("config.json", "model_index.json"):
-        try:
-            found = try_to_load_from_cache(model, name)
-        except HFValidationError:
-            return None
-        if isinstance(found, str):
-            folder = Path(found).parent
-            # The config alone is cached by a mere look at a model; only weights make it usable.
-            if any(folder.glob("**/*.safetensors")) or any(folder.glob("**/*.bin")):
-                return folder
-    return None
+    return folder if all(receipts.intact(name, file, folder) for file in known.files) else None
 
 
 def ensure(name: str, download: bool = False) -> Path:
-    """The folder that holds the asset.
+    """The folder that holds the model.
 
     Args:
         name: of :data:`REGISTRY`.
@@ -116,8 +74,7 @@ def ensure(name: str, download: bool = False) -> Path:
     folder = locate(name)
     if folder is not None:
         return folder
-    known = asset(name)
-    if known.kind == "embedded":
+    if spec(name).runtime == "embedded":
         raise MildError(f"The embedded model '{name}' is not part of this installation; install mild again.")
     if not download:
         raise MildError(f"The weights '{name}' are not on this machine; run `mild models --fetch {name}` once.")
@@ -140,40 +97,68 @@ def model_folder(model: str) -> Path:
     return found
 
 
-def fetch(name: str, wheel: Path | None = None) -> Path:
-    """Fetch an asset into the cache, or repair it there, and return its folder.
+def fetch(name: str, given: Path | None = None, tell: Tell = lambda fraction: None) -> Path:
+    """Fetch a model into the cache, or repair it there, and return its folder.
 
     Args:
         name: of :data:`REGISTRY`.
-        wheel: a local copy of the pinned wheel, to use instead of a download.
+        given: the file, the package's archive, or a folder of the files, to use instead of a download.
+        tell: hears the fraction that is there.
 
     Raises:
-        MildError: offline, the download failed, or a checksum does not match (then nothing is kept).
+        MildError: offline, the download failed, or a checksum does not match (then nothing of that file is kept).
     """
-    known = asset(name)
-    if known.kind == "embedded":
+    known = spec(name)
+    if known.runtime == "embedded":
         return ensure(name)
-    if wheel is None and offline():
+    if given is None and offline():
         raise MildError(
             f"The weights '{name}' are not on this machine and downloads are switched off "
             f"(MILD_OFFLINE or HF_HUB_OFFLINE); run `mild models --fetch {name}` once while online."
         )
-    if known.kind == "hub":
-        return fetch_hub(known.source)
-    if wheel is not None:
-        return _unpack(known, wheel)
-    with tempfile.TemporaryDirectory() as scratch:
-        return _unpack(known, _download_wheel(known, Path(scratch)))
-
-
-def fetch_hub(model: str) -> Path:
-    """Fetch the files of a hub model that transformers needs into the hub's own cache, and return their folder."""
-    from huggingface_hub import snapshot_download
-
+    root = cache_dir()
+    root.mkdir(parents=True, exist_ok=True)
     try:
-        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "LICENSE*", "README.md"]))
-    except Exception as error:  # the hub client has a dozen unrelated exception types for "could not"
-        raise MildError(f"The model '{model}' could not be fetched from the hub ({_first_line(error)}).") from error
+        with FileLock(root / f".{name}.lock", timeout=0):
+            return _fetched(known, root / name, given, tell)
+    except Timeout:
+        raise MildError(f"The weights '{name}' are being fetched by another process; wait for it.") from None
+
+
+def check(name: str) -> list[str]:
+    """Hash the files of an installed model again; the names of those that are missing or altered."""
+    known = spec(name)
+    if known.snapshot is not None:
+        folder = locate(name)
+        return ["all of it"] if folder is None else faults(folder, receipts.read(name))
+    folder, notes = cache_dir() / name, receipts.read(name)
+    wrong = []
+    for file in known.files:
+        path = folder / file.name
+        wanted = file.sha256 if len(file.sha256) == 64 else str(notes.get(file.name, {}).get("sha256") or "?")
+        if not path.is_file() or sha256_of(path) != wanted:
+            wrong.append(file.name)
+    return wrong
+
+
+def remove(name: str) -> None:
+    """Delete a fetched model from this machine.
+
+    Raises:
+        MildError: it is part of the program, or cannot be deleted.
+    """
+    known = spec(name)
+    if known.runtime == "embedded":
+        raise MildError(f"The model '{name}' is part of the program; it cannot be removed.")
+    if known.snapshot is not None:
+        remove_hub(known.snapshot.repository)
+    else:
+        try:
+            if (cache_dir() / name).exists():
+                shutil.rmtree(cache_dir() / name)
+        except OSError as error:
+            raise MildError(f"The weights '{name}' cannot be deleted ({error.strerror or error}).") from None
+    receipts.forget(name)
 
 
 def status() -> list[AssetStatus]:
@@ -182,81 +167,71 @@ def status() -> list[AssetStatus]:
     for known in REGISTRY.values():
         folder = locate(known.name)
         size = 0 if folder is None else sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        rows.append(
-            AssetStatus(
-                known.name, known.kind, known.purpose, folder is not None, size, known.source, known.licence, folder
-            )
-        )
+        rows.append(AssetStatus(known, folder is not None, size, folder))
     return rows
 
 
-def _download_wheel(known: Asset, scratch: Path) -> Path:
-    # Any Python and platform tag will do, since only data files are taken out: pin the one whose checksum is known.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"]
-    command += [known.source, "-d", str(scratch)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise MildError(f"pip could not be started to fetch {known.source} ({error}).") from error
-    wheels = sorted(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        why = lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else f"pip ended with {done.returncode}"
-        raise MildError(f"The weights '{known.name}' could not be fetched: pip could not get {known.source} ({why}).")
-    return wheels[0]
+def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> Path:
+    if known.snapshot is not None:
+        if given is not None:
+            raise MildError(f"The model '{known.name}' is a folder of the hub's layout: name that folder itself.")
+        found = fetch_hub(known.snapshot.repository, known.snapshot.revision)
+        if not any(found.glob("**/*.safetensors")):
+            raise MildError(
+                f"{known.snapshot.repository} offers no safetensors, and pickles are programs: they are not fetched."
+            )
+        receipts.write(known.name, found, hashed(found))
+        return found
+    notes = {}
+    archives: Archives = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, file in enumerate(known.files):
 
+            def part(fraction: float, number: int = number) -> None:
+                tell((number + fraction) / len(known.files))
 
-def _unpack(known: Asset, wheel: Path) -> Path:
-    if not wheel.is_file():
-        raise MildError(f"There is no wheel at {wheel}.")
-    if _sha256(wheel) != known.sha256:
-        raise MildError(f"The file {wheel.name} is not the {known.source} that is expected (its sha256 differs).")
-    folder = cache_dir() / known.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel) as archive:
-        for file in known.files:
-            data = archive.read(file.member)
-            if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise MildError(f"The file {file.name} inside {wheel.name} is damaged (its sha256 differs).")
-            write_bytes(folder / file.name, data)
+            if given is None and receipts.intact(known.name, file, folder):
+                notes[file.name] = receipts.read(known.name).get(file.name) or {"sha256": file.sha256}
+            elif given is not None:
+                notes[file.name] = _given(known, number, given, folder)
+            else:
+                try:
+                    notes[file.name] = obtain(file, folder, Path(scratch), archives, part)
+                except MildError as error:
+                    raise MildError(f"The weights '{known.name}' could not be fetched: {error}") from None
+    receipts.write(known.name, folder, notes)
     return folder
 
 
-def _intact(path: Path, file: AssetFile) -> bool:
-    try:
-        found = path.stat()
-    except OSError:
-        return False
-    return found.st_size == file.size and _hash_of(path, found.st_mtime_ns) == file.sha256
-
-
-@functools.lru_cache(maxsize=64)
-def _hash_of(path: Path, mtime_ns: int) -> str:
-    # Keyed by the time of change, so that a file is read once per process and again only after it was altered.
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+def _given(known: ModelSpec, number: int, given: Path, folder: Path) -> dict[str, object]:
+    """One file of a model from what the user has."""
+    file = known.files[number]
+    if given.is_dir():
+        path = given / file.name
+        if not path.is_file():
+            raise MildError(f"The folder {given} holds no {file.name}.")
+        return take(file, path, folder)
+    if not given.is_file():
+        raise MildError(f"There is no file {given}.")
+    for source in file.sources:
+        if isinstance(source, WheelMember | NpmMember):
+            return unpack(file, source, given, folder)
+    if len(known.files) > 1:
+        names = ", ".join(f.name for f in known.files)
+        raise MildError(f"The model '{known.name}' has several files ({names}): name the folder that holds them.")
+    return take(file, given, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m mild.models.assets [NAME ...] [--wheel PATH]``: fetch what is missing, say where it lies."""
+    """``python -m mild.models.assets [NAME ...] [--from PATH]``: fetch what is missing, say where it lies."""
     parser = argparse.ArgumentParser(prog="python -m mild.models.assets", description="Fetch weights into the cache.")
     parser.add_argument("names", nargs="*", default=["blazepose"], metavar="NAME", help="default: blazepose")
-    parser.add_argument("--wheel", type=Path, help="a local copy of the pinned wheel, instead of a download")
+    parser.add_argument("--from", dest="given", type=Path, help="a local copy, instead of a download")
     options = parser.parse_args(arguments)
     try:
         for name in options.names:
-            folder = locate(name) or fetch(name, options.wheel)
-            print(f"{name}: {folder} ({asset(name).licence}, from {asset(name).source})")
+            folder = locate(name) or fetch(name, options.given)
+            print(f"{name}: {folder} ({spec(name).licence}, from {spec(name).source})")
     except MildError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

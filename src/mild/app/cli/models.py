@@ -1,64 +1,211 @@
-"""``mild models``: what is installed, where it comes from, under which licence."""
+"""``mild models``: which models there are, under which licence; fetch, check, remove."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mild.app.cli import options, output, progress
-from mild.errors import UsageError
+from mild.errors import MildError, UsageError
+
+if TYPE_CHECKING:
+    from mild.models.assets import AssetStatus
+    from mild.models.spec import ModelSpec
+
+#: What `--fetch` without a name means.
+NEEDED = "blazepose"
 
 
 def models(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these; --fetch alone means blazepose.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]…", help="Only these. `good` with --fetch: the recommended set."),
     ] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing.")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help=f"Fetch what is missing; alone: {NEEDED}.")] = False,
+    given: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="With --fetch: take it from here, no download.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Hash the installed files again.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete from this machine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Say yes to sizes and licences.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the models: what each is for, whether it is installed, where it comes from, under which licence."""
+    """List the models: what each is for, its licence, whether it is installed and whether it is used unasked."""
+    if fetch + check + remove > 1:
+        raise UsageError("Say one of --fetch, --check and --remove.")
+    if given is not None and not (fetch and names and len(names) == 1):
+        raise UsageError("--from goes with --fetch and one name.")
+    chosen = _named(names or (), good=fetch)
+    if fetch:
+        _fetch(chosen or _named((NEEDED,)), given, yes, quiet=as_json)
+    if remove:
+        _remove(chosen, yes)
+    if check:
+        _check(chosen, as_json)
+    else:
+        _list(chosen, as_json)
+
+
+def _named(names: Sequence[str], *, good: bool = False) -> list[ModelSpec]:
+    from mild.models.registry import GOOD, REGISTRY
+
+    found = []
+    for name in names:
+        if good and name == GOOD:
+            found += [known for known in REGISTRY.values() if known.good]
+        elif name in REGISTRY:
+            found.append(REGISTRY[name])
+        else:
+            raise UsageError(f"There is no model {name!r}; the known ones are {', '.join(REGISTRY)}.")
+    return list({known.name: known for known in found}.values())
+
+
+def _fetch(chosen: list[ModelSpec], given: Path | None, yes: bool, *, quiet: bool) -> None:
     from mild.models import assets
 
-    known = [row.name for row in assets.status()]
-    for name in names or ():
-        if name not in known:
-            raise UsageError(f"There is no model {name!r}; the known ones are {', '.join(known)}.")
-    if fetch:
-        for name in names or ("blazepose",):
-            with progress.bar(quiet=as_json) as report:
+    missing = [known for known in chosen if given is not None or assets.locate(known.name) is None]
+    asked = [known for known in missing if known.must_accept or known.commercial is not True]
+    if len(chosen) > 1 or asked:
+        _agreed(missing if len(chosen) > 1 else asked, yes)
+    for known in missing:
+        with progress.bar(quiet=quiet) as report:
+
+            def tell(fraction: float, name: str = known.name, report: progress.Report | None = report) -> None:
                 if report:
-                    report(f"fetching {name}", 0.0)
-                assets.ensure(name, download=True)
-    rows = [row for row in assets.status() if not names or row.name in names]
+                    report(f"fetching {name}", fraction)
+
+            tell(0.0)
+            assets.fetch(known.name, given, tell)
+
+
+def _agreed(wanted: list[ModelSpec], yes: bool) -> None:
+    """Say what is to come, and ask once."""
+    if not wanted:
+        return
+    for known in wanted:
+        size = f"{known.size / 1e6:.0f} MB" if known.size else "size unknown"
+        typer.echo(f"{known.name}: {size}, {known.licence}{_use(known)}. {known.data}", err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"Say --yes to fetch {', '.join(known.name for known in wanted)} under these licences.")
+    if not typer.confirm("Fetch?", err=True):
+        raise MildError("Nothing was fetched.")
+
+
+def _use(known: ModelSpec) -> str:
+    if known.commercial is None:
+        return " (whether commercial use is allowed is unclear)"
+    return "" if known.commercial else " (no commercial use)"
+
+
+def _remove(chosen: list[ModelSpec], yes: bool) -> None:
+    from mild.models import assets
+
+    if not chosen:
+        raise UsageError("Name the models to remove.")
+    shared = [known.name for known in chosen if known.snapshot is not None and assets.locate(known.name)]
+    if shared and not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"Other programs share the hub's cache of {', '.join(shared)}: say --yes to delete there.")
+        if not typer.confirm(f"Other programs share the hub's cache of {', '.join(shared)}. Delete?", err=True):
+            raise MildError("Nothing was removed.")
+    for known in chosen:
+        assets.remove(known.name)
+
+
+def _check(chosen: list[ModelSpec], as_json: bool) -> None:
+    from mild.models import assets
+
+    # What is there but altered counts as not installed, so look for the files, too.
+    there = [
+        known
+        for known in chosen or _named(list(_registry()))
+        if known.runtime != "embedded" and (assets.locate(known.name) or (assets.cache_dir() / known.name).is_dir())
+    ]
+    faults = {known.name: assets.check(known.name) for known in there}
     if as_json:
-        output.print_json(
-            [
-                {
-                    "name": row.name,
-                    "purpose": row.purpose,
-                    "installed": row.installed,
-                    "bytes": row.size,
-                    "source": row.source,
-                    "licence": row.licence,
-                    "path": None if row.path is None else str(row.path),
-                }
-                for row in rows
-            ]
-        )
+        output.print_json({name: {"right": not wrong, "wrong": wrong} for name, wrong in faults.items()})
+    else:
+        for name, wrong in faults.items():
+            typer.echo(f"{name}: {'wrong: ' + ', '.join(wrong) if wrong else 'right'}")
+    bad = [name for name, wrong in faults.items() if wrong]
+    if bad:
+        raise MildError(f"Files are missing or altered; run `mild models --fetch {' '.join(bad)}`.")
+
+
+def _registry() -> dict[str, ModelSpec]:
+    from mild.models.registry import REGISTRY
+
+    return REGISTRY
+
+
+def _list(chosen: list[ModelSpec], as_json: bool) -> None:
+    from mild.models import assets
+
+    wanted = {known.name for known in chosen}
+    rows = [row for row in assets.status() if not wanted or row.name in wanted]
+    if as_json:
+        output.print_json([_row(row) for row in rows])
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "for")
-    for heading in ("installed", "source", "licence"):
-        # Folded, never shortened: a source or a licence with an ellipsis in it tells nothing.
-        table.add_column(heading, overflow="fold")
+    table = Table("task")
+    table.add_column("model", no_wrap=True)
+    for heading in ("size", "installed", "default"):
+        table.add_column(heading)
+    # Folded, never shortened: a licence with an ellipsis in it tells nothing.
+    table.add_column("licence of the weights", overflow="fold")
+    task = ""
     for row in rows:
-        state = f"yes, {row.size / 2**20:.1f} MB" if row.installed else "no"
-        table.add_row(row.name, row.purpose, state, row.source, row.licence)
-    console = Console()
+        known = row.spec
+        size = row.size or known.size
+        table.add_row(
+            known.task if known.task != task else "", row.name, f"{size / 1e6:.0f} MB" if size >= 1e6 else "?",
+            "yes" if row.installed else "no", "yes" if known.default else "no", known.licence + _use(known),
+        )  # fmt: skip
+        task = known.task
+    console = Console(highlight=False)
     console.print(table)
+    if not chosen:
+        console.print("`mild models NAME` says more; `mild models --fetch good` fetches the recommended set.")
+        return
     for row in rows:
-        if row.path is not None:
-            console.print(f"{row.name}: {row.path}", soft_wrap=True)
+        for line in _details(row):
+            console.print(line, soft_wrap=True)
+
+
+def _details(row: AssetStatus) -> list[str]:
+    known = row.spec
+    return [
+        f"{known.name}: {known.purpose}",
+        f"  {known.data}",
+        f"  weights {known.licence}{_use(known)}; code {known.code_licence or 'unknown'}; run by {known.runtime}",
+        f"  from {known.source}",
+        f"  in {row.path}" if row.path else f"  not on this machine; `mild models --fetch {known.name}` fetches it",
+    ]
+
+
+def _row(row: AssetStatus) -> dict[str, Any]:
+    known = row.spec
+    return {
+        "name": row.name,
+        "task": known.task,
+        "purpose": known.purpose,
+        "runtime": known.runtime,
+        "installed": row.installed,
+        "bytes": row.size or known.size,
+        "source": known.source,
+        "licence": known.licence,
+        "code_licence": known.code_licence,
+        "data": known.data,
+        "commercial": known.commercial,
+        "default": known.default,
+        "good": known.good,
+        "path": None if row.path is None else str(row.path),
+    }

@@ -189,7 +189,7 @@ class BlazeNets:
     """The nets of one folder. One run at a time per net; safe to share between threads.
 
     Args:
-        folder: holds the ``.tflite`` files, see :data:`mild.models.registry.BLAZEPOSE`.
+        folder: holds the ``.tflite`` files, see :data:`mild.models.known.finders.BLAZEPOSE`.
         threads: CPU threads per net. The result does not depend on it.
     """
 

@@ -126,7 +126,7 @@ def keypoints(pixels: NDArray[np.uint8], boxes: list[Any], folder: str) -> list[
 
 
 def _folder(model: str | None, allow_download: bool) -> str:
-    wanted = model or default_model() or asset_registry.REGISTRY[DEFAULTS[0]].source
+    wanted = model or default_model() or asset_registry.spec(DEFAULTS[0]).source
     folder = assets.locate_hub(wanted)
     if folder is None:
         if not allow_download:
