@@ -206,3 +206,20 @@ def test_wrong_rank_architecture_and_name_in_one_sentence(adapters: DomainAdapte
         adapters.load_domain("person", other.domain_state("person"))
     with pytest.raises(MildError, match="no LoRA"):
         adapters.load_domain("person", {"unet.conv_in.weight": torch.zeros(1)})
+
+
+def test_wider_adapters_do_the_same_and_have_room(
+    pipe: StableDiffusionInpaintPipeline, adapters: DomainAdapters
+) -> None:
+    wider = adapters.widened(5)
+    noisy, time, tokens = inputs()
+    answers = []
+    for some in (adapters, wider):
+        with torch.no_grad(), some.attached(pipe.unet, some.gate(ROWS)):
+            answers.append(pipe.unet(noisy, time, encoder_hidden_states=tokens).sample)
+    assert wider.rank == 5 and torch.allclose(*answers, atol=1e-5)
+    # What is new can learn: it adds nothing yet, but its first half is not zero.
+    for down, up in zip(wider.down.values(), wider.up.values(), strict=True):
+        assert down[3:5].abs().max() > 0 and up[:, 3:5].abs().max() == 0
+    with pytest.raises(MildError, match="is not more"):
+        adapters.widened(3)

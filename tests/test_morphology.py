@@ -521,7 +521,7 @@ def test_side_files_only_for_rows_that_are_the_same(tmp_path: Path, monkeypatch:
         cache.write_bodies("data", "train", str(tmp_path), 0, 64, 1)
     assert not list(tmp_path.glob("bodies-*"))
     stored = np.load(cache.write_bodies("data", "train", str(tmp_path), 0, 64, 0))
-    assert stored["front"].tolist() == [[0, 0, 0, 0], [1, 2, 30, 40]] * 2
+    assert stored["people"][:, 0].tolist() == [[0] * 6, [1, 2, 30, 40, 1, 1]] * 2 and not stored["people"][:, 1:].any()
     assert np.array_equal(stored["keypoints"][3], figure(0.3)) and not stored["keypoints"][0].any()
 
 

@@ -222,3 +222,15 @@ def test_erase_is_callable_whatever_was_imported_first() -> None:
 def test_no_one_chosen_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="Nobody is chosen"):
         mild.run(mild.build_request(), Photo.from_array(np.zeros((8, 8, 3), np.uint8)))
+
+
+def test_layers_of_the_embedded_model_are_as_fine_as_they_can_be(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Denoising is what a large backbone costs, and next to nothing of the embedded model's job."""
+    (tmp_path / "vae").mkdir()
+    assert road.canvas_budget("mild-small") is None and road.canvas_budget(str(tmp_path)) == road.SHARED_BUDGET
+    scene = two_people()
+    request = mild.build_request(people=(2,), resolution=64)
+    rows = mild.run(request, scene.photo, scene=scene).plan.layers
+    assert {row.domain for row in rows} == {"background", "person"}
+    for row in rows:
+        assert row.scale == pytest.approx(min(1, 64 / max(row.crop.height, row.crop.width)), rel=0.1)

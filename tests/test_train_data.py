@@ -20,12 +20,13 @@ from mild.diffusion.rows import LayerRows
 from mild.errors import MildError, UsageError
 from mild.lab.data.cutouts import clean_cutout
 from mild.lab.data.ingredients import Ingredients
+from mild.lab.data.partial import VisiblePeople, partial_row
 from mild.lab.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
 from mild.lab.data.store import write_shard as write_samples
 from mild.lab.train import losses
 from mild.lab.train.batches import RowSource, augmented, collate, degraded, judged_batches, shrunk
 from mild.lab.train.bodies import doubted
-from mild.lab.train.cache import from_samples, write_fills, write_shard
+from mild.lab.train.cache import from_samples, from_visible, write_fills, write_shard
 from mild.lab.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig, build
 from mild.lab.train.loop import Turn, rate_at
 from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE, RowFiles
@@ -140,6 +141,76 @@ def test_second_fills_differ_in_the_hole_only(cache: Path, tmp_path: Path) -> No
     files = RowFiles(tmp_path)
     stored = files.gather(torch.arange(6), torch.tensor([True, False] * 3)).numpy()
     assert np.array_equal(stored[::2, ..., 6:9], fills[::2]) and np.array_equal(stored[1::2], rows[1::2])
+
+
+# --- rows of every visible person
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cut-out that was cut off at the hip, and a scene of two people side by side; person 2 has joints."""
+    folder = tmp_path_factory.mktemp("crowd")
+    rng = np.random.default_rng(0)
+    half = np.full((100, 50, 4), 255, np.uint8)
+    half[..., :3] = rng.integers(0, 255, 3)
+    half[:80, :20, 3] = half[:80, 30:, 3] = 0
+    scene, mask = np.full((140, 160, 3), 90, np.uint8), np.zeros((140, 160), np.uint8)
+    mask[20:120, 20:60], mask[30:130, 60:100] = 1, 2
+    scene[mask == 1], scene[mask == 2] = (250, 0, 0), (0, 250, 0)
+    Image.fromarray(half).save(folder / "half.png")
+    Image.fromarray(scene).save(folder / "scene.png")
+    Image.fromarray(mask).save(folder / "mask.png")
+    joints = np.tile([[80, 60, 2]], (17, 1)).ravel().tolist()
+    lines = [
+        {"kind": "person", "file": "half.png", "size": [50, 100], "full_body": False, "truncated": True},
+        {"kind": "scene", "file": "scene.png", "mask": "mask.png", "size": [160, 140], "keypoints": [[0] * 51, joints]},
+    ]
+    text = "\n".join(json.dumps({**line, "split": "train", "licence": "CC0"}) for line in lines)
+    (folder / "manifest.jsonl").write_text(text)
+    return folder
+
+
+def test_every_visible_person_is_known(crowd: Path) -> None:
+    people = VisiblePeople.open(crowd, "train")
+    assert len(people) == 3
+    half, red, green = (people.person(i) for i in range(3))
+    assert half is not None and red is not None and green is not None
+    assert half.cut == (False, False, False, True), "cut off below, for all of that side is covered"
+    assert red.cut == green.cut == (False,) * 4 and red.keypoints is None and green.keypoints is not None
+    assert red.blocked[:, -2:].any() and not red.blocked[:, :40].any(), "where the neighbour is, nobody knows"
+    assert green.keypoints[0, :2].tolist() == [80 - 58, 60 - 28]
+    assert (red.rgba[..., :3][red.rgba[..., 3] > 127] == (250, 0, 0)).all()
+
+
+def test_a_covered_part_is_to_be_given_back(crowd: Path) -> None:
+    people = VisiblePeople.open(crowd, "train")
+    hidden = 0
+    for seed in range(12):
+        row, others = partial_row(np.random.default_rng(seed), people, 128)
+        own, hole = row.regions == OWN, row.regions == HOLE
+        assert (row.rgba[..., 3][own] > 127).all() and hole.sum() >= 16 and row.domain == "person"
+        ys, xs = np.flatnonzero((own | hole).any(1)), np.flatnonzero((own | hole).any(0))
+        assert ys[0] <= 8 and xs[0] <= 8, "as a crop lies on its canvas"
+        assert any(front and box.area for box, front in others)
+        hidden += int((row.rgba[..., 3][hole] > 127).sum())
+    assert hidden > 200
+    again, _ = partial_row(np.random.default_rng(11), people, 128)
+    assert np.array_equal(again.rgba, row.rgba) and np.array_equal(again.regions, row.regions)
+
+
+def test_a_cache_of_covered_people_goes_beside_other_rows(
+    crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mild.lab.train.cache.SHARD", 4)
+    for folder in ("a", "b"):
+        from_visible(str(crowd), "train", str(_made(tmp_path / folder)), 0, 64, 3)
+    path = tmp_path / "a" / "rows-p00000.npy"
+    assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    files = RowFiles(tmp_path / "a")
+    assert (files.kinds == PERSON).all() and (files.people[:, 0, 4] > 0).all()
+    data = DataConfig(rows=str(tmp_path / "a"), size=64, people=1.0, large_every=0)
+    batch = RowSource(files, data, 4, bodies=True, whole=False).batch(Turn(0, 0))
+    assert batch.bodies is not None and float(batch.bodies.other_confidence.max()) > 0
 
 
 # --- batches

@@ -167,6 +167,23 @@ class DomainAdapters(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 )
         return modules
 
+    @torch.no_grad()
+    def widened(self, rank: int) -> DomainAdapters:
+        """Adapters of a higher rank that do exactly what these do, with room to learn more.
+
+        Raises:
+            MildError: a rank that is not higher.
+        """
+        if rank <= self.rank:
+            raise MildError(f"These adapters have rank {self.rank}; {rank} is not more.")
+        made = DomainAdapters(domains=self.domains, rank=rank, alpha=float(rank), layers=dict(self.layers))
+        for i in range(len(self.domains)):
+            old, new = (slice(i * r, i * r + self.rank) for r in (self.rank, rank))
+            for path in self.layers:
+                made.down[_key(path)][new] = self.down[_key(path)][old]
+                made.up[_key(path)][:, new] = self.up[_key(path)][:, old] * (self.alpha / self.rank)
+        return made
+
     def domain_state(self, domain: str) -> dict[str, torch.Tensor]:
         """One domain's LoRA with diffusers' key names (``unet.<path>.lora_A.weight``), for ``load_lora_weights``."""
         i = self._number(domain)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.fill.prior import exemplar_fill
+from mild.fill.first import first_fill
 from mild.people.scene import Box, Scene
 from mild.plan.planning import LayerPlan, Plan
 
@@ -53,7 +53,7 @@ class LayerCrop:
         plan: where it is and what its regions are; ``content = (h, w)`` is the crop's size on the canvas.
         photo: uint8 ``[H, W, 3]``, the photo in the crop.
         canvas: the crop at ``content``.
-        fill: uint8 ``[h', w', 3]``, the exemplar fill in the hole, at the size at which it was searched; elsewhere the
+        fill: uint8 ``[h', w', 3]``, the first fill in the hole, at the size at which it was searched; elsewhere the
             layer's own pixels. None without a prior.
     """
 
@@ -70,7 +70,7 @@ class LayerCrop:
         fill = None
         if seed is not None:
             view = View.of(visible, plan.own, plan.hole, searched_size(plan.crop))
-            fill = exemplar_fill(view.rgb, view.own, view.hole, seed=seed)
+            fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
         return cls(plan, photo, canvas, fill)
 
     @property

@@ -107,6 +107,11 @@ def cache(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     whole: Annotated[bool, typer.Option("--whole", help="From samples: also whole pictures, for the twin.")] = False,
     fills: Annotated[bool, typer.Option("--fills", help="Also second fills, of another patch size and seed.")] = False,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="From ingredients: every visible person, a part of them covered."),
+    ] = False,
+    people_only: Annotated[bool, typer.Option("--people-only", help="From samples: no backgrounds.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Make the rows to train on, with their exemplar fills. Started again, it makes what is missing."""
@@ -116,6 +121,8 @@ def cache(
         raise UsageError("--size is a multiple of 64 and --split is train or test.")
     if whole and samples is None:
         raise UsageError("--whole needs --samples: rows from ingredients are layers only.")
+    if (partial and data is None) or (people_only and (samples is None or whole)):
+        raise UsageError("--partial goes with --data; --people-only with --samples, and without --whole.")
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
     from mild.lab.train import cache as rows_cache
@@ -127,8 +134,15 @@ def cache(
 
             count = -(-len(ShardIndex.of(samples)) // rows_cache.SAMPLES)
             jobs = [
-                pool.submit(rows_cache.from_samples, str(samples), str(out), shard, size, seed, whole, fills)
+                pool.submit(
+                    rows_cache.from_samples, str(samples), str(out), shard, size, seed, whole, fills, not people_only
+                )
                 for shard in range(count)
+            ]
+        elif partial:
+            jobs = [
+                pool.submit(rows_cache.from_visible, str(data), split, str(out), shard, size, seed)  # type: ignore[arg-type]
+                for shard in range(-(-rows // rows_cache.SHARD))
             ]
         else:
             jobs = [

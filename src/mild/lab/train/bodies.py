@@ -48,27 +48,31 @@ def body_rows(
     labels = None if parts is None else parts[:, 0].cpu().numpy().astype(np.uint8)
     bodies = []
     for b, i in enumerate(index):
-        if files.kinds[i] != PERSON or not files.front[i].any():
+        people = files.people[i][files.people[i][:, 4] > 0]
+        if files.kinds[i] != PERSON or not len(people):
             bodies.append(BodyRow.nobody(size))
             continue
-        points, front = files.keypoints[i].copy(), files.front[i].copy()
+        points, boxes = files.keypoints[i].copy(), people[:, :4].copy()
         if flip[b]:
-            front[[0, 2]] = files.size - front[[2, 0]]
+            boxes[:, [0, 2]] = files.size - boxes[:, [2, 0]]
             points = mirrored_keypoints(points, files.size)
         corner = np.asarray([x[b], y[b]], np.float32)
         points[:, :2] = (points[:, :2] + 0.5 - corner) / factor[b] - 0.5
-        box = (front - np.tile(corner, 2)) / factor[b] + rng.normal(0, 0.02, 4) * size[0]
-        other = Other((float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(rng.uniform(0.7, 1)), True)
+        boxes = (boxes - np.tile(corner, 2)) / factor[b] + rng.normal(0, 0.02, boxes.shape) * size[0]
+        others = tuple(
+            Other((float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(rng.uniform(0.7, 1)), bool(front))
+            for box, front in zip(boxes, people[:, 5] > 0, strict=True)
+        )
         # A joint beyond the view is as good as unknown there.
         inside = ((points[:, :2] >= 0) & (points[:, :2] < [size[1], size[0]])).all(1)
         points[:, 2] *= inside
         seen = None if labels is None or not labels[b].any() else labels[b] * own[b]
         if not (points[:, 2] > 0).any() or not own[b].any():
-            bodies.append(BodyRow(size, own[b], hole[b], None, seen, 1.0 if seen is not None else 0.0, (other,)))
+            bodies.append(BodyRow(size, own[b], hole[b], None, seen, 1.0 if seen is not None else 0.0, others))
             continue
         points = doubted(rng, points, own[b])
         drawn, worth = coarse(own[b], points) if seen is None else (seen, 1.0)
-        bodies.append(BodyRow(size, own[b], hole[b], points, drawn, worth, (other,)))
+        bodies.append(BodyRow(size, own[b], hole[b], points, drawn, worth, others))
     return MorphologyRows.build(bodies).to(rows.own.device, rows.own.dtype)
 
 

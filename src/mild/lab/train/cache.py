@@ -1,30 +1,38 @@
 """Rows and their exemplar fills, computed once: PatchMatch is too slow to run inside a training step.
 
-Rows come from MILD samples (``mild train cache --samples``), or straight from a folder of ingredients (``--data``). A
-row depends on the seed and its number (or its sample) alone. Shards are written whole (temporary name, then renamed),
-so that a run that was killed goes on where it stopped and gives the same bytes. ::
+Rows come from MILD samples (``mild train cache --samples``), or straight from a folder of ingredients (``--data``,
+``--partial``). A row depends on the seed and its number (or its sample) alone. Shards are written whole (temporary
+name, then renamed), so that a run that was killed goes on where it stopped and gives the same bytes. ::
 
     rows-00000.npy     uint8 [N, S, S, C]: the complete layer's RGBA, the region, the kind (see rowfiles.py), the
                        fill's RGB and, from samples, the visible body regions
-    bodies-00000.npz   keypoints [N, 17, 3] and front [N, 4], float32, zeros where nothing is known
+    bodies-00000.npz   keypoints [N, 17, 3] and people [N, MOST_OTHERS, OTHER_NUMBERS], float32, zeros where nothing is
+                       known
+    rows-p00000.npy    the same, of people of whom a part was covered
     fills-00000.npy    optional: uint8 [N, S, S, 3], a second fill of another patch size and seed
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.diffusion.bodies import MOST_OTHERS, Other
 from mild.errors import MildError
-from mild.fill.prior import exemplar_fill
+from mild.fill.first import first_fill
+from mild.fill.prior import PATCH_RADIUS
 from mild.lab.data.ingredients import Ingredients, Split
-from mild.lab.data.rows import HOLE, OWN, Row, background_row, person_row
+from mild.lab.data.partial import VisiblePeople, partial_row
+from mild.lab.data.rows import HOLE, OWN, Domain, Row, background_row, person_row
 from mild.lab.data.store import open_members
-from mild.lab.train.samplerows import PATCH_RADIUS, PackedRow, packed_rows
+from mild.lab.train.rowfiles import OTHER_NUMBERS, PERSON
+from mild.lab.train.samplerows import PackedRow, numbered, packed_rows
+from mild.people.scene import Box
 
 #: Rows of a shard file, where they do not come from samples.
 SHARD = 128
@@ -33,7 +41,7 @@ SAMPLES = 64
 #: Channels of a row that was made from ingredients.
 CHANNELS = 9
 #: Of the second fills.
-OTHER_RADIUS, OTHER_SEED = 4, 0x5EED
+OTHER_RADIUS, OTHER_SEED = 3, 0x5EED
 
 
 def make_row(ingredients: Ingredients, seed: int, index: int, size: int) -> Row:
@@ -44,8 +52,8 @@ def make_row(ingredients: Ingredients, seed: int, index: int, size: int) -> Row:
 
 def pack(row: Row, seed: int) -> NDArray[np.uint8]:
     """The row and its fill as uint8 ``[S, S, CHANNELS]``."""
-    fill = exemplar_fill(
-        row.rgba[..., :3], row.regions == OWN, row.regions == HOLE, seed=seed, patch_radius=PATCH_RADIUS
+    fill = first_fill(
+        row.domain, row.rgba[..., :3], row.regions == OWN, row.regions == HOLE, seed=seed, patch_radius=PATCH_RADIUS
     )
     domain = np.full(row.regions.shape, row.domain == "person", np.uint8)
     return np.dstack([row.rgba, row.regions, domain, fill])
@@ -75,7 +83,8 @@ def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed:
         return path
     ingredients = Ingredients.open(data, split)
     rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
-    keypoints, front = np.zeros((SHARD, 17, 3), np.float32), np.zeros((SHARD, 4), np.float32)
+    keypoints = np.zeros((SHARD, 17, 3), np.float32)
+    people = np.zeros((SHARD, MOST_OTHERS, OTHER_NUMBERS), np.float32)
     for i in range(SHARD):
         index = shard * SHARD + i
         if index % 2 == 0:
@@ -86,8 +95,8 @@ def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed:
         if row.keypoints is not None:
             keypoints[i] = row.keypoints
         if row.front is not None:
-            front[i] = row.front
-    return _saved_bodies(path, keypoints, front)
+            people[i] = numbered([_other(row.front, True)])
+    return _saved_bodies(path, keypoints, people)
 
 
 def write_fills(out: str, shard: int) -> Path:
@@ -100,7 +109,8 @@ def write_fills(out: str, shard: int) -> Path:
     for i, row in enumerate(rows):
         own, hole = row[..., 4] == OWN, row[..., 4] == HOLE
         rgb = np.ascontiguousarray(row[..., :3])
-        fills[i] = exemplar_fill(rgb, own, hole, seed=OTHER_SEED + shard * SHARD + i, patch_radius=OTHER_RADIUS)
+        domain: Domain = "person" if row[0, 0, 5] == PERSON else "background"
+        fills[i] = first_fill(domain, rgb, own, hole, seed=OTHER_SEED + shard * SHARD + i, patch_radius=OTHER_RADIUS)
     return _saved(path, fills)
 
 
@@ -113,29 +123,59 @@ def from_ingredients(data: str, split: Split, out: str, shard: int, size: int, s
     return path
 
 
-def from_samples(samples: str, out: str, shard: int, size: int, seed: int, whole: bool, fills: bool) -> Path:
+def from_visible(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
+    """One shard of rows of covered people (see :mod:`mild.lab.data.partial`), with its side file."""
+    path = Path(out) / f"rows-p{shard:05d}.npy"
+    if path.exists():
+        return path
+    everybody = _visible_people(data, split)
+    rows = np.zeros((SHARD, size, size, CHANNELS + 1), np.uint8)
+    keypoints = np.zeros((SHARD, 17, 3), np.float32)
+    people = np.zeros((SHARD, MOST_OTHERS, OTHER_NUMBERS), np.float32)
+    for i in range(SHARD):
+        row, others = partial_row(np.random.default_rng((seed, shard, i)), everybody, size)
+        rows[i, ..., :CHANNELS] = pack(row, 0)
+        people[i] = numbered([_other(box, front) for box, front in others])
+        if row.keypoints is not None:
+            keypoints[i] = row.keypoints
+    _saved_bodies(path.with_name(f"bodies-p{shard:05d}.npz"), keypoints, people)
+    return _saved(path, rows)
+
+
+@lru_cache(maxsize=1)
+def _visible_people(data: str, split: Split) -> VisiblePeople:
+    return VisiblePeople.open(data, split)
+
+
+def _other(box: Box, front: bool) -> Other:
+    return Other((float(box.x0), float(box.y0), float(box.x1), float(box.y1)), 1.0, front)
+
+
+def from_samples(
+    samples: str, out: str, shard: int, size: int, seed: int, whole: bool, fills: bool, backgrounds: bool = True
+) -> Path:
     """One shard of rows of the samples number ``shard * SAMPLES`` and following, with its side files."""
     path = Path(out) / f"rows-{shard:05d}.npy"
     if not path.exists():
-        made = list(_rows_of(samples, shard, size, seed, whole))
-        if not made:
+        made = list(_rows_of(samples, shard, size, seed, whole, backgrounds))
+        if not made and backgrounds:
             raise MildError(f"No sample of part {shard} of {samples} has an erased person and its whole truth.")
         # The side file first: rows that are there are complete.
         side = Path(out) / f"bodies-{shard:05d}.npz"
-        _saved_bodies(side, np.stack([row.keypoints for row in made]), np.stack([row.front for row in made]))
+        _saved_bodies(side, np.stack([row.keypoints for row in made]), np.stack([row.others for row in made]))
         _saved(path, np.stack([row.pixels for row in made]))
     if fills:
         write_fills(out, shard)
     return path
 
 
-def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool) -> Iterator[PackedRow]:
+def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool, backgrounds: bool) -> Iterator[PackedRow]:
     from mild.lab.data.members import from_members
 
     first = shard * SAMPLES
     for number, (key, _, members) in enumerate(islice(open_members(samples), first, first + SAMPLES), first):
         rng = np.random.default_rng((seed, number))
-        yield from packed_rows(from_members(members, key), size, rng, whole=whole)
+        yield from packed_rows(from_members(members, key), size, rng, backgrounds=backgrounds, whole=whole)
 
 
 def _saved(path: Path, rows: NDArray[np.uint8]) -> Path:
@@ -146,9 +186,9 @@ def _saved(path: Path, rows: NDArray[np.uint8]) -> Path:
     return path
 
 
-def _saved_bodies(path: Path, keypoints: NDArray[np.float32], front: NDArray[np.float32]) -> Path:
+def _saved_bodies(path: Path, keypoints: NDArray[np.float32], people: NDArray[np.float32]) -> Path:
     scratch = path.with_suffix(".part")
     with scratch.open("wb") as file:
-        np.savez(file, keypoints=keypoints, front=front)
+        np.savez(file, keypoints=keypoints, people=people)
     scratch.rename(path)
     return path

@@ -33,7 +33,7 @@ class ModelConfig(_Section):
         None, description="Parts of the start that are used, the others are made anew; none: all of them."
     )
     channels: tuple[int, ...] = Field((96, 128, 160), description="Widths of a fresh UNet, multiples of 32.")
-    rank: int = Field(8, ge=1, le=256, description="Of every domain's LoRA, where it is made anew.")
+    rank: int = Field(8, ge=1, le=256, description="Of every domain's LoRA, where it is made anew or was narrower.")
     train: tuple[PartName, ...] | None = Field(None, description="Parts that learn; none: the stage's usual ones.")
     layers: bool = Field(True, description="Off: the single-path twin, all masks as one, no adapters.")
     prior: bool = Field(True, description="The exemplar fill as a condition.")

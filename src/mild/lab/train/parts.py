@@ -97,6 +97,8 @@ def make_parts(config: RunConfig) -> Parts:
     made: dict[str, Any] = {}
     if "adapters" in trained and pipeline.adapters is None:
         made["adapters"] = DomainAdapters.for_unet(unet, rank=config.model.rank)
+    elif "adapters" in trained and pipeline.adapters.rank < config.model.rank:
+        made["adapters"] = pipeline.adapters.widened(config.model.rank)
     if "modulation" in trained and pipeline.modulation is None:
         made["modulation"] = SpatialModulation.for_unet(unet)
     if "morphology" in trained and pipeline.morphology is None:

@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mild.diffusion.bodies import MOST_OTHERS
 from mild.errors import MildError
 
+#: Other people told of a row, and numbers of each: a box (x0, y0, x1, y1), the confidence, 1 for who stands in front.
+OTHER_NUMBERS = 6
 #: What a cached row is (channel 5): a background, a person, or a whole picture with all masks as one.
 BACKGROUND, PERSON, WHOLE = 0, 1, 2
 
@@ -25,7 +28,7 @@ class Rows(Protocol):
     size: int
     kinds: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
-    front: NDArray[np.float32]
+    people: NDArray[np.float32]
 
     def gather(self, index: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         """Stored rows ``[B, S, S, C]``."""
@@ -37,8 +40,9 @@ class RowFiles:
     Attributes:
         size: side of a row, pixels.
         kinds: uint8 ``[N]``: ``BACKGROUND``, ``PERSON`` or ``WHOLE``.
-        keypoints: float32 ``[N, 17, 3]``, zeros where unknown; front: float32 ``[N, 4]``, the box of whoever stands in
-            front of a person; zeros for others.
+        keypoints: float32 ``[N, 17, 3]``, zeros where unknown.
+        people: float32 ``[N, MOST_OTHERS, OTHER_NUMBERS]``, who else is there (see
+            :class:`mild.lab.train.samplerows.PackedRow`).
         others: does the folder hold second fills, of another patch size and seed?
     """
 
@@ -56,7 +60,7 @@ class RowFiles:
         self.size = int(self.shards[0].shape[1])
         self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
         self.kinds = np.concatenate([np.asarray(shard[:, 0, 0, 5]) for shard in self.shards])
-        self.keypoints, self.front = self._bodies(paths)
+        self.keypoints, self.people = self._bodies(paths)
         second = [path.with_name(path.name.replace("rows-", "fills-")) for path in paths]
         self.others = all(path.exists() for path in second)
         self.fills = [np.load(path, mmap_mode="r") for path in second] if self.others else []
@@ -94,12 +98,18 @@ class RowFiles:
         return whole
 
     def _bodies(self, paths: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        keypoints, front = np.zeros((len(self), 17, 3), np.float32), np.zeros((len(self), 4), np.float32)
+        keypoints = np.zeros((len(self), 17, 3), np.float32)
+        people = np.zeros((len(self), MOST_OTHERS, OTHER_NUMBERS), np.float32)
         for path, start, end in zip(paths, self.starts, self.starts[1:], strict=False):
             side = path.with_name(path.name.replace("rows-", "bodies-")).with_suffix(".npz")
             if side.exists():
                 with np.load(side) as stored:
-                    keypoints[start:end], front[start:end] = stored["keypoints"], stored["front"]
+                    keypoints[start:end] = stored["keypoints"]
+                    if "people" in stored:
+                        people[start:end] = stored["people"]
+                    else:  # caches of before held the box of one person in front
+                        people[start:end, 0, :4] = stored["front"]
+                        people[start:end, 0, 4:] = stored["front"].any(1, keepdims=True)
         # Three joints make no pose.
         keypoints[(keypoints[..., 2] > 0).sum(1) <= 3] = 0
-        return keypoints, front
+        return keypoints, people

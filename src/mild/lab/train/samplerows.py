@@ -7,6 +7,7 @@ people as one mask and everybody else as evidence. The hole is the same pixels i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,19 +15,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mild.diffusion.bodies import BodyRow
+from mild.diffusion.bodies import MOST_OTHERS, BodyRow, Other
 from mild.diffusion.inputs import marked
 from mild.diffusion.pipeline import EXACT
-from mild.fill.prior import exemplar_fill
+from mild.fill.first import first_fill
+from mild.fill.prior import PATCH_RADIUS
 from mild.lab.data.rows import FOREIGN, HOLE, OWN
 from mild.lab.data.sample import Sample, composed, whole_person
-from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE
+from mild.lab.train.rowfiles import BACKGROUND, OTHER_NUMBERS, PERSON, WHOLE
 from mild.people.scene import Scene
 from mild.plan.planning import LayerPlan, Plan, plan_layers
 from mild.request import Region
-
-#: Smaller than when erasing: rows are small, and a fill that is a little worse is a good lesson.
-PATCH_RADIUS = 2
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,13 @@ class PackedRow:
         pixels: uint8 ``[S, S, 10]``: the layer's RGBA (own pixels as in the photo, the truth in the hole), the region,
             the kind, the fill's RGB, the visible body regions.
         keypoints: float32 ``[17, 3]`` in pixels of the row, zeros where unknown.
-        front: float32 ``[4]``, the box of the nearest person in front, zeros where there is none.
+        others: float32 ``[MOST_OTHERS, OTHER_NUMBERS]``, other people in pixels of the row, the nearest first; a
+            confidence of 0 says that there is nobody.
     """
 
     pixels: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
-    front: NDArray[np.float32]
+    others: NDArray[np.float32]
 
 
 def layer_plan(scene: Scene, erased: tuple[int, ...], region: Region, size: int) -> Plan:
@@ -65,6 +65,7 @@ def packed_rows(
     rng: Generator,
     *,
     layers: bool = True,
+    backgrounds: bool = True,
     whole: bool = False,
     fill_radius: int = PATCH_RADIUS,
 ) -> list[PackedRow]:
@@ -73,6 +74,7 @@ def packed_rows(
     Args:
         size: side of a row, pixels; a multiple of 64.
         rng: draws how far masks are dilated, and the fill's seeds.
+        layers, backgrounds, whole: which rows: of layers, of backgrounds among them, of whole pictures.
     """
     if not sample.erased or sample.truth != "layers":
         return []
@@ -85,6 +87,8 @@ def packed_rows(
     out = []
     if layers:
         for row in plan.layers:
+            if row.owner is None and not backgrounds:
+                continue
             truth = _background_truth(sample) if row.owner is None else whole_person(sample, row.owner)
             kind = BACKGROUND if row.owner is None else PERSON
             out.append(_packed(scene, row, truth, kind, size, int(rng.integers(2**31)), fill_radius))
@@ -131,11 +135,18 @@ def _packed(
     here[..., :3] = np.where(hole[..., None], coloured(made[..., :3], cover), np.where(own[..., None], seen, 127))
     here[..., 3] = np.where(hole, np.rint(255 * averaged(cover)), 255 * own)
     here[..., 4] = np.where(hole, HOLE, np.where(own, OWN, FOREIGN))
-    here[..., 6:9] = exemplar_fill(seen, own, hole, seed=seed, patch_radius=radius)
+    here[..., 6:9] = first_fill(row.domain, seen, own, hole, seed=seed, patch_radius=radius)
     out[..., 5] = kind
     body = BodyRow.of(scene, row)
     if body.parts is not None:
         here[..., 9] = body.parts[:h, :w]
     points = np.zeros((17, 3), np.float32) if body.keypoints is None else body.keypoints
-    front = [other.box for other in body.others if other.front]
-    return PackedRow(out, points, np.asarray(front[0] if front else [0] * 4, np.float32))
+    return PackedRow(out, points, numbered(body.others))
+
+
+def numbered(others: Sequence[Other]) -> NDArray[np.float32]:
+    """Other people as a cache holds them (see :attr:`PackedRow.others`)."""
+    out = np.zeros((MOST_OTHERS, OTHER_NUMBERS), np.float32)
+    for line, other in zip(out, others, strict=False):
+        line[:4], line[4], line[5] = other.box, other.score, other.front
+    return out

@@ -102,7 +102,7 @@ class StreamFiles:
         self.size = self.stored.shape[1]
         self.kinds = np.asarray([row.pixels[0, 0, 5] for row in rows])
         self.keypoints = np.stack([row.keypoints for row in rows])
-        self.front = np.stack([row.front for row in rows])
+        self.people = np.stack([row.others for row in rows])
 
     def gather(self, index: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         return self.stored[index.to(self.stored.device)]

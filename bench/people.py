@@ -1,0 +1,225 @@
+"""What becomes of hidden people, row by row, without the rest of the job: fills, canvases, networks, plain diffusions.
+
+    python bench/people.py --samples out/mild-bench VARIANT...
+
+Every kept person of the samples whom an erased one covered is a row; its layer is made by each variant and compared
+with the truth: IoU of the hidden part, PSNR and SSIM of the colour where the truth is hidden (over grey), which share
+of the hidden part is left empty, how much is made where nothing is (as a share of the hidden part), and processor
+seconds. Differences are against the first variant, row by row, with 95 % bootstrap intervals over the background
+photos. A variant is ``name=key:value,…`` of
+
+    fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
+    mirror: yes (the mean with the mirrored row)              model: a folder
+    alone: telea, ns (no network: the colour is diffused from the person's own pixels and all of the hole is theirs)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.diffusion.bodies import BodyRow
+from mild.diffusion.one_step import LAYER_INPUTS, OneStep
+from mild.fill.canvas import LayerCrop, View, content_of, searched_size
+from mild.fill.first import diffused_fill
+from mild.fill.prior import exemplar_fill
+from mild.lab.bench.items import Item
+from mild.lab.bench.metrics.fidelity import psnr, ssim_map
+from mild.lab.bench.sets.samples import SampleSet
+from mild.models import assets
+from mild.paint.assemble import _alpha, _colour
+from mild.people.body import mirrored_keypoints
+from mild.people.parsing import with_parts
+from mild.people.scene import Scene
+from mild.plan.planning import LayerPlan, Plan, plan_layers
+from mild.request import Region
+
+Rgb = NDArray[np.uint8]
+#: Fewer hidden pixels than this are in no mean.
+LEAST = 16
+#: From this share of a person hidden, occlusion is called severe.
+SEVERE = 0.4
+FIGURES = ("iou", "psnr", "ssim", "left", "invented", "cpu")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a person's layer; see the module."""
+
+    name: str
+    fill: str = "person"
+    canvas: str = "fine"
+    mirror: str = "no"
+    model: str = "mild-small"
+    alone: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        name, _, rest = text.partition("=")
+        return cls(name, **dict(part.split(":", 1) for part in filter(None, rest.split(","))))
+
+    def layer(self, scene: Scene, plan: Plan, row: LayerPlan) -> tuple[Rgb, NDArray[np.float32]]:
+        """Colour ``[H, W, 3]`` and opacity ``[H, W]`` of the person in the focus of their row."""
+        photo = scene.photo.pixels[row.crop.slices]
+        inner = row.focus.inside(row.crop).slices
+        if self.alone:
+            flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[self.alone]
+            seen = np.where(row.own[..., None], photo, np.uint8(0))
+            filled = np.asarray(cv2.inpaint(seen, (~row.own).view(np.uint8), 5, flag), np.uint8)
+            return filled[inner], row.hole[inner].astype(np.float32)
+        crop = self._cut(photo, row)
+        model = _model(self.model)
+        body = BodyRow.of(scene, row)
+        made = model.rows([crop], [body])[0]
+        if self.mirror == "yes":
+            made = (made + _mirrored(model, crop, body)) / 2
+        clean = content_of(made, row)
+        colour = np.clip(np.rint(_colour(crop, clean, plan.mattes, True, True)), 0, 255).astype(np.uint8)
+        return colour, _alpha(row, clean)[inner]
+
+    def _cut(self, photo: Rgb, row: LayerPlan) -> LayerCrop:
+        if self.fill == "person":
+            return LayerCrop.cut(photo, row, 0)
+        if self.fill == "none":
+            return LayerCrop.cut(photo, row, None)
+        visible = np.asarray(cv2.copyTo(photo, row.own.view(np.uint8)), np.uint8)
+        view = View.of(visible, row.own, row.hole, searched_size(row.crop))
+        make = {"exemplar": exemplar_fill, "diffused": diffused_fill}[self.fill]
+        return LayerCrop(
+            row, photo, View.of(visible, row.own, row.hole, row.content), make(view.rgb, view.own, view.hole)
+        )
+
+
+def _mirrored(model: OneStep, crop: LayerCrop, body: BodyRow) -> NDArray[np.float32]:
+    """The answer to the mirrored row, mirrored back."""
+    width = body.canvas[1]
+    points = None if body.keypoints is None else mirrored_keypoints(body.keypoints, width)
+    others = tuple(replace(o, box=(width - o.box[2], o.box[1], width - o.box[0], o.box[3])) for o in body.others)
+    turned = replace(
+        body,
+        own=np.ascontiguousarray(body.own[:, ::-1]),
+        hole=np.ascontiguousarray(body.hole[:, ::-1]),
+        keypoints=points,
+        parts=None if body.parts is None else np.ascontiguousarray(body.parts[:, ::-1]),
+        others=others,
+    )
+    feeds = model.feeds([crop], [turned])
+    for name in LAYER_INPUTS[:4]:
+        feeds[name] = np.ascontiguousarray(feeds[name][..., ::-1])
+    (made,) = model._session.run(None, feeds)
+    return np.asarray(made[0, :, :, ::-1], np.float32)
+
+
+@lru_cache(maxsize=8)
+def _model(name: str) -> OneStep:
+    return OneStep(Path(name) if Path(name).is_dir() else assets.model_folder(name), 1)
+
+
+def judged(item: Item, variant: Variant) -> Iterator[dict[str, Any]]:
+    """The figures of every hidden person of an item."""
+    budget = {"fine": None, "shared": 1.1}[variant.canvas]
+    plan = plan_layers(item.scene, item.erase, Region(), budget=budget)
+    rows = [row for row in plan.layers if row.owner is not None]
+    scene = with_parts(item.scene, [row.owner for row in rows if row.owner is not None])
+    hole = np.zeros(scene.size, bool)
+    for box, matte in plan.mattes.values():
+        hole[box.slices] |= matte > 0
+    for row in rows:
+        whole = item.truth.people.get(row.owner) if item.truth is not None and row.owner is not None else None
+        if whole is None or row.owner is None:
+            continue
+        begun = time.process_time()
+        colour, alpha = variant.layer(scene, plan, row)
+        spent = time.process_time() - begun
+        visible = scene.mask_of((row.owner,))
+        made, given = np.zeros(scene.size, bool), scene.photo.pixels.copy()
+        made[row.focus.slices] = alpha > 127 / 255
+        given[row.focus.slices] = colour
+        given[visible] = scene.photo.pixels[visible]
+        truth = whole[..., 3] > 127
+        hidden = truth & hole & ~visible
+        made = (made | visible) & hole
+        if hidden.sum() < LEAST:
+            # Nothing of them is hidden: whatever is made is too much.
+            yield {"id": item.id, "photo": item.cluster, "owner": row.owner, "hidden": 0.0, "cpu": spent,
+                   "invented_px": int((made & ~truth).sum())}  # fmt: skip
+            continue
+        over = [np.where(truth[..., None], image, np.uint8(127)) for image in (given, whole[..., :3])]
+        yield {
+            "id": item.id,
+            "photo": item.cluster,
+            "owner": row.owner,
+            "hidden": float(hidden.sum() / truth.sum()),
+            "iou": float((made & truth & hole).sum() / ((made | truth) & hole).sum()),
+            "psnr": psnr(given, whole[..., :3], hidden),
+            "ssim": float(ssim_map(over[0], over[1])[hidden].mean()),
+            "left": float((hidden & ~made).sum() / hidden.sum()),
+            "invented": float((made & ~truth).sum() / hidden.sum()),
+            "cpu": spent,
+        }
+
+
+def interval(values: list[tuple[str, float]], draws: int = 1000) -> tuple[float, float, float]:
+    """Mean and 95 % bootstrap interval over photos."""
+    groups: dict[str, list[float]] = {}
+    for photo, value in values:
+        groups.setdefault(photo, []).append(value)
+    sums = np.asarray([[sum(v), len(v)] for v in groups.values()])
+    picks = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
+    means = sums[picks].sum(1)
+    low, high = np.percentile(means[:, 0] / means[:, 1], [2.5, 97.5])
+    return float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high)
+
+
+def table(found: dict[str, list[dict[str, Any]]], least: float = 0.0) -> str:
+    """Means per variant, and differences against the first one; ``least``: share hidden at least."""
+    names = list(found)
+    first = {(r["id"], r["owner"]): r for r in found[names[0]]}
+    lines = ["| variant | " + " | ".join(FIGURES) + " |", "| --- |" + " --- |" * len(FIGURES)]
+    for name in names:
+        rows = [r for r in found[name] if "iou" in r and r["hidden"] >= least]
+        cells = []
+        for figure in FIGURES:
+            mean = float(np.mean([r[figure] for r in rows]))
+            pairs = [(r["photo"], r[figure] - first[r["id"], r["owner"]][figure]) for r in rows]
+            difference, low, high = interval(pairs)
+            apart = "" if name == names[0] else f" ({difference:+.3f} [{low:+.3f}, {high:+.3f}])"
+            cells.append(f"{mean:.3f}{apart}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    counted = [r for r in found[names[0]] if "iou" in r and r["hidden"] >= least]
+    photos = len({r["photo"] for r in counted})
+    return "\n".join([f"{len(counted)} hidden people, {photos} photos", "", *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("variants", nargs="+", type=Variant.parse)
+    parser.add_argument("--samples", required=True, help="shards of samples (`mild data synth --preset test`)")
+    parser.add_argument("--limit", type=int, help="of samples")
+    parser.add_argument("--json", type=Path, help="keep all figures here")
+    asked = parser.parse_args()
+    cv2.setNumThreads(1)
+    samples = SampleSet.open(asked.samples)
+    found: dict[str, list[dict[str, Any]]] = {v.name: [] for v in asked.variants}
+    for id in list(samples.ids())[: asked.limit]:
+        item = samples.load(id)
+        for variant in asked.variants:
+            found[variant.name] += judged(item, variant)
+    if asked.json:
+        asked.json.write_text(json.dumps(found))
+    print(table(found))
+    print(f"\nSevere (at least {SEVERE:.0%} of the person hidden): {table(found, SEVERE)}")
+
+
+if __name__ == "__main__":
+    main()
