@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mild.people import find as perception
+from mild.people import memory
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.request import Finder
@@ -25,7 +27,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[Photo]:
         return Scene(photo, (Person.from_mask(1, mask),))
 
     monkeypatch.setitem(perception.BACKENDS, "blazepose", replace(perception.BACKENDS["blazepose"], find=find))
-    monkeypatch.setattr(perception, "_found", {})
+    monkeypatch.setattr(memory, "_held", OrderedDict())
     return asked
 
 
@@ -44,6 +46,6 @@ def test_other_pixels_are_searched_again(searches: list[Photo]) -> None:
 
 
 def test_only_so_many_photos_are_remembered(searches: list[Photo]) -> None:
-    for value in range(perception.MOST_REMEMBERED + 4):
+    for value in range(memory.MOST_HELD + 4):
         perception.find_people(Photo.from_array(np.full((8, 9, 3), value, np.uint8)), Finder(backend="blazepose"))
-    assert len(perception._found) == perception.MOST_REMEMBERED
+    assert len(memory._held) == memory.MOST_HELD

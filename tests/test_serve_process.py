@@ -78,41 +78,44 @@ def wait_done(server: Process, id: str) -> Any:
 
 
 def test_kill_9_in_a_job_leaves_no_half_file_and_no_stuck_job(tmp_path: Path) -> None:
-    first = Process(tmp_path, pause=0.5)
+    state = tmp_path / "state"
+    first = Process(state, pause=0.5)
     ids = first.start_jobs(2)
     # What a kill in the middle of a write or of making a job leaves behind.
-    (tmp_path / "jobs" / ids[0] / ".mild-0.part").write_bytes(b"half")
-    (tmp_path / "jobs" / ids[0] / "result.png").write_bytes(b"half")
-    (tmp_path / "jobs" / "half").mkdir()
+    (state / "jobs" / ids[0] / ".mild-0.part").write_bytes(b"half")
+    (state / "jobs" / ids[0] / "result.png").write_bytes(b"half")
+    (state / "jobs" / "half").mkdir()
     assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    second = Process(tmp_path, pause=0.0)
+    second = Process(state, pause=0.0)
     try:
         for id in ids:
             status = second.call("GET", f"/v1/jobs/{id}")
             assert status["state"] == "interrupted" and "send it again" in status["error"]
             with pytest.raises(urllib.error.HTTPError, match="409"):
                 second.call("GET", f"/v1/jobs/{id}/result")
-            assert {path.name for path in (tmp_path / "jobs" / id).iterdir()} == {"job.json", "photo"}
-        assert {path.name for path in (tmp_path / "jobs").iterdir()} == set(ids)
+            assert {path.name for path in (state / "jobs" / id).iterdir()} == {"job.json", "photo"}
+        # A folder that is no job's is somebody else's.
+        assert {path.name for path in (state / "jobs").iterdir()} == {*ids, "half"}
         assert wait_done(second, second.start_jobs(1)[0])["state"] == "done"
     finally:
         second.end(signal.SIGTERM)
 
 
 def test_sigterm_finishes_the_running_job(tmp_path: Path) -> None:
-    server = Process(tmp_path, pause=0.1)
+    state = tmp_path / "state"
+    server = Process(state, pause=0.1)
     ids = server.start_jobs(2)
     assert server.end(signal.SIGTERM) in (0, -signal.SIGTERM)
-    states = [json.loads((tmp_path / "jobs" / id / "job.json").read_text())["state"] for id in ids]
+    states = [json.loads((state / "jobs" / id / "job.json").read_text())["state"] for id in ids]
     assert states == ["done", "interrupted"]
 
 
 def test_a_taken_port_or_a_public_address_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert run(["serve", "--port", port, "--state", str(tmp_path)]) == 1
+        assert run(["serve", "--port", port, "--state", str(tmp_path / "state")]) == 1
     assert f"Cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
-    assert run(["serve", "--host", "0.0.0.0", "--state", str(tmp_path)]) == 2
+    assert run(["serve", "--host", "0.0.0.0", "--state", str(tmp_path / "state")]) == 2
     assert "set MILD_API_KEY" in capsys.readouterr().err
 
 

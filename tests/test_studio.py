@@ -152,7 +152,7 @@ def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_started_twice_it_shows_the_one_that_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from mild.app.server.service import lock
+    from mild.app.server.state import lock
 
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)

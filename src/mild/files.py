@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,10 @@ from typing import IO, Any
 from mild.errors import MildError, UsageError
 
 
+class NoSpace(MildError):
+    """The disk is full, or the user's share of it is."""
+
+
 def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
 
@@ -20,15 +25,12 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     it points to is replaced; its permissions are kept.
 
     Raises:
-        UsageError: the folder does not exist, or ``path`` is a folder.
-        MildError: the file cannot be written.
+        UsageError: the folder does not exist, or ``path`` is a folder, a dangling link, or has too long a name.
+        MildError: the file cannot be written; :class:`NoSpace` when the disk is full.
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise UsageError(f"{path} is a folder: give the name of a file.")
-    if not target.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}: create it first.")
+    check_target(path)
     # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
     part = target.parent / f".mild-{uuid.uuid4().hex}.part"
     try:
@@ -44,8 +46,35 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         if isinstance(error, MildError) or not isinstance(error, Exception):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else flat(error)
-        raise MildError(f"{path} cannot be written: {reason}.") from error
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (NoSpace if full else MildError)(f"{path} cannot be written: {reason}.") from error
     return path
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that could not be written, before any work is done for it.
+
+    Raises:
+        UsageError: the folder does not exist, or ``path`` is a folder, a device, a link that leads
+            nowhere, or has too long a name.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise UsageError(f"{path} is a folder: give the name of a file.")
+        if not target.parent.is_dir():
+            where = f"{path} is a link that leads nowhere" if path.is_symlink() else f"There is no folder {path.parent}"
+            raise UsageError(f"{where}: create {target.parent} first.")
+        if target.exists() and not target.is_file():
+            raise UsageError(f"{path} is a pipe or a device: give the name of a file.")
+        target.lstat()
+    except FileNotFoundError:
+        return
+    except ValueError:
+        raise UsageError(f"{str(path)!r} cannot be the name of a file.") from None
+    except OSError as error:
+        name = path.name if len(path.name) < 60 else path.name[:57] + "…"
+        raise UsageError(f"{name} cannot be the name of a file: {error.strerror or flat(error)}.") from None
 
 
 def write_bytes(path: Path, data: bytes) -> Path:

@@ -9,6 +9,7 @@ from mild.errors import MildError, UsageError
 from mild.files import write_atomically
 from mild.layers import LayerStack, folder, ora, pack, psd
 from mild.photo import Photo
+from mild.reading import guarded
 
 #: Suffixes that mean a layered file; no suffix means a folder.
 SUFFIXES = (".psd", ".ora", ".zip")
@@ -61,7 +62,7 @@ def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    try:
+    with guarded(path.name, "a layered file"):
         if path.is_dir():
             return folder.read(path)
         if not path.exists():
@@ -69,8 +70,6 @@ def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
         if suffix not in _READERS:
             raise MildError(f"{path.name} is no layered file; give one of {', '.join(SUFFIXES)} or a folder of layers.")
         return _READERS[suffix](path)
-    except OSError as error:
-        raise MildError(f"Cannot read {path}: {error.strerror or error}.") from None
 
 
 def colour_of(photo: Photo | None) -> pack.Colour:

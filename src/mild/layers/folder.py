@@ -6,18 +6,19 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mild.errors import MildError
 from mild.files import write_bytes
 from mild.layers import Layer, LayerStack, pack
+from mild.reading import Archive, guarded, parse_json, read_bytes
 
 
 def files(stack: LayerStack, colour: pack.Colour) -> Iterator[tuple[str, bytes]]:
@@ -67,24 +68,30 @@ def write_zip(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
 
 def read(folder: Path) -> tuple[LayerStack, pack.Colour]:
     """The stack of a folder that :func:`write` wrote."""
-    try:
-        description = (folder / pack.DESCRIPTION).read_bytes()
-    except OSError:
-        raise MildError(f"{folder} holds no {pack.DESCRIPTION}; give a folder that `mild layers` wrote.") from None
-    return pack.unpack(description, lambda name: pack.pixels_of(_inside(folder, name).read_bytes()), str(folder))
+    with guarded(folder, "a folder of layers"):
+        try:
+            description = read_bytes(folder / pack.DESCRIPTION)
+        except FileNotFoundError:
+            raise MildError(f"{folder} holds no {pack.DESCRIPTION}; give a folder that `mild layers` wrote.") from None
+        left = pack.LARGEST
+
+        def fetch(name: str, sizes: Collection[tuple[int, int]]) -> NDArray[np.uint8]:
+            nonlocal left
+            data = read_bytes(_inside(folder, name), left)
+            left -= len(data)
+            return pack.pixels_of(data, sizes)
+
+        return pack.unpack(description, fetch, str(folder))
 
 
 def read_zip(path: Path) -> tuple[LayerStack, pack.Colour]:
     """The stack of a zip that :func:`write_zip` wrote."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if pack.DESCRIPTION not in archive.namelist():
-                raise MildError(f"{path.name} holds no {pack.DESCRIPTION}; it is not a zip of layers by MILD.")
-            return pack.unpack(
-                archive.read(pack.DESCRIPTION), lambda name: pack.pixels_of(archive.read(name)), path.name
-            )
-    except zipfile.BadZipFile:
-        raise MildError(f"{path.name} is not a zip file, or it is cut short.") from None
+    with guarded(path.name, "a zip of layers by MILD"), Archive(path, pack.LARGEST) as archive:
+        if pack.DESCRIPTION not in archive:
+            raise MildError(f"{path.name} holds no {pack.DESCRIPTION}; it is not a zip of layers by MILD.")
+        return pack.unpack(
+            archive.read(pack.DESCRIPTION), lambda name, sizes: pack.pixels_of(archive.read(name), sizes), path.name
+        )
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -98,8 +105,8 @@ def _inside(folder: Path, name: str) -> Path:
 def _listed(folder: Path) -> set[str]:
     """The files of an earlier stack in this folder, if its description can be read."""
     names: set[str] = set()
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads((folder / pack.DESCRIPTION).read_bytes())
+    with suppress(MildError), guarded(folder, "a folder of layers"):
+        data = parse_json(read_bytes(folder / pack.DESCRIPTION))
         if data["format"] == pack.FORMAT:
             for row in data["layers"]:
                 names |= {str(row[key]) for key in ("rgba", "generated", "matte") if row[key]}

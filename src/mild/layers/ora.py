@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mild.errors import MildError
 from mild.layers import LayerStack, pack
 from mild.layers.sheets import Group, Sheet, sheets_of
+from mild.reading import Archive, guarded
 
 DESCRIPTION = "mild/layers.json"
 #: OpenRaster's limit for the thumbnail's long side.
@@ -51,13 +52,12 @@ def write(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
 
 def read(path: Path) -> tuple[LayerStack, pack.Colour]:
     """The stack of an OpenRaster file that :func:`write` wrote."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if DESCRIPTION not in archive.namelist():
-                raise MildError(f"{path.name} is OpenRaster, but not by MILD: it lacks {DESCRIPTION}.")
-            return pack.unpack(archive.read(DESCRIPTION), lambda name: pack.pixels_of(archive.read(name)), path.name)
-    except zipfile.BadZipFile:
-        raise MildError(f"{path.name} is not an OpenRaster file (it is no zip, or it is cut short).") from None
+    with guarded(path.name, "an OpenRaster file"), Archive(path, pack.LARGEST) as archive:
+        if DESCRIPTION not in archive:
+            raise MildError(f"{path.name} is OpenRaster, but not by MILD: it lacks {DESCRIPTION}.")
+        return pack.unpack(
+            archive.read(DESCRIPTION), lambda name, sizes: pack.pixels_of(archive.read(name), sizes), path.name
+        )
 
 
 def thumbnail(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

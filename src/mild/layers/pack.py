@@ -9,21 +9,27 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mild.errors import MildError
 from mild.layers import Layer, LayerStack
 from mild.people.scene import Box
+from mild.photo.formats import MAX_PIXELS
+from mild.reading import guarded, parse_json
 
 FORMAT, VERSION = "mild-layers", 1
 #: Where the description lies in a folder or a zip; OpenRaster keeps it beside its own files.
 DESCRIPTION = "layers.json"
+#: A stack that is read: bytes of its pictures as packed, layers, and how many times they may cover the photo.
+LARGEST, MOST_LAYERS, MOST_COVER = 4 * 2**30, 1000, 8
+#: Gives a picture by its name, of one of the sizes (height, width).
+Fetch = Callable[[str, Collection[tuple[int, int]]], NDArray[np.uint8]]
 #: zlib level: a third of the default's time for a file a few per cent larger.
 LEVEL = 3
 
@@ -96,61 +102,111 @@ def to_json(description: dict[str, Any]) -> bytes:
     return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def unpack(description: bytes, read: Callable[[str], NDArray[np.uint8]], where: str) -> tuple[LayerStack, Colour]:
+def unpack(
+    description: bytes, fetch: Fetch, where: str, *, photo: NDArray[np.uint8] | None = None
+) -> tuple[LayerStack, Colour]:
     """The stack of a description, and the profile and resolution it was written with.
+
+    A stranger may have written it: every size is known before a picture is decoded, no picture serves twice, and all
+    layers together are no larger than :data:`MOST_COVER` photos (or 64 megapixels).
 
     Args:
         description: the JSON.
-        read: gives the pixels of a picture by its name; raises KeyError or OSError when there is none.
+        fetch: gives the pixels of a picture by its name; it may have one of the sizes ``(height, width)`` given, and
+            must be refused before it is decoded if it has another.
         where: the file's name for the error's sentence.
+        photo: the photo's pixels, where they lie elsewhere.
+
+    Raises:
+        MildError: it is not (whole and) ours.
     """
-    try:
-        data = json.loads(description)
-        if data["format"] != FORMAT or data["version"] > VERSION:
+    with guarded(where, "a complete layered file of MILD"):
+        data = parse_json(description)
+        if data["format"] != FORMAT:
+            raise ValueError("its format is another")
+        if int(data["version"]) > VERSION:
             raise MildError(f"{where} was written by a newer MILD; update MILD to open it.")
-        width, height = (int(n) for n in data["size"])
-        photo = _fit(read(data["photo"])[..., :3], (height, width))
-        icc = None if data["icc"] is None else base64.b64decode(data["icc"])
-        dpi = None if data["dpi"] is None else (float(data["dpi"][0]), float(data["dpi"][1]))
-        layers = []
-        for row in data["layers"]:
-            box = Box(*(int(n) for n in row["box"]))
-            if not (0 <= box.x0 <= box.x1 <= width and 0 <= box.y0 <= box.y1 <= height):
-                raise ValueError(f"box {tuple(box)} leaves the photo")
-            if row["kind"] not in ("background", "person"):
-                raise ValueError(f"unknown layer kind {row['kind']}")
-            rgba = read(row["rgba"])
-            if rgba.shape[:2] != (box.height, box.width) and rgba.shape[:2] == (height, width):
-                rgba = rgba[box.slices]
-            size = (box.height, box.width)
-            if rgba.ndim != 3 or rgba.shape[2] != 4:
-                raise ValueError(f"{row['rgba']} has no alpha")
-            matte = None if row["matte"] is None else _fit(read(row["matte"]), size)
-            generated = _fit(read(row["generated"]), size) > 127
-            owner = None if row["owner"] is None else int(row["owner"])
-            rgba = np.ascontiguousarray(_fit(rgba, size))
-            layers.append(Layer(row["kind"], owner, str(row["name"]), box, rgba, generated, matte))
-        if not any(layer.kind == "background" for layer in layers):
-            raise ValueError("no background")
-        hidden, raised = (tuple(int(n) for n in data[key]) for key in ("hidden", "raised"))
-        if not {*hidden, *raised} <= {layer.owner for layer in layers}:
+        width, height = (_whole(n, MAX_PIXELS) for n in data["size"])
+        if not 0 < width * height <= MAX_PIXELS:
+            raise ValueError(f"{width} x {height} pixels")
+        if photo is None:
+            photo = fetch(str(data["photo"]), ((height, width),))[..., :3]
+        _check(photo, ((height, width),), 3)
+        icc = None if data["icc"] is None else base64.b64decode(data["icc"], validate=True)
+        dpi = None if data["dpi"] is None else _dpi(*data["dpi"])
+        rows = data["layers"]
+        if len(rows) > MOST_LAYERS:
+            raise ValueError(f"{len(rows)} layers")
+        boxes = [_box(row["box"], width, height) for row in rows]
+        if sum(box.area for box in boxes) > max(64_000_000, MOST_COVER * width * height):
+            raise ValueError("its layers are far larger than the photo")
+        names = [str(row[key]) for row in rows for key in ("rgba", "generated", "matte") if row[key] is not None]
+        if len(set(names)) < len(names):
+            raise ValueError("two layers name the same picture")
+        layers = tuple(_layer(row, box, (height, width), fetch) for row, box in zip(rows, boxes, strict=True))
+        if sum(layer.kind == "background" for layer in layers) != 1:
+            raise ValueError("it has no background, or several")
+        owners = [layer.owner for layer in layers if layer.kind == "person"]
+        if None in owners or len(set(owners)) < len(owners):
+            raise ValueError("two layers are of one person, or one is of nobody")
+        hidden, raised = ([_whole(n, 10**6) for n in data[key]] for key in ("hidden", "raised"))
+        if not {*hidden, *raised} <= set(owners):
             raise ValueError("it hides or raises a person without a layer")
-        stack = LayerStack(photo, tuple(layers), frozenset(hidden), raised)
-        return stack, Colour(icc, dpi)
-    except (KeyError, TypeError, ValueError, OSError, IndexError) as error:
-        detail = " ".join(str(error).split()).rstrip(".")
-        raise MildError(f"{where} is not a complete layered file of MILD ({detail}).") from None
+        return LayerStack(np.ascontiguousarray(photo), layers, frozenset(hidden), tuple(raised)), Colour(icc, dpi)
 
 
-def pixels_of(data: bytes) -> NDArray[np.uint8]:
-    """A PNG as uint8 ``[h, w]``, ``[h, w, 3]`` or ``[h, w, 4]``."""
-    with Image.open(io.BytesIO(data)) as image:
+def _layer(row: Any, box: Box, size: tuple[int, int], fetch: Fetch) -> Layer:
+    if row["kind"] not in ("background", "person"):
+        raise ValueError(f"unknown layer kind {row['kind']}")
+    window = (box.height, box.width)
+    rgba = fetch(str(row["rgba"]), (window, size))
+    _check(rgba, (window, size), 4)
+    if rgba.shape[:2] != window:
+        rgba = rgba[box.slices]
+    matte = None if row["matte"] is None else fetch(str(row["matte"]), (window,))
+    generated = fetch(str(row["generated"]), (window,))
+    for mask in (generated, *(() if matte is None else (matte,))):
+        _check(mask, (window,), None)
+    owner = None if row["owner"] is None else _whole(row["owner"], 10**6)
+    # Copied: a window of a full-frame picture would hold all of it in memory.
+    return Layer(row["kind"], owner, str(row["name"])[:1000], box, rgba.copy(), generated > 127, matte)
+
+
+def pixels_of(data: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.uint8]:
+    """A PNG as uint8 ``[h, w]``, ``[h, w, 3]`` or ``[h, w, 4]``.
+
+    Raises:
+        ValueError: it has none of the ``sizes`` (height, width), or is of another kind.
+    """
+    # The plugin itself: no other format by accident, and our own limit instead of Pillow's.
+    with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
+        if (image.height, image.width) not in sizes:
+            raise ValueError(f"a picture is {image.width} x {image.height}, which does not fit")
         if image.mode not in ("1", "L", "RGB", "RGBA"):
             raise ValueError(f"a picture has the unexpected mode {image.mode}")
         return np.array(image.convert("L") if image.mode == "1" else image, np.uint8)
 
 
-def _fit(array: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    if array.shape[:2] != size:
-        raise ValueError(f"a picture is {array.shape[1]} x {array.shape[0]}, not {size[1]} x {size[0]}")
-    return np.ascontiguousarray(array)
+def _check(array: NDArray[np.uint8], sizes: Collection[tuple[int, int]], channels: int | None) -> None:
+    if array.shape[:2] not in sizes or array.shape[2:] != (() if channels is None else (channels,)):
+        raise ValueError(f"a picture has the shape {list(array.shape)}")
+
+
+def _box(values: Any, width: int, height: int) -> Box:
+    box = Box(*(_whole(n, MAX_PIXELS) for n in values))
+    if not (0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height):
+        raise ValueError(f"the box {tuple(box)} is empty or leaves the photo")
+    return box
+
+
+def _whole(value: Any, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError("a number is not whole, or too large")
+    return value
+
+
+def _dpi(x: Any, y: Any) -> tuple[float, float]:
+    found = float(x), float(y)
+    if not all(0 < value < 1e6 for value in found):
+        raise ValueError("the resolution is no number of dots per inch")
+    return found

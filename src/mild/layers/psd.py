@@ -8,7 +8,9 @@ plug-in resource, which other programs carry along or drop.
 from __future__ import annotations
 
 import io
+import os
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +21,7 @@ from mild.errors import MildError
 from mild.layers import LayerStack, pack
 from mild.layers.sheets import Group, Sheet, sheets_of
 from mild.people.scene import Box
+from mild.reading import Archive, guarded, open_regular
 
 #: The first of the resources 4000..4999 that the format leaves to plug-ins.
 RESOURCE = 4000
@@ -80,27 +83,25 @@ def read(path: Path) -> tuple[LayerStack, pack.Colour]:
     """The stack of a PSD that :func:`write` wrote and no other program rewrote without its resources."""
     from psd_tools.psd import PSD
 
-    try:
-        with path.open("rb") as file:
+    # psd-tools has no error type of its own.
+    with guarded(path.name, "a PSD file"):
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > pack.LARGEST:
+                raise ValueError("it is larger than a PSD can be")
             document = PSD.read(file)
-    except OSError:
-        raise
-    except Exception as error:  # psd-tools has no common error type
-        detail = str(error).rstrip(".") or type(error).__name__
-        raise MildError(f"{path.name} is not a readable PSD file ({detail}).") from None
-    side = document.image_resources.get_data(RESOURCE, None)
-    if side is None:
-        raise MildError(f"{path.name} holds no layers of MILD: it comes from, or was saved by, another program.")
-    info = document.layer_and_mask_information.layer_info
-    by_position = list(zip(info.layer_records, info.channel_image_data, strict=True)) if info else []
-    with zipfile.ZipFile(io.BytesIO(bytes(side))) as archive:
+        side = document.image_resources.get_data(RESOURCE, None)
+        if side is None:
+            raise MildError(f"{path.name} holds no layers of MILD: it comes from, or was saved by, another program.")
+        info = document.layer_and_mask_information.layer_info
+        by_position = list(zip(info.layer_records, info.channel_image_data, strict=True)) if info else []
+        with Archive(io.BytesIO(bytes(side)), pack.LARGEST) as archive:
 
-        def fetch(name: str) -> NDArray[np.uint8]:
-            if name.startswith(_LAYER):
-                return _pixels(*by_position[int(name.removeprefix(_LAYER))])
-            return pack.pixels_of(archive.read(name))
+            def fetch(name: str, sizes: Collection[tuple[int, int]]) -> NDArray[np.uint8]:
+                if name.startswith(_LAYER):
+                    return _pixels(*by_position[int(name.removeprefix(_LAYER))], sizes)
+                return pack.pixels_of(archive.read(name), sizes)
 
-        return pack.unpack(archive.read(pack.DESCRIPTION), fetch, path.name)
+            return pack.unpack(archive.read(pack.DESCRIPTION), fetch, path.name)
 
 
 def _side(stack: LayerStack, pictures: list[str], colour: pack.Colour) -> bytes:
@@ -186,9 +187,15 @@ def _record(
     channels.append(planes)
 
 
-def _pixels(record: Any, planes: Any) -> NDArray[np.uint8]:
-    """A raster layer's RGBA ``[h, w, 4]``."""
+def _pixels(record: Any, planes: Any, sizes: Collection[tuple[int, int]]) -> NDArray[np.uint8]:
+    """A raster layer's RGBA ``[h, w, 4]``, of one of the sizes."""
+    from psd_tools.constants import Compression
+
     shape = (record.height, record.width)
+    if shape not in sizes:
+        raise ValueError(f"a layer is {shape[1]} x {shape[0]}, which does not fit")
+    if any(plane.compression not in (Compression.RAW, Compression.RLE) for plane in planes):
+        raise ValueError("a layer is packed in a way that is not used here")
     found = {
         int(info.id): np.frombuffer(plane.get_data(record.width, record.height, 8), np.uint8).reshape(shape)
         for info, plane in zip(record.channel_info, planes, strict=True)

@@ -8,16 +8,18 @@ One entry per backend in :data:`BACKENDS`, with provenance and licence. Find onc
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mild.errors import UsageError
+from mild.models import assets
 from mild.models import registry as asset_registry
 from mild.people import memory
 from mild.people.overlay import draw_overlay
-from mild.people.scene import Person, Scene
+from mild.people.scene import Scene
 from mild.people.selection import select
 from mild.photo import Photo
 from mild.request import Finder
@@ -93,10 +95,6 @@ BACKENDS: dict[str, Backend] = {
 
 #: Backends that depend on nothing but the pixels.
 REMEMBERED = ("blazepose", "hub")
-#: Photos whose people are kept in mind; masks live in windows, so this is little memory.
-MOST_REMEMBERED = 8
-_found: dict[tuple[str, str, str], tuple[tuple[Person, ...], tuple[int, ...]]] = {}
-_lock = threading.Lock()
 
 
 def resolve(finder: Finder) -> Backend:
@@ -134,17 +132,41 @@ def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
     backend = resolve(finder)
     if backend.name not in REMEMBERED:
         return backend.find(photo, finder)
-    key = (photo.sha256, backend.name, finder.model_dump_json())
-    with _lock:
-        known = _found.get(key)
+    key = decides(backend, finder)
+    known = memory.recall(photo.sha256, key)
     if known is None:
-        known = memory.recall(key)
-        if known is None:
-            scene = backend.find(photo, finder)
-            known = (scene.people, scene.order)
-            memory.keep(key, known)
-        with _lock:
-            _found[key] = known
-            while len(_found) > MOST_REMEMBERED:
-                _found.pop(next(iter(_found)))
+        scene = backend.find(photo, finder)
+        known = (scene.people, scene.order)
+        memory.keep(photo.sha256, key, known)
     return Scene(photo, *known)
+
+
+#: Packages whose next version may find other people.
+_DECIDING = ("ai-edge-litert", "numpy", "opencv-python-headless", "torch", "transformers")
+
+
+def decides(backend: Backend, finder: Finder) -> tuple[str, ...]:
+    """Everything but the photo that decides who is found: the finder, its weights, the pose model's, the libraries."""
+    from mild.people.finders import hub
+
+    if backend.name == "hub":
+        model = str(assets.locate_hub(finder.model) or finder.model) if finder.model else hub.default_model() or ""
+        weights = [model, str(assets.locate(hub.KEYPOINTS) or "")]
+    else:
+        weights = [str(assets.cache_dir() / backend.name)]
+    files = [
+        f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}"
+        for folder in weights
+        if folder and Path(folder).is_dir()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    ]
+    return backend.name, finder.model_dump_json(), *weights, *files, *(f"{p} {_version(p)}" for p in _DECIDING)
+
+
+@lru_cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "-"

@@ -1,7 +1,10 @@
-"""People found once are found: kept on disk by the photo's pixels, so that the next command need not search again.
+"""People found once are found: kept by the photo's pixels, so that the next question need not search again.
 
-One small file per photo in the user's cache folder, holding masks and poses, never pixels of the photo. The oldest go
-when there are many. ``MILD_REMEMBER=0`` switches it off; deleting the folder loses nothing but seconds.
+The one cache of found people. A few photos' are held in this process; on disk there is one small file per photo in
+the user's cache folder (a server has it in its state folder), holding masks and poses, never pixels of the photo. The
+oldest go when there are many. ``MILD_REMEMBER=0`` keeps nothing on disk; deleting the folder loses only seconds.
+
+A file's name begins with the fingerprint of the photo's pixels, so that all that is known of a photo can be forgotten.
 """
 
 from __future__ import annotations
@@ -10,41 +13,70 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mild.errors import MildError
 from mild.models import assets
 from mild.people.scene import Box, Person
+from mild.reading import guarded, parse_json, read_arrays
 
 Found = tuple[tuple[Person, ...], tuple[int, ...]]
 
-#: Photos that are kept.
-MOST_FILES = 256
-_ARRAYS = ("mask", "keypoints", "landmarks", "parts")
+#: Photos that are kept on disk, and in this process.
+MOST_FILES, MOST_HELD = 256, 8
+#: Bytes of one file's content; the masks of a crowd in a large photo are far less.
+_LARGEST = 512 * 2**20
+_ARRAYS = {"mask": "b", "keypoints": "f", "landmarks": "f", "parts": "u"}
+
+_held: OrderedDict[tuple[str, str], Found] = OrderedDict()
+_lock = threading.Lock()
+_folder: Path | None = None
 
 
-def recall(key: tuple[str, ...]) -> Found | None:
-    """What :func:`keep` was given for this key, or None."""
-    path = _path(key)
+def keep_in(folder: Path) -> None:
+    """From now on the files of this process lie in ``folder``."""
+    global _folder
+    _folder = folder
+
+
+def recall(pixels: str, key: Sequence[str]) -> Found | None:
+    """What :func:`keep` was given for this photo and key, or None.
+
+    Args:
+        pixels: the fingerprint of the photo's pixels.
+        key: everything else that decides the answer.
+    """
+    name = _name(pixels, key)
+    with _lock:
+        if name in _held:
+            _held.move_to_end(name)
+            return _held[name]
+    path = _path(name)
     if path is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            people = [_person(entry, arrays, number) for number, entry in enumerate(about["people"])]
-        path.touch()
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        # A damaged or older file: the search will write it anew.
+        with guarded(path.name, "a file of the cache"):
+            found = _read(path)
+            path.touch()
+    except MildError:
+        # Damaged, or of another version: the search will write it anew.
         return None
-    return tuple(people), tuple(about["order"])
+    _hold(name, found)
+    return found
 
 
-def keep(key: tuple[str, ...], found: Found) -> None:
-    """Write what was found. A disk that is full or read-only costs the next search, nothing else."""
-    path = _path(key)
+def keep(pixels: str, key: Sequence[str], found: Found) -> None:
+    """Keep what was found. A disk that is full or read-only costs the next search, nothing else."""
+    name = _name(pixels, key)
+    _hold(name, found)
+    path = _path(name)
     if path is None:
         return
     people, order = found
@@ -53,13 +85,13 @@ def keep(key: tuple[str, ...], found: Found) -> None:
     for number, person in enumerate(people):
         entry = {"id": person.id, "box": list(person.box), "score": person.score, "sure": person.sure}
         entries.append(entry | {"source": person.source})
-        for name in _ARRAYS:
-            if (value := getattr(person, name)) is not None:
-                arrays[f"{name}{number}"] = value
+        for array in _ARRAYS:
+            if (value := getattr(person, array)) is not None:
+                arrays[f"{array}{number}"] = value
     about = json.dumps({"people": entries, "order": list(order)})
-    scratch = path.with_suffix(f".{os.getpid()}.part")
+    scratch = path.with_suffix(f".{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with scratch.open("wb") as file:
             np.savez_compressed(file, about=np.asarray(about), **arrays)
         scratch.replace(path)
@@ -71,15 +103,57 @@ def keep(key: tuple[str, ...], found: Found) -> None:
             scratch.unlink()
 
 
-def _person(entry: dict[str, Any], arrays: Any, number: int) -> Person:
-    values = {name: arrays[f"{name}{number}"] for name in _ARRAYS if f"{name}{number}" in arrays}
-    return Person(box=Box(*entry.pop("box")), **entry, **values)
+def forget(pixels: str) -> None:
+    """Forget everybody who was found in the photo with these pixels."""
+    with _lock:
+        for name in [name for name in _held if name[0] == pixels]:
+            del _held[name]
+    with contextlib.suppress(OSError):
+        for path in _place().glob(f"{pixels[:32]}-*.npz"):
+            path.unlink(missing_ok=True)
 
 
-def _path(key: tuple[str, ...]) -> Path | None:
-    if os.environ.get("MILD_REMEMBER", "1") == "0":
-        return None
+def _hold(name: tuple[str, str], found: Found) -> None:
+    with _lock:
+        _held[name] = found
+        _held.move_to_end(name)
+        while len(_held) > MOST_HELD:
+            _held.popitem(last=False)
+
+
+def _read(path: Path) -> Found:
+    arrays = read_arrays(path, _LARGEST)
+    about = parse_json(str(arrays["about"]))
+    people = []
+    for number, entry in enumerate(about["people"]):
+        values = {name: arrays[f"{name}{number}"] for name in _ARRAYS if f"{name}{number}" in arrays}
+        if any(value.dtype.kind != _ARRAYS[name] for name, value in values.items()):
+            raise ValueError("an array is of another kind")
+        box = Box(*(int(n) for n in entry.pop("box")))
+        person = Person(
+            int(entry["id"]), box, sure=bool(entry["sure"]), score=float(entry["score"]), source=str(entry["source"]),
+            **values,
+        )  # fmt: skip
+        if not person.mask.any():
+            raise ValueError("a mask is empty")
+        people.append(person)
+    order = tuple(int(n) for n in about["order"])
+    if sorted(order) != sorted(person.id for person in people) or len(set(order)) != len(order):
+        raise ValueError("people and their order differ")
+    return tuple(people), order
+
+
+def _name(pixels: str, key: Sequence[str]) -> tuple[str, str]:
     # Another version of the finder's code may find other people.
     code = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(Path(__file__).parent.rglob("*.py"))]
-    name = hashlib.sha256(json.dumps([*key, code]).encode()).hexdigest()
-    return assets.cache_dir() / "people" / f"{name}.npz"
+    return pixels, hashlib.sha256(json.dumps([pixels, *key, code]).encode()).hexdigest()
+
+
+def _place() -> Path:
+    return _folder or assets.cache_dir() / "people"
+
+
+def _path(name: tuple[str, str]) -> Path | None:
+    if os.environ.get("MILD_REMEMBER", "1") == "0":
+        return None
+    return _place() / f"{name[0][:32]}-{name[1][:32]}.npz"

@@ -12,6 +12,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPIma
 
 from mild.errors import MildError, UsageError
 from mild.files import flat
+from mild.reading import open_regular
 
 #: The largest photo that is opened, in pixels; beyond it a small file could fill the memory.
 MAX_PIXELS = 300_000_000
@@ -38,10 +39,10 @@ def read_image(path: Path, use: Callable[[Image.Image], T]) -> T:
         UsageError: there is no such file, or it is a folder.
         MildError: it is no image, damaged, too large, or would lose something (16 bits, CMYK, several frames).
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder, not a photo.")
     try:
-        with path.open("rb") as file:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a photo.")
+        with open_regular(path) as file:
             head = file.read(16)
             file.seek(0)
             format, plugin = _reader(path, head)
@@ -59,6 +60,8 @@ def read_image(path: Path, use: Callable[[Image.Image], T]) -> T:
         raise UsageError(f"There is no file {path}.") from None
     except OSError as error:
         raise MildError(f"{path} cannot be read: {error.strerror or flat(error)}.") from None
+    except ValueError:
+        raise UsageError(f"{str(path)!r} cannot be the name of a file.") from None
 
 
 def load_checked(image: Image.Image, name: str) -> Image.Image:
@@ -79,6 +82,18 @@ def load_checked(image: Image.Image, name: str) -> Image.Image:
     with _lifted_limit() if image.format == "TIFF" else _unchanged():
         image.load()
     return image
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """``(width, height)`` by the file's header alone, nothing decoded; None when it cannot be read, or is no photo."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(16)
+            file.seek(0)
+            _, plugin = _reader(path, head)
+            return plugin(file).size
+    except Exception:  # headers of damaged files raise anything; whoever opens the photo is told why
+        return None
 
 
 def format_of(path: Path) -> str:

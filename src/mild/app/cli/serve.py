@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
     from mild.app.server import Settings
 
+#: Letters of a key; what is shorter can be tried out.
+SHORTEST_KEY = 16
 LOOPBACK = {"localhost": "localhost", "127.0.0.1": "127.0.0.1", "::1": "[::1]"}
 LIMITS = "Limits"
 
@@ -46,9 +47,13 @@ def serve(
     grace_seconds: Annotated[
         float, typer.Option(min=0, rich_help_panel=LIMITS, help="Time for the running job when told to stop.")
     ] = 20.0,
-    keep_hours: Annotated[float, typer.Option(min=0.01, rich_help_panel=LIMITS, help="Delete results after.")] = 24.0,
+    max_gigabytes: Annotated[
+        float, typer.Option(min=0.5, rich_help_panel=LIMITS, help="Memory of a process that works on a photo.")
+    ] = 8.0,
+    keep_hours: Annotated[float, typer.Option(min=0.001, rich_help_panel=LIMITS, help="Delete results after.")] = 24.0,
 ) -> None:
     """Serve the HTTP API; /docs describes it, with examples. Ctrl-C ends it: the running job is finished first."""
+    check_key(api_key, open_to_all=open_to_all)
     if host not in LOOPBACK and api_key is None and not open_to_all:
         raise UsageError(f"Anybody who reaches {host} could use this server: set MILD_API_KEY, or say --open.")
     try:
@@ -62,6 +67,8 @@ def serve(
         max_pixels=int(max_megapixels * 1e6),
         max_queue=max_queue,
         max_seconds=max_seconds,
+        max_memory=int(max_gigabytes * 2**30),
+        task_seconds=min(max_seconds, Settings.task_seconds),
         idle_seconds=idle_seconds,
         grace_seconds=grace_seconds,
         keep_seconds=keep_hours * 3600,
@@ -70,6 +77,26 @@ def serve(
         cors_origins=tuple(origin or ()),
     )
     listen(create_app(settings), settings, host, port)
+
+
+def check_key(api_key: str | None, *, open_to_all: bool = False) -> None:
+    """Refuse a key that keeps nobody out.
+
+    Raises:
+        UsageError: it is empty, short, or holds what no header can carry.
+    """
+    if api_key is None:
+        return
+    if not api_key.strip() or (len(api_key) < SHORTEST_KEY and not open_to_all):
+        made = "python -c 'import secrets; print(secrets.token_urlsafe())'"
+        what = f"has {len(api_key)} letters" if api_key.strip() else "is empty"
+        raise UsageError(f"The API key {what}, and at least {SHORTEST_KEY} are needed; `{made}` makes one.")
+    if api_key != api_key.strip() or any(ord(letter) < 32 or ord(letter) == 127 for letter in api_key):
+        raise UsageError("The API key begins or ends with a space, or holds a control character; no header carries it.")
+    try:
+        api_key.encode()
+    except UnicodeEncodeError:
+        raise UsageError("The API key is not text in UTF-8.") from None
 
 
 def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callable[[str], None] | None = None) -> None:
@@ -83,10 +110,11 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
     """
     import uvicorn
 
-    from mild.app.server.service import Service, lock
+    from mild.app.server.patience import patient
+    from mild.app.server.service import Service
+    from mild.app.server.state import lock
 
-    settings.state.mkdir(parents=True, exist_ok=True)
-    lock(replace(settings)).close()  # a sentence now, rather than a traceback of the server's start
+    lock(settings).close()  # a sentence now, rather than a traceback of the server's start
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: Any) -> None:
@@ -108,7 +136,8 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
     else:
         ready(address)
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), lifespan="on"
+        app, log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), lifespan="on",
+        http=patient(settings.client_seconds), limit_concurrency=settings.max_connections, server_header=False,
     )  # fmt: skip
     # uvicorn raises Ctrl-C again once everything is put away; that is how a server is meant to end.
     with listener, suppress(KeyboardInterrupt):

@@ -16,7 +16,7 @@ from mild.app.server import docs_page, openapi, problems, routes_jobs, routes_ph
 from mild.app.server.guard import Guard
 from mild.app.server.metrics import Metrics
 from mild.app.server.results import FORMATS
-from mild.app.server.road import MildRoad, Road
+from mild.app.server.road import Road
 from mild.app.server.service import Service
 from mild.app.server.settings import Settings
 
@@ -30,14 +30,27 @@ Errors are problem documents (RFC 9457). Nothing is fetched from addresses or re
 """
 
 
+class Process(BaseModel):
+    """A process that works for the server; it is started when it is needed."""
+
+    name: str
+    pid: int | None
+    running: bool
+    busy: bool
+    lost: int = Field(description="How many of its kind crashed or were ended by the system.")
+
+
 class Health(BaseModel):
     """Is the server well?"""
 
-    status: Literal["ok", "stopping"]
+    status: Literal["ok", "failing", "stopping"]
+    faults: list[str] = Field(description="Why it is failing.")
     version: str
     waiting: int = Field(description="Jobs in the queue.")
     running: bool
     model_loaded: bool
+    disk_free: int = Field(description="Bytes that are free where photos and results are kept.")
+    processes: list[Process]
 
 
 class Limits(BaseModel):
@@ -45,6 +58,10 @@ class Limits(BaseModel):
 
     max_bytes: int
     max_pixels: int
+    max_request: int
+    max_marks: int
+    max_steps: int
+    max_resolution: int
     max_queue: int
     max_seconds: float
     sync_seconds: float
@@ -53,12 +70,16 @@ class Limits(BaseModel):
 
 
 def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
-    """The API over a state folder; ``road`` is the real one unless a test brings another."""
+    """The API over a state folder.
+
+    Args:
+        road: of a test: works in threads of this process; None: ``settings.road`` works in processes.
+    """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = await asyncio.to_thread(Service, settings, road or MildRoad(), metrics)
+        app.state.service = await asyncio.to_thread(Service, settings, road, metrics)
         yield
         await asyncio.to_thread(app.state.service.close)
 
@@ -70,20 +91,18 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
     app.include_router(routes_photos.router)
     app.include_router(routes_jobs.router)
 
-    @app.get("/health", response_model=Health, tags=["server"], summary="Is the server well?")
-    async def health(request: Request) -> dict[str, Any]:
-        worker = request.app.state.service.worker
-        return {
-            "status": "stopping" if worker.closing else "ok",
-            "version": app.version,
-            "waiting": worker.waiting,
-            "running": worker.busy,
-            "model_loaded": worker.loaded,
-        }
+    @app.get(
+        "/health", response_model=Health, tags=["server"], summary="Is the server well? 503 when it is not",
+        responses={503: {"model": Health, "description": "It cannot do jobs now"}},
+    )  # fmt: skip
+    async def health(request: Request, response: Response) -> dict[str, Any]:
+        state: dict[str, Any] = request.app.state.service.health()
+        response.status_code = 503 if state["status"] == "failing" else 200
+        return state | {"version": app.version}
 
     @app.get("/v1/limits", response_model=Limits, tags=["server"], summary="What this server takes and gives")
     async def limits() -> dict[str, Any]:
-        names = ("max_bytes", "max_pixels", "max_queue", "max_seconds", "sync_seconds")
+        names = [name for name in Limits.model_fields if name not in ("models", "formats")]
         return {name: getattr(settings, name) for name in names} | {
             "models": list(settings.models),
             "formats": list(FORMATS),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
@@ -19,11 +19,13 @@ from mild.app.server.settings import Settings
 from mild.errors import UsageError
 from mild.request import EraseRequest, Finder, explain
 
-#: A form field that is not a file: the request's JSON, which may hold a mask as run-length code.
-FIELD_BYTES = 16 * 2**20
+#: A JSON body up to so many bytes is parsed beside the event loop, a longer one in another process.
+_INLINE = 256 * 1024
+_MOST_PEOPLE = 1000
 
 _EXAMPLE: dict[str, Any] = {"selection": {"people": [2]}, "seed": 0}
 M = TypeVar("M", bound=BaseModel)
+Unpack = Callable[[bytes, tuple[str, ...]], Awaitable[tuple[bytes, dict[str, bytes | None]]]]
 
 _ID = "5f70bf18a086007016e948b04aed3b82"
 
@@ -59,17 +61,20 @@ class Body:
     request: EraseRequest = field(default_factory=lambda: EraseRequest.build())
 
 
-async def read_body(request: Request) -> Body:
+async def read_body(request: Request, settings: Settings, unpack: Unpack) -> Body:
     """The body of a job or of an upload.
+
+    Args:
+        unpack: takes the files named out of a long JSON body, in another process.
 
     Raises:
         Problem: 415 for another content type, 400 for a body that is cut or malformed, 422 for wrong values.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _multipart(request)
+        return await _multipart(request, settings)
     if kind == "application/json":
-        return await _json(request)
+        return await _json(request, settings, unpack)
     raise Problem(415, "Send multipart/form-data or application/json.")
 
 
@@ -86,6 +91,7 @@ def check_http(request: EraseRequest, settings: Settings, *, erase: bool) -> Non
     check_finder(request.finder)
     if request.method.model not in settings.models:
         raise UsageError(f"This server offers no such model (it has: {', '.join(settings.models)}).")
+    check_request(request, settings)
     if erase and request.selection.empty:
         raise UsageError("Nobody is chosen: name people by number, say everyone, or mark a point, a box or a mask.")
 
@@ -100,6 +106,29 @@ def check_finder(finder: Finder) -> None:
         raise UsageError("The server fetches no weights on request; leave out finder.allow_download.")
 
 
+def check_request(request: EraseRequest, settings: Settings) -> None:
+    """Refuse what would cost more than this server gives to one request, before any of it is done.
+
+    Raises:
+        UsageError: with the sentence for the sender.
+    """
+    selection, method = request.selection, request.method
+    marks = len(selection.points) + len(selection.boxes)
+    named = len(selection.people) + len(selection.keep or ())
+    for given, most, what in (
+        (marks, settings.max_marks, "points and boxes in a request"),
+        (named, _MOST_PEOPLE, "people named in a request"),
+        (method.steps, settings.max_steps, "denoising steps"),
+        (method.resolution, settings.max_resolution, "pixels of resolution"),
+    ):
+        if given > most:
+            raise UsageError(f"This server takes at most {most} {what}, not {given}.")
+    for code in (selection.mask_rle, selection.spare_rle):
+        counts = None if code is None else code.get("counts")
+        if isinstance(counts, str | list | tuple) and len(counts) > settings.max_request:
+            raise UsageError(f"A run-length mask may have at most {settings.max_request} counts; send a picture.")
+
+
 def parse(model: type[M], text: str | bytes) -> M:
     """JSON to a model, strictly (false is not 0): what the OpenAPI document forbids is refused, in one sentence.
 
@@ -108,52 +137,71 @@ def parse(model: type[M], text: str | bytes) -> M:
         UsageError: a wrong value.
     """
     try:
-        json.loads(text)
+        made = model.model_validate_json(text, strict=True)
+        # A NUL or half a character in a text is JSON, but no file and no log could take it.
+        if b"\\u0000" in (again := made.model_dump_json().encode()) or b"\0" in again:
+            raise UsageError("A text in the request holds a NUL character.")
+        return made
+    except ValidationError as error:
+        if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
+            raise Problem(400, "The body, or its part `request`, is not JSON.") from None
+        raise UsageError(_sentence(error)) from None
     except (ValueError, RecursionError):
         raise Problem(400, "The body, or its part `request`, is not JSON.") from None
-    try:
-        return model.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        raise UsageError(_sentence(error)) from None
 
 
-async def read_json(request: Request, model: type[M]) -> M:
-    """A JSON body as a model; errors as :func:`parse`."""
+async def read_json(request: Request, model: type[M], settings: Settings) -> M:
+    """A JSON body without files as a model; errors as :func:`parse`, and 413 when it is too long."""
+    return await asyncio.to_thread(parse, model, _short(await _whole(request), settings))
+
+
+async def _whole(request: Request) -> bytes:
     try:
-        return parse(model, await request.body())
+        return await request.body()
     except ClientDisconnect:
         raise Problem(400, "The upload was cut short.") from None
+
+
+def _short(text: bytes | str, settings: Settings) -> bytes | str:
+    if len(text) > settings.max_request:
+        raise Problem(
+            413, f"The request, without its files, is longer than the {settings.max_request} bytes taken here."
+        )
+    return text
 
 
 def _sentence(error: ValidationError) -> str:
     return explain(error).replace("..", ".")
 
 
-async def _multipart(request: Request) -> Body:
+async def _multipart(request: Request, settings: Settings) -> Body:
     body = Body()
     try:
-        form = await request.form(max_files=2, max_fields=4, max_part_size=FIELD_BYTES)
+        form = await request.form(max_files=2, max_fields=4, max_part_size=settings.max_request)
     except (MultiPartException, ValueError, KeyError, UnicodeError) as error:
         raise Problem(400, f"The form cannot be read: {error}.") from None
+    except HTTPException as error:
+        # How the framework tells of a malformed form by itself.
+        raise Problem(error.status_code, f"The form cannot be read: {error.detail}.") from None
     except ClientDisconnect:
         raise Problem(400, "The upload was cut short.") from None
     try:
         for name, value in form.multi_items():
             content = await value.read() if isinstance(value, UploadFile) else value
-            _fill(body, name, content)
+            await _fill(body, name, content, settings)
     finally:
         await form.close()
     return body
 
 
-def _fill(body: Body, name: str, content: bytes | str) -> None:
+async def _fill(body: Body, name: str, content: bytes | str, settings: Settings) -> None:
     """Put one part of a form where it belongs; clients may send the request as a field or as a file."""
     if name in ("photo", "mask"):
         if isinstance(content, str):
             raise UsageError(f"The form's part {name} must be a file.")
         setattr(body, name, content)
     elif name == "request":
-        body.request = parse(EraseRequest, content)
+        body.request = await asyncio.to_thread(parse, EraseRequest, _short(content, settings))
     elif name == "photo_id" and isinstance(content, str):
         body.photo_id = content
     elif name == "kind" and isinstance(content, str):
@@ -162,27 +210,26 @@ def _fill(body: Body, name: str, content: bytes | str) -> None:
         raise UsageError(f"The form has an unknown part {name!r}; it takes photo, photo_id, mask, request and kind.")
 
 
-async def _json(request: Request) -> Body:
-    data = await read_json(request, JobBody)
+async def _json(request: Request, settings: Settings, unpack: Unpack) -> Body:
+    """Files in base64 are taken out of a long body elsewhere: parsing it here would hold up everybody."""
+    text = await _whole(request)
+    files: dict[str, bytes | None] = {}
+    if len(text) > _INLINE:
+        text, files = await unpack(text, ("photo", "mask"))
+    data = await asyncio.to_thread(parse, JobBody, _short(text, settings))
     return Body(
-        photo=_base64("photo", data.photo),
+        photo=files.get("photo") or _base64("photo", data.photo),
         photo_id=data.photo_id,
-        mask=_base64("mask", data.mask),
+        mask=files.get("mask") or _base64("mask", data.mask),
         kind=data.kind,
         request=data.request,
     )
 
 
 def _base64(name: str, text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    # A data URL is what a browser's canvas gives.
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise UsageError(f"{name} is not base64.") from None
+    from mild.app.server.tasks import unbase64
+
+    return None if text is None else unbase64(name, text)
 
 
 def _kind(value: str) -> Literal["erase", "layers"]:

@@ -6,9 +6,7 @@ and, once done, ``result.png`` and ``stack.zip``. The record says ``done`` only 
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import logging
 import threading
 import time
 import uuid
@@ -19,8 +17,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from mild.files import write_atomically
+from mild.app.server.photos import ID
+from mild.app.server.results import copy
+from mild.app.server.state import private
+from mild.errors import MildError
+from mild.files import write_bytes
+from mild.reading import parse_json
 from mild.request import EraseRequest
+
+log = logging.getLogger("mild.app.server")
+#: Every file that a job's folder may hold; no other is ever deleted.
+_FILES = ("job.json", "result.png", "stack.zip", "photo")
 
 Kind = Literal["erase", "layers"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -58,6 +65,8 @@ class Job:
         self.cancel = threading.Event()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
+        #: Is the record on disk older than the status? Then it is written again later.
+        self.unsaved = False
 
     @property
     def status(self) -> JobStatus:
@@ -77,14 +86,23 @@ class Job:
     def update(self, *, save: bool = True, **fields: Any) -> bool:
         """Change the status (on disk too, unless it is mere progress) and tell the listeners.
 
-        A finished job changes no more: False is returned.
+        A finished job changes no more: False is returned. A record that cannot be written (a full disk) is written
+        later; only a job that is done must have its record, and fails without it.
         """
         with self._lock:
             if self.over:
                 return False
             status = self._status.model_copy(update=fields)
             if save:
-                self._write(status)
+                try:
+                    self._write(status)
+                except MildError as error:
+                    log.warning("job %s: %s", self.id, error)
+                    self.unsaved = True
+                    if status.state == "done":
+                        lost = "The result could not be kept: the server's disk is full or cannot be written."
+                        failed = {"state": "failed", "fault": "server", "error": lost, "report": None}
+                        status = status.model_copy(update=failed)
             self._status = status
             listeners = list(self._listeners)
         for tell in listeners:
@@ -102,9 +120,21 @@ class Job:
 
         return stop
 
+    def save_again(self) -> None:
+        """Write the record if the last try failed."""
+        with self._lock, suppress(MildError):
+            if self.unsaved:
+                self._write(self._status)
+
+    def drop_results(self) -> None:
+        """Delete what a job that is not done may have written."""
+        for path in (self.folder / "result.png", self.folder / "stack.zip", *self.folder.glob(".mild-*.part")):
+            with suppress(OSError):
+                path.unlink()
+
     def _write(self, status: JobStatus) -> None:
-        text = status.model_dump_json(indent=1).encode()
-        write_atomically(self.folder / "job.json", lambda file: file.write(text))
+        write_bytes(self.folder / "job.json", status.model_dump_json(indent=1).encode())
+        self.unsaved = False
 
 
 class Jobs:
@@ -114,27 +144,22 @@ class Jobs:
         self._folder = folder
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
+        private(folder)
         self._recover()
 
     def create(self, kind: Kind, photo: Path, photo_id: str, request: EraseRequest) -> Job:
         """A queued job with its own copy (or hard link) of the photo."""
         id = uuid.uuid4().hex
         folder = self._folder / id
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         fields = {"kind": kind, "photo_id": photo_id, "request": request}
         status = JobStatus.model_validate({"id": id, "state": "queued", "created": time.time(), **fields})
         job = Job(folder, status)
         try:
-            try:
-                os.link(photo, folder / "photo")
-            except FileNotFoundError:
-                raise
-            except OSError:
-                shutil.copyfile(photo, folder / "photo")
+            copy(photo, folder / "photo")
             job._write(status)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         with self._lock:
             self._jobs[id] = job
@@ -152,31 +177,46 @@ class Jobs:
         """Forget a finished job and its files."""
         with self._lock:
             self._jobs.pop(job.id, None)
-        shutil.rmtree(job.folder, ignore_errors=True)
+        _remove(job.folder)
 
-    def prune(self, keep_seconds: float, keep: int) -> None:
-        """Delete finished jobs that are too old or too many."""
+    def prune(self, keep_seconds: float, keep: int) -> list[Job]:
+        """Delete finished jobs that are too old or too many; those that went."""
+        gone = []
         over = sorted((job for job in self.all() if job.over), key=lambda job: job.status.finished or 0, reverse=True)
         for rank, job in enumerate(over):
-            if rank >= keep or time.time() - (job.status.finished or 0) > keep_seconds:
+            # A clock that was set back must not keep them for years.
+            if rank >= keep or abs(time.time() - (job.status.finished or 0)) > keep_seconds:
                 self.delete(job)
+                gone.append(job)
+        return gone
 
     def _recover(self) -> None:
         """Take over what an earlier server left: finished jobs as they are, unfinished ones as interrupted."""
         for folder in self._folder.iterdir():
+            if not ID.fullmatch(folder.name):
+                continue  # not a job's: somebody else's
             try:
-                status = JobStatus.model_validate(json.loads((folder / "job.json").read_bytes()))
-            except (OSError, ValueError):
+                status = JobStatus.model_validate(parse_json((folder / "job.json").read_bytes()))
+                if status.id != folder.name:
+                    raise ValueError("another job's record")
+            except (OSError, ValueError, RecursionError):
                 # Killed while the folder was being made: nobody was told of this job.
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 continue
-            for part in folder.glob("*.part"):
-                part.unlink(missing_ok=True)
-            for part in folder.glob(".*.part"):
-                part.unlink(missing_ok=True)
+            for part in folder.glob(".mild-*.part"):
+                with suppress(OSError):
+                    part.unlink()
             job = Job(folder, status)
             if not job.over:
-                for name in ("result.png", "stack.zip"):
-                    (folder / name).unlink(missing_ok=True)
+                job.drop_results()
                 job.update(state="interrupted", finished=time.time(), error=INTERRUPTED)
             self._jobs[status.id] = job
+
+
+def _remove(folder: Path) -> None:
+    """Delete a job's folder: the files that are a job's, and the folder if it then is empty."""
+    for path in (*(folder / name for name in _FILES), *folder.glob(".mild-*.part")):
+        with suppress(OSError):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,55 +1,79 @@
-"""Uploaded photos: kept under the hash of their bytes, and the people found in them."""
+"""Uploaded photos: each kept under the hash of its bytes, with a record of its size; nothing here decodes one.
+
+``photos/ID`` is the file as it came, ``photos/ID.json`` its record. ``people/`` holds who was found in them, under the
+fingerprint of the photo's pixels; it goes with the last photo of these pixels.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import threading
 import time
-from collections import OrderedDict
-from dataclasses import replace
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from mild.app.server.problems import Problem
-from mild.errors import MildError
-from mild.files import write_atomically
-from mild.people.scene import BoolMask, Scene
-from mild.photo import Photo, read_mask
+from mild.app.server.state import private
+from mild.files import write_bytes
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a photo: its size, and the fingerprint of its pixels."""
+
+    width: int
+    height: int
+    pixels: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
 
 
 class Photos:
-    """The photos of a state folder; a few are kept decoded, with the people found in them."""
+    """The photos of a state folder."""
 
-    def __init__(self, folder: Path, max_pixels: int, keep: int = 2) -> None:
-        self._folder, self._max_pixels, self._keep = folder, max_pixels, keep
-        self._decoded: OrderedDict[str, Photo] = OrderedDict()
-        self._scenes: OrderedDict[tuple[str, str], Scene] = OrderedDict()
+    def __init__(self, state: Path) -> None:
+        self._folder, self._people = private(state / "photos"), private(state / "people")
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in (*folder.glob("*.part"), *folder.glob(".*.part")):
+        for part in (*self._folder.glob(".mild-*.part"), *self._people.glob("*.part")):
             part.unlink(missing_ok=True)
 
-    def add(self, data: bytes) -> tuple[str, Photo]:
+    def add(self, data: bytes, look: Callable[[str], dict[str, Any]]) -> tuple[str, Known]:
         """Keep a photo; the same bytes give the same id.
 
+        Args:
+            look: reads the photo at a path, whole, and says its ``width``, ``height`` and ``pixels``.
+
         Raises:
-            Problem: 413 when it has too many pixels.
-            MildError: when it is no photo we read.
+            whatever ``look`` does; then nothing is kept.
+            MildError: it cannot be written.
         """
         id = hashlib.sha256(data).hexdigest()[:32]
         path = self._folder / id
-        if not path.exists():
-            write_atomically(path, lambda file: file.write(data))
+        known = self._read(id)
+        if known is not None:
+            with suppress(OSError):
+                path.touch()
+                return id, known
+        fresh = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
-            photo = self.get(id)
+            write_bytes(fresh, data)
+            known = Known(**look(str(fresh)))
+            fresh.replace(path)
+            write_bytes(self._record(id), json.dumps(asdict(known)).encode())
         except BaseException:
-            path.unlink(missing_ok=True)
+            fresh.unlink(missing_ok=True)
             raise
-        path.touch()
-        return id, photo
+        return id, known
 
     def path(self, id: str) -> Path:
         """The file of a photo.
@@ -57,89 +81,82 @@ class Photos:
         Raises:
             Problem: 404.
         """
-        path = self._folder / id
-        if not id.isalnum() or not path.is_file():
+        if not ID.fullmatch(id) or not (self._folder / id).is_file():
             raise Problem(404, "There is no photo of this id; upload it (again).")
-        return path
+        return self._folder / id
 
-    def get(self, id: str) -> Photo:
-        """The photo, upright; raises as :meth:`add` and :meth:`path` do."""
-        with self._lock:
-            if id in self._decoded:
-                self._decoded.move_to_end(id)
-                return self._decoded[id]
-        path = self.path(id)
-        self._check_size(path)
-        try:
-            photo = replace(Photo.open(path), path=None)
-        except MildError as error:
-            raise type(error)(str(error).replace(str(path), "The photo")) from None
-        if photo.size[0] * photo.size[1] > self._max_pixels:
-            raise self._too_large(photo.size[1], photo.size[0])
-        with self._lock:
-            self._decoded[id] = photo
-            while len(self._decoded) > self._keep:
-                self._decoded.popitem(last=False)
-        return photo
+    def known(self, id: str) -> Known:
+        """What is known of a photo; raises as :meth:`path`."""
+        self.path(id)
+        known = self._read(id)
+        if known is None:
+            raise Problem(404, "There is no photo of this id; upload it (again).")
+        return known
 
-    def mask(self, data: bytes, size: tuple[int, int]) -> BoolMask:
-        """A mask picture as bool ``[H, W]``; rules and errors are those of :func:`mild.photo.read_mask`."""
-        path = self._folder / f"{hashlib.sha256(data).hexdigest()[:32]}.mask.part"
-        write_atomically(path, lambda file: file.write(data))
+    @contextmanager
+    def scratch(self, data: bytes) -> Iterator[Path]:
+        """A file of these bytes, as long as the block lasts."""
+        path = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
-            self._check_size(path)
-            return read_mask(path, size)
-        except MildError as error:
-            message = str(error).replace(f"The mask {path}", "The mask").replace(str(path), "The mask")
-            raise type(error)(message) from None
+            write_bytes(path, data)
+            yield path
         finally:
             path.unlink(missing_ok=True)
 
-    def scene(self, id: str, finder: str) -> Scene | None:
-        """What :meth:`remember` was told of this photo and this finder."""
-        with self._lock:
-            return self._scenes.get((id, finder))
+    def delete(self, id: str) -> str | None:
+        """Forget a photo and who was found in it; jobs have their own copy.
 
-    def remember(self, id: str, finder: str, scene: Scene) -> None:
-        with self._lock:
-            self._scenes[id, finder] = scene
-            while len(self._scenes) > self._keep:
-                self._scenes.popitem(last=False)
-
-    def delete(self, id: str) -> None:
-        """Forget a photo; jobs have their own copy."""
+        Returns:
+            The fingerprint of its pixels, if it is known.
+        """
+        known = self._read(id)
         self.path(id).unlink(missing_ok=True)
-        with self._lock:
-            self._decoded.pop(id, None)
-            for key in [key for key in self._scenes if key[0] == id]:
-                del self._scenes[key]
+        self._record(id).unlink(missing_ok=True)
+        self.sweep()
+        return None if known is None else known.pixels
 
-    def prune(self, keep_seconds: float, keep: int) -> None:
-        """Delete photos unused for too long, or too many."""
-        found = []
+    def prune(self, keep_seconds: float, keep: int) -> list[tuple[Path, str | None]]:
+        """Delete photos unused for too long, or too many; what went, and its pixels' fingerprint."""
+        found, gone = [], []
         for path in self._folder.iterdir():
-            try:
-                found.append((path.stat().st_mtime, path))
-            except OSError:
-                continue
+            if ID.fullmatch(path.name):
+                with suppress(OSError):
+                    found.append((path.stat().st_mtime, path))
+        now = time.time()
         for rank, (when, path) in enumerate(sorted(found, reverse=True)):
-            if rank >= keep or time.time() - when > keep_seconds:
+            # A clock that was set back must not keep them for years.
+            if rank >= keep or not -keep_seconds <= now - when <= keep_seconds:
+                with suppress(Problem):
+                    gone.append((path, self.delete(path.name)))
+        self.sweep()
+        return gone
+
+    def sweep(self) -> None:
+        """Delete who was found in photos that are gone, and records without a photo."""
+        pixels = set()
+        for record in self._folder.glob("*.json"):
+            if not ID.fullmatch(record.stem):
+                continue
+            known = self._read(record.stem)
+            if known is None or not (self._folder / record.stem).exists():
+                # Somebody may just be writing both.
+                with suppress(OSError):
+                    if time.time() - record.stat().st_mtime > 60:
+                        record.unlink()
+                continue
+            pixels.add(known.pixels[:32])
+        for path in self._people.glob("*-*.npz"):
+            if ID.fullmatch(path.name[:32]) and path.name[:32] not in pixels:
                 path.unlink(missing_ok=True)
 
-    def _check_size(self, path: Path) -> None:
-        """From the header alone: a small file can claim to be a picture that fills the memory."""
-        try:
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
-                width, height = image.size
-        except Image.DecompressionBombError:
-            raise Problem(413, f"The photo has more than {self._max_pixels} pixels.") from None
-        except Exception:
-            return  # not readable: Photo.open says why
-        if width * height > self._max_pixels:
-            raise self._too_large(width, height)
+    def _record(self, id: str) -> Path:
+        return self._folder / f"{id}.json"
 
-    def _too_large(self, width: int, height: int) -> Problem:
-        return Problem(
-            413,
-            f"The photo has {width} x {height} pixels, more than the {self._max_pixels} taken here.",
-        )
+    def _read(self, id: str) -> Known | None:
+        if not ID.fullmatch(id):
+            return None
+        try:
+            row = json.loads(self._record(id).read_bytes())
+            return Known(int(row["width"]), int(row["height"]), str(row["pixels"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -14,9 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from mild.errors import MildError
+from mild.files import NoSpace
 
 log = logging.getLogger("mild.app.server")
 
+#: Failures of ``hands.py`` that are not the sender's fault.
+_SERVERS = (("Late", 503), ("Broken", 500), ("NoMemory", 500))
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -76,7 +79,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(MildError)
     async def _mild(request: Request, error: MildError) -> Response:
-        return document(422, str(error))
+        if isinstance(error, NoSpace):
+            return document(507, "The server's disk is full; nothing was kept.")
+        status = next((status for kind, status in _SERVERS if type(error).__name__ == kind), 422)
+        return document(status, str(error), {"Retry-After": "30"} if status == 503 else None)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import zipfile
-from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from mild.app.server.jobs import Job
-from mild.app.server.road import Result
+from mild.app.server.state import private
 from mild.files import write_atomically
-from mild.layers import LayerStack, pack
-from mild.layers.export import colour_of, save_stack
-from mild.layers.recompose import recompose
-from mild.photo import Photo
+
+if TYPE_CHECKING:
+    from mild.app.server.road import Result
+    from mild.layers import LayerStack
+    from mild.photo import Photo
 
 #: Format -> suffix and media type.
 FORMATS = {
@@ -29,7 +28,8 @@ FORMATS = {
     "ora": (".ora", "image/openraster"),
     "zip": (".zip", "application/zip"),
 }
-_LAYERED = frozenset({"psd", "ora", "zip"})
+LAYERED = frozenset({"psd", "ora", "zip"})
+_PREFIX = "mild-"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Choice:
 
 def save(folder: Path, result: Result) -> None:
     """Write ``result.png`` and ``stack.zip`` (the layers' windows; the photo lies there already)."""
+    from mild.layers import pack
+    from mild.layers.export import colour_of
+
     result.photo.save(folder / "result.png")
     stack = result.stack
 
@@ -62,72 +65,52 @@ def save(folder: Path, result: Result) -> None:
     write_atomically(folder / "stack.zip", write)
 
 
-class Results:
-    """Reads finished jobs; keeps the last few in memory, since toggling an eye asks for the same stack again."""
+def load(folder: Path) -> tuple[Photo, LayerStack]:
+    """The photo as uploaded and the job's stack.
 
-    def __init__(self, scratch: Path, keep: int = 2) -> None:
-        self._scratch, self._keep = scratch, keep
-        self._recent: OrderedDict[str, tuple[Photo, LayerStack]] = OrderedDict()
-        self._lock = threading.Lock()
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+    Raises:
+        MildError: the files are damaged or gone.
+    """
+    from mild.layers import pack
+    from mild.photo import Photo
+    from mild.reading import Archive, guarded
 
-    def load(self, job: Job) -> tuple[Photo, LayerStack]:
-        """The photo as uploaded and the job's stack."""
-        with self._lock:
-            if job.id in self._recent:
-                self._recent.move_to_end(job.id)
-                return self._recent[job.id]
-        photo = Photo.open(job.folder / "photo")
-        with zipfile.ZipFile(job.folder / "stack.zip") as archive:
-            stack, _ = pack.unpack(
-                archive.read(pack.DESCRIPTION),
-                lambda name: photo.pixels if name == "photo" else pack.pixels_of(archive.read(name)),
-                f"job {job.id}",
-            )
-        with self._lock:
-            self._recent[job.id] = photo, stack
-            while len(self._recent) > self._keep:
-                self._recent.popitem(last=False)
-        return photo, stack
+    photo = Photo.open(folder / "photo")
+    where = "The job's result"
+    with guarded(where, "a file of layers"), Archive(folder / "stack.zip", pack.LARGEST) as archive:
+        stack, _ = pack.unpack(
+            archive.read(pack.DESCRIPTION), lambda name, sizes: pack.pixels_of(archive.read(name), sizes), where,
+            photo=photo.pixels,
+        )  # fmt: skip
+    return photo, stack
 
-    def forget(self, job: Job) -> None:
-        with self._lock:
-            self._recent.pop(job.id, None)
 
-    def make(self, job: Job, format: str, choice: Choice) -> tuple[Path, Path | None]:
-        """A file of a finished job in one of :data:`FORMATS`.
+class Scratch:
+    """Files made to be sent once."""
 
-        Returns:
-            The file, and the folder to delete once it is sent (None when the file is the job's own).
+    def __init__(self, state: Path) -> None:
+        self._folder = private(state / "scratch")
+        for path in self._folder.glob(f"{_PREFIX}*"):
+            discard(path)
 
-        Raises:
-            UsageError: the choice names somebody without a layer, or the format cannot hold the photo's transparency.
-        """
-        if format == "png" and not choice:
-            return job.folder / "result.png", None
-        photo, stack = self.load(job)
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        target = folder / f"result{FORMATS[format][0]}"
-        try:
-            if format in _LAYERED:
-                save_stack(recompose(stack, choice.hide, choice.show, choice.front), target, photo)
-            elif choice:
-                stack = recompose(stack, choice.hide, choice.show, choice.front)
-                photo.with_pixels(stack.compose()).save(target)
-            else:
-                photo.with_pixels(Photo.open(job.folder / "result.png").pixels).save(target)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return target, folder
+    def new(self, format: str) -> Path:
+        """The name of a file of this format, in a folder of its own that :func:`discard` deletes."""
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._folder)) / f"result{FORMATS[format][0]}"
 
-    def layer(self, job: Job, index: int, full: bool) -> bytes | None:
-        """A layer as RGBA PNG, in its window or in the photo's frame; None when there is no such layer."""
-        from mild.layers.folder import full_frame
 
-        photo, stack = self.load(job)
-        if not 0 <= index < len(stack.layers):
-            return None
-        layer = stack.layers[index]
-        return pack.png(full_frame(layer, stack.size) if full else layer.rgba, colour_of(photo))
+def discard(folder: Path) -> None:
+    """Delete a folder of :meth:`Scratch.new`."""
+    for path in (*folder.glob("result.*"), *folder.glob(".mild-*.part")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file's own copy, by a hard link where that can be."""
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""What the server needs of the program: a seam, so that its tests need no model."""
+"""What the server's processes need of the program: a seam, so that its tests need no model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Result(Protocol):
 
 
 class Road(Protocol):
-    """Finds, erases, takes apart; called from one thread at a time for each of finding and erasing."""
+    """Finds, erases, takes apart; each process has its own."""
 
     def find(self, photo: Photo, finder: Finder) -> Scene: ...
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, get_args
 
@@ -12,14 +11,13 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
-from mild.app.server.inputs import read_body
 from mild.app.server.jobs import Job, JobStatus, Kind
 from mild.app.server.openapi import JOB_BODY
 from mild.app.server.problems import Problem, responses
-from mild.app.server.results import FORMATS, Choice
-from mild.app.server.routes_photos import Held
+from mild.app.server.results import FORMATS, Choice, discard
+from mild.app.server.routes_photos import Held, body_of
 from mild.app.server.service import Service
-from mild.errors import UsageError
+from mild.errors import MildError, UsageError
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -77,7 +75,7 @@ async def layers(request: Request, service: Held, format: Format = "zip") -> Res
     responses=responses(404, 415, 429, 503), summary="Queue a job",
 )  # fmt: skip
 async def create(request: Request, response: Response, service: Held) -> JobStatus:
-    body = await read_body(request)
+    body = await body_of(request, service)
     job = await service.start(body.kind, body)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job.status
@@ -116,7 +114,7 @@ async def delete(job_id: JobId, service: Held) -> None:
 
 
 @router.get(
-    "/jobs/{job_id}/result", response_class=Response, responses={**PICTURES, **responses(404, 409)},
+    "/jobs/{job_id}/result", response_class=Response, responses={**PICTURES, **responses(404, 409, 410)},
     summary="The result in any format; with hide, show or front, another choice (no model is run)",
 )  # fmt: skip
 async def result(
@@ -126,27 +124,15 @@ async def result(
     return await _file(service, job, format, Choice(_ids(hide), _ids(show), _ids(front)))
 
 
-@router.get("/jobs/{job_id}/layers", response_model=Layers, responses=responses(404, 409), summary="The layers")
+@router.get("/jobs/{job_id}/layers", response_model=Layers, responses=responses(404, 409, 410), summary="The layers")
 async def layer_list(job_id: JobId, service: Held) -> dict[str, Any]:
-    _, stack = await asyncio.to_thread(service.results.load, _done(service, job_id))
-    rows = [
-        {
-            "index": index,
-            "kind": layer.kind,
-            "owner": layer.owner,
-            "name": layer.name,
-            "box": list(layer.box),
-            "hidden": layer.owner in stack.hidden,
-            "generated": round(float(layer.generated.mean()) if layer.generated.size else 0.0, 4),
-        }
-        for index, layer in enumerate(stack.layers)
-    ]
-    return {"width": stack.size[1], "height": stack.size[0], "layers": rows}
+    found: dict[str, Any] = await _printed(service, "layers", _done(service, job_id))
+    return found
 
 
 @router.get(
     "/jobs/{job_id}/layers/{index}.png", response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, **responses(404, 409)}, summary="One layer as RGBA",
+    responses={200: {"content": {"image/png": {}}}, **responses(404, 409, 410)}, summary="One layer as RGBA",
 )  # fmt: skip
 async def layer_picture(
     job_id: JobId,
@@ -154,7 +140,7 @@ async def layer_picture(
     service: Held,
     full: Annotated[bool, Query(description="In the photo's frame rather than its own window.")] = False,
 ) -> Response:
-    data = await asyncio.to_thread(service.results.layer, _done(service, job_id), index, full)
+    data = await _printed(service, "layer", _done(service, job_id), index, full)
     if data is None:
         raise Problem(404, f"The job has no layer {index}.")
     return Response(data, media_type="image/png")
@@ -162,7 +148,7 @@ async def layer_picture(
 
 async def _do(request: Request, service: Service, kind: Kind, format: Format) -> Response:
     """Start a job and wait for it, as long as the settings and the client's patience allow."""
-    job = await service.start(kind, await read_body(request))
+    job = await service.start(kind, await body_of(request, service))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + service.settings.sync_seconds
     async for _ in _changes(job, 0.5):
@@ -207,11 +193,16 @@ def _done(service: Service, job_id: str) -> Job:
 
 
 async def _file(service: Service, job: Job, format: str, choice: Choice, then: Any = None) -> Response:
-    path, folder = await asyncio.to_thread(service.results.make, job, format, choice)
+    try:
+        path, folder = await service.render(job, format, choice)
+    except MildError as error:
+        raise _of_result(error) from None
+    if not path.is_file():
+        raise Problem(410, "The job's result is gone; do the job again.")
 
     def clean() -> None:
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
         if then is not None:
             then()
 
@@ -219,6 +210,20 @@ async def _file(service: Service, job: Job, format: str, choice: Choice, then: A
         path, media_type=FORMATS[format][1], filename=f"mild{path.suffix}", background=BackgroundTask(clean),
         content_disposition_type="inline" if format in ("png", "jpeg", "webp") else "attachment",
     )  # fmt: skip
+
+
+async def _printed(service: Service, task: str, job: Job, *arguments: Any) -> Any:
+    try:
+        return await service.result(task, job, *arguments)
+    except MildError as error:
+        raise _of_result(error) from None
+
+
+def _of_result(error: MildError) -> Exception:
+    """What the sender can mend is a UsageError; a MildError there means that the job's own files are damaged."""
+    if type(error) is MildError:
+        return Problem(410, "The job's result is damaged or gone; do the job again.")
+    return error
 
 
 def _ids(text: str) -> tuple[int, ...]:

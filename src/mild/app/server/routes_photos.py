@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from PIL import Image
 from pydantic import BaseModel, Field
 
-from mild.app.server.inputs import check_finder, check_http, read_body, read_json
+from mild.app.server.inputs import Body, check_finder, check_http, read_body, read_json
 from mild.app.server.openapi import JOB_BODY, PHOTO_BODY, SELECTION_BODY
+from mild.app.server.photos import Known
 from mild.app.server.problems import Problem, responses
-from mild.app.server.service import Found, Service
-from mild.layers import pack
-from mild.people.finders.coco import encode_rle
-from mild.people.scene import Scene
-from mild.photo import Photo
+from mild.app.server.service import Service
 from mild.request import Finder, Selection
 
 router = APIRouter(prefix="/v1", tags=["photos and people"])
@@ -71,15 +65,6 @@ class Chosen(People):
     selected: list[int] = Field(description="Whom this selection erases.")
 
 
-def people_of(found: Found, masks: bool) -> dict[str, Any]:
-    scene = found.scene
-    rows: list[dict[str, Any]] = [dict(row) for row in scene.summary()]
-    if masks:
-        for row, person in zip(rows, scene.people, strict=True):
-            row["mask"] = encode_rle(person.full_mask(scene.size))
-    return {"photo": _info(found.photo_id, scene.photo), "people": rows}
-
-
 def finder_of(backend: str) -> Finder:
     finder = Finder.model_validate({"backend": backend})
     check_finder(finder)
@@ -91,22 +76,20 @@ def finder_of(backend: str) -> Finder:
     summary="Upload a photo once, to use it often",
 )  # fmt: skip
 async def upload(request: Request, service: Held) -> dict[str, Any]:
-    body = await read_body(request)
+    body = await body_of(request, service)
     if body.photo is None:
         raise Problem(422, "Send the photo, as the form's file `photo` or in base64.")
-    service.prune()
-    id, photo = await asyncio.to_thread(service.photos.add, body.photo)
-    return _info(id, photo)
+    return _info(*await service.add(body.photo))
 
 
 @router.get("/photos/{photo_id}", response_model=PhotoInfo, responses=responses(404), summary="A photo's size")
 async def info(photo_id: PhotoId, service: Held) -> dict[str, Any]:
-    return _info(photo_id, await asyncio.to_thread(service.photos.get, photo_id))
+    return _info(photo_id, service.photos.known(photo_id))
 
 
 @router.delete("/photos/{photo_id}", status_code=204, responses=responses(404), summary="Forget a photo")
 async def forget(photo_id: PhotoId, service: Held) -> None:
-    await asyncio.to_thread(service.photos.delete, photo_id)
+    await asyncio.to_thread(service.forget, photo_id)
 
 
 @router.get(
@@ -118,8 +101,8 @@ async def picture(
     service: Held,
     max_side: Annotated[int | None, Query(ge=16, le=16384, description="Long side at most; JPEG then.")] = None,
 ) -> Response:
-    photo = await asyncio.to_thread(service.photos.get, photo_id)
-    return await asyncio.to_thread(_picture, photo, max_side)
+    data, media = await service.printer.call("picture", str(service.photos.path(photo_id)), max_side)
+    return Response(data, media_type=media)
 
 
 @router.get(
@@ -127,9 +110,8 @@ async def picture(
     summary="Find the people in a photo; the answer is remembered",
 )  # fmt: skip
 async def people(photo_id: PhotoId, service: Held, backend: Backend = "auto", masks: Masks = False) -> dict[str, Any]:
-    finder = finder_of(backend)
-    service.photos.path(photo_id)
-    return people_of(await service.people(photo_id, finder), masks)
+    known = service.photos.known(photo_id)
+    return {"photo": _info(photo_id, known), "people": await service.people(photo_id, finder_of(backend), masks)}
 
 
 @router.get(
@@ -137,10 +119,8 @@ async def people(photo_id: PhotoId, service: Held, backend: Backend = "auto", ma
     response_class=Response, summary="Whose pixel is it: a grey PNG of the photo's size, the person's number or 0",
 )  # fmt: skip
 async def label_map(photo_id: PhotoId, service: Held, backend: Backend = "auto") -> Response:
-    finder = finder_of(backend)
-    service.photos.path(photo_id)
-    scene = (await service.people(photo_id, finder)).scene
-    return Response(await asyncio.to_thread(_labels, scene), media_type="image/png")
+    path = str(service.photos.path(photo_id))
+    return Response(await service.finder.call("labels", path, finder_of(backend)), media_type="image/png")
 
 
 @router.post(
@@ -150,14 +130,12 @@ async def label_map(photo_id: PhotoId, service: Held, backend: Backend = "auto")
 async def choose(
     photo_id: PhotoId, request: Request, service: Held, backend: Backend = "auto", masks: Masks = False
 ) -> dict[str, Any]:
-    selection = await read_json(request, Selection)
+    selection = await read_json(request, Selection, service.settings)
     if selection.mask is not None:
         raise Problem(422, "selection.mask is a path, which the server does not read; send mask_rle.")
-    finder = finder_of(backend)
-    service.photos.path(photo_id)
-    found = await service.people(photo_id, finder)
-    scene, ids = await asyncio.to_thread(service.road.select, found.scene, selection)
-    return people_of(Found(photo_id, scene), masks) | {"selected": list(ids)}
+    known = service.photos.known(photo_id)
+    rows, ids = await service.select(photo_id, finder_of(backend), selection, masks)
+    return {"photo": _info(photo_id, known), "people": rows, "selected": ids}
 
 
 @router.post(
@@ -165,25 +143,22 @@ async def choose(
     summary="Upload a photo and find the people in it",
 )  # fmt: skip
 async def people_once(request: Request, service: Held, masks: Masks = False) -> dict[str, Any]:
-    body = await read_body(request)
+    body = await body_of(request, service)
     check_http(body.request, service.settings, erase=False)
     photo_id = await service.photo_id(body)
-    return people_of(await service.people(photo_id, body.request.finder), masks)
+    rows = await service.people(photo_id, body.request.finder, masks)
+    return {"photo": _info(photo_id, service.photos.known(photo_id)), "people": rows}
 
 
-def _info(id: str, photo: Photo) -> dict[str, Any]:
-    return {"id": id, "width": photo.size[1], "height": photo.size[0]}
+async def body_of(request: Request, service: Service) -> Body:
+    """The request's body; a long one is parsed in another process."""
+
+    async def unpack(text: bytes, fields: tuple[str, ...]) -> tuple[bytes, dict[str, bytes | None]]:
+        found: tuple[bytes, dict[str, bytes | None]] = await service.reader.call("parse", text, fields)
+        return found
+
+    return await read_body(request, service.settings, unpack)
 
 
-def _picture(photo: Photo, max_side: int | None) -> Response:
-    if max_side is None:
-        return Response(pack.png(photo.pixels, pack.Colour(photo.meta.icc)), media_type="image/png")
-    image = Image.fromarray(photo.pixels)
-    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image.save(out, "jpeg", quality=90, icc_profile=photo.meta.icc)
-    return Response(out.getvalue(), media_type="image/jpeg")
-
-
-def _labels(scene: Scene) -> bytes:
-    return pack.png(np.minimum(scene.label_map(), 255).astype(np.uint8))
+def _info(id: str, known: Known) -> dict[str, Any]:
+    return {"id": id, "width": known.width, "height": known.height}

@@ -3,94 +3,176 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
+from typing import Any
 
-from mild.app.server.inputs import Body, check_http
+from mild.app.server.hands import Hand, Tell
+from mild.app.server.inputs import Body, check_http, check_request
 from mild.app.server.jobs import Job, Jobs, Kind
 from mild.app.server.metrics import Metrics
-from mild.app.server.photos import Photos
+from mild.app.server.photos import Known, Photos
 from mild.app.server.problems import Problem
-from mild.app.server.results import Results
-from mild.app.server.road import Road
+from mild.app.server.results import FORMATS, Choice, Scratch, discard
 from mild.app.server.settings import Settings
+from mild.app.server.state import lock
 from mild.app.server.worker import Worker
 from mild.errors import MildError
-from mild.people.finders.coco import decode_rle, encode_rle
-from mild.people.scene import Scene
-from mild.request import EraseRequest, Finder
+from mild.request import EraseRequest, Finder, Selection
+
+#: Seconds between two rounds of the housekeeper, at most.
+ROUND = 20.0
 
 
-@dataclass
-class Found:
-    """A photo and the people in it."""
+class Line:
+    """A hand and those who wait for it; too many are refused."""
 
-    photo_id: str
-    scene: Scene
+    def __init__(self, hand: Hand, most: int) -> None:
+        self.hand = hand
+        self._most, self._waiting = most, 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"mild-{hand.name}")
+
+    async def call(self, task: str, *arguments: Any, tell: Tell | None = None) -> Any:
+        """Errors as :meth:`Hand.call`; Problem 429 when too many wait."""
+        if self._waiting >= self._most:
+            raise Problem(429, "Too many photos are waiting; try again later.", {"Retry-After": "5"})
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, lambda: self.hand.call(task, *arguments, tell=tell))
+        finally:
+            self._waiting -= 1
+
+    def forget(self, paths: list[str], pixels: str | None) -> None:
+        if self.hand.running:
+            self._thread.submit(self.hand.forget, paths, pixels)
+
+    def close(self) -> None:
+        self.hand.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 class Service:
-    """Photos, jobs, worker and finder of one state folder.
+    """Photos, jobs and the processes that work on them, of one state folder.
+
+    Four processes, each started when it is needed: ``reader`` takes in what is sent, ``finder`` finds people,
+    ``maker`` does the jobs of the queue, ``printer`` makes files of finished ones. So nobody who opens a photo or
+    looks at a result waits for another's long job.
+
+    Args:
+        road: works in threads of this process (for tests); None: in processes.
 
     Raises:
-        MildError: another server uses the folder, or it cannot be written.
+        MildError: another server uses the folder, it is not ours, or it cannot be written.
     """
 
-    def __init__(self, settings: Settings, road: Road, metrics: Metrics) -> None:
-        self.settings, self.road, self.metrics = settings, road, metrics
+    def __init__(self, settings: Settings, road: Any, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self._lock = lock(settings)
         try:
-            settings.state.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(settings)
+            self.photos = Photos(settings.state)
+            self.jobs = Jobs(settings.state / "jobs")
+            self.scratch = Scratch(settings.state)
         except OSError as error:
+            self._lock.close()
             raise MildError(
                 f"The state folder {settings.state} cannot be used: {error.strerror or error}."
             ) from None  # fmt: skip
-        self.photos = Photos(settings.state / "photos", settings.max_pixels)
-        self.jobs = Jobs(settings.state / "jobs")
-        self.results = Results(settings.state / "scratch")
-        self.worker = Worker(road, settings, metrics)
-        # People are found beside the queue: whoever opens a photo need not wait for another's long job.
-        self._finder = ThreadPoolExecutor(1, thread_name_prefix="mild-finder")
-        self._finding = 0
+        self._maker = Hand("maker", settings, road)
+        self.worker = Worker(self._maker, settings, metrics)
+        self.reader, self.finder, self.printer = (
+            Line(Hand(name, settings, road), settings.max_queue) for name in ("reader", "finder", "printer")
+        )
+        self._hands = (self._maker, self.reader.hand, self.finder.hand, self.printer.hand)
         metrics.gauge("mild_queue_jobs", "Jobs waiting", lambda: self.worker.waiting)
         metrics.gauge("mild_running_jobs", "Jobs running", lambda: int(self.worker.busy))
-        metrics.gauge("mild_model_loaded", "Is the model in memory?", lambda: int(self.worker.loaded))
+        metrics.gauge("mild_model_loaded", "Is there a process that may hold the model?", lambda: int(self.loaded))
+        metrics.gauge("mild_lost_processes", "Processes that crashed", lambda: sum(h.lost for h in self._hands))
+        self._stop = threading.Event()
+        self.prune()
+        self._keeper = threading.Thread(target=self._keep, name="mild-housekeeper", daemon=True)
+        self._keeper.start()
         self.worker.start()
+
+    @property
+    def loaded(self) -> bool:
+        return self._maker.running
+
+    def health(self) -> dict[str, Any]:
+        """How the server is, as it is now."""
+        try:
+            free = shutil.disk_usage(self.settings.state).free
+        except OSError:
+            free = 0
+        faults = []
+        if not self.worker.alive and not self.worker.closing:
+            faults.append("nobody takes jobs from the queue")
+        faults += [f"the {hand.name}'s process cannot be started" for hand in self._hands if hand.failing]
+        if free < self.settings.least_disk:
+            faults.append("the disk is full")
+        return {
+            "status": "stopping" if self.worker.closing else "failing" if faults else "ok",
+            "faults": faults,
+            "waiting": self.worker.waiting,
+            "running": self.worker.busy,
+            "model_loaded": self.loaded,
+            "disk_free": free,
+            "processes": [
+                {"name": h.name, "pid": h.pid, "running": h.running, "busy": h.busy, "lost": h.lost}
+                for h in self._hands
+            ],
+        }
 
     def close(self) -> None:
         """Finish or give back what is held, then free the state folder."""
+        self._stop.set()
         self.worker.close()
-        self._finder.shutdown(wait=False, cancel_futures=True)
+        for line in (self.reader, self.finder, self.printer):
+            line.close()
         self._lock.close()
+
+    async def add(self, data: bytes) -> tuple[str, Known]:
+        """Keep an uploaded photo.
+
+        Raises:
+            Problem, MildError: it is refused, with the reason.
+        """
+        loop = asyncio.get_running_loop()
+
+        def look(path: str) -> dict[str, Any]:
+            asked = self.reader.call("look", path, self.settings.max_pixels)
+            row: dict[str, Any] = asyncio.run_coroutine_threadsafe(asked, loop).result()
+            return row
+
+        added = await asyncio.to_thread(self.photos.add, data, look)
+        await asyncio.to_thread(self.prune)  # by number; by age, the housekeeper does it
+        return added
 
     async def photo_id(self, body: Body) -> str:
         """The id of the body's photo, stored if it was sent along."""
         if (body.photo is None) == (body.photo_id is None):
             raise Problem(422, "Send either the photo or the photo_id of one uploaded before.")
         if body.photo is not None:
-            self.prune()
-            return (await asyncio.to_thread(self.photos.add, body.photo))[0]
+            return (await self.add(body.photo))[0]
         self.photos.path(body.photo_id or "")
         return body.photo_id or ""
 
-    async def people(self, photo_id: str, finder: Finder) -> Found:
-        """The people in a photo; found once and remembered."""
-        key = finder.model_dump_json()
-        scene = self.photos.scene(photo_id, key)
-        if scene is None:
-            if self._finding >= self.settings.max_queue:
-                raise Problem(429, "Too many photos are waiting; try again later.", {"Retry-After": "5"})
-            photo = await asyncio.to_thread(self.photos.get, photo_id)
-            self._finding += 1
-            try:
-                loop = asyncio.get_running_loop()
-                scene = await loop.run_in_executor(self._finder, self.road.find, photo, finder)
-            finally:
-                self._finding -= 1
-            self.photos.remember(photo_id, key, scene)
-        return Found(photo_id, scene)
+    async def people(self, photo_id: str, finder: Finder, masks: bool) -> list[dict[str, Any]]:
+        """The people in a photo, one row each; found once and remembered."""
+        rows: list[dict[str, Any]] = await self.finder.call("people", str(self.photos.path(photo_id)), finder, masks)
+        return rows
+
+    async def select(
+        self, photo_id: str, finder: Finder, selection: Selection, masks: bool
+    ) -> tuple[list[dict[str, Any]], list[int]]:
+        """As :meth:`people`, after a selection, and whom it means."""
+        check_request(EraseRequest.build(selection=selection), self.settings)
+        await self._check_codes(selection, self.photos.known(photo_id))
+        path = str(self.photos.path(photo_id))
+        found: tuple[list[dict[str, Any]], list[int]] = await self.finder.call("select", path, finder, selection, masks)
+        return found
 
     async def start(self, kind: Kind, body: Body) -> Job:
         """Check, store and queue a job.
@@ -99,23 +181,30 @@ class Service:
             Problem, MildError: the job is refused, with the reason.
         """
         self.worker.check()
+        # What is wrong with the request itself is said before anything is stored.
+        check_http(body.request, self.settings, erase=kind == "erase" and body.mask is None)
         photo_id = await self.photo_id(body)
-        photo = await asyncio.to_thread(self.photos.get, photo_id)
+        known = self.photos.known(photo_id)
         request = body.request
         if body.mask is not None:
-            mask = await asyncio.to_thread(self.photos.mask, body.mask, photo.size)
             if request.selection.mask_rle is not None:
                 raise Problem(422, "Send one mask, as a picture or as run-length code.")
-            drawn = {"mask_rle": encode_rle(mask)}
+            with self.photos.scratch(body.mask) as path:
+                drawn = {"mask_rle": await self.reader.call("mask", str(path), known.size, self.settings.max_pixels)}
             request = request.model_copy(update={"selection": request.selection.model_copy(update=drawn)})
-        check_http(request, self.settings, erase=kind == "erase")
-        for code in (request.selection.mask_rle, request.selection.spare_rle):
-            if code is not None:
-                decode_rle(code, photo.size)
+        await self._check_codes(body.request.selection, known)
         return await asyncio.to_thread(self._queue, kind, photo_id, request)
 
+    async def _check_codes(self, selection: Selection, known: Known) -> None:
+        codes = [code for code in (selection.mask_rle, selection.spare_rle) if code is not None]
+        if codes:
+            await self.reader.call("check", codes, known.size)
+
     def _queue(self, kind: Kind, photo_id: str, request: EraseRequest) -> Job:
-        job = self.jobs.create(kind, self.photos.path(photo_id), photo_id, request)
+        try:
+            job = self.jobs.create(kind, self.photos.path(photo_id), photo_id, request)
+        except FileNotFoundError:
+            raise Problem(404, "There is no photo of this id; upload it (again).") from None
         try:
             self.worker.submit(job)
         except Problem:
@@ -129,30 +218,61 @@ class Service:
             raise Problem(404, "There is no job of this id; finished jobs are deleted after a while.")
         return job
 
+    async def result(self, task: str, job: Job, *arguments: Any) -> Any:
+        """What the printer makes of a finished job."""
+        return await self.printer.call(task, str(job.folder), *arguments)
+
+    async def render(self, job: Job, format: str, choice: Choice) -> tuple[Path, Path | None]:
+        """A file of a finished job in one of :data:`FORMATS`.
+
+        Returns:
+            The file, and the folder to discard once it is sent (None when the file is the job's own).
+
+        Raises:
+            UsageError: the choice names somebody without a layer, or the format cannot hold the photo's transparency.
+        """
+        if format == "png" and not choice:
+            return job.folder / "result.png", None
+        target = await asyncio.to_thread(self.scratch.new, format)
+        assert target.suffix == FORMATS[format][0]
+        try:
+            await self.result("render", job, format, choice, str(target))
+        except BaseException:
+            discard(target.parent)
+            raise
+        return target, target.parent
+
     def drop(self, job: Job) -> None:
         """Forget a finished job."""
-        self.results.forget(job)
         self.jobs.delete(job)
+        self.printer.forget([str(job.folder)], None)
+
+    def forget(self, photo_id: str) -> None:
+        """Forget a photo, and everybody found in it; jobs have their own copy."""
+        path = str(self.photos.path(photo_id))
+        self._forgotten(path, self.photos.delete(photo_id))
 
     def prune(self) -> None:
-        """Delete what is old; done when something new comes, since only then does the folder grow."""
+        """Delete what is old or too much."""
         settings = self.settings
-        self.jobs.prune(settings.keep_seconds, settings.keep_jobs)
-        self.photos.prune(settings.keep_seconds, settings.keep_photos)
+        for job in self.jobs.prune(settings.keep_seconds, settings.keep_jobs):
+            self.printer.forget([str(job.folder)], None)
+        for path, pixels in self.photos.prune(settings.keep_seconds, settings.keep_photos):
+            self._forgotten(str(path), pixels)
 
+    def _forgotten(self, path: str, pixels: str | None) -> None:
+        for line in (self.reader, self.finder, self.printer):
+            line.forget([path], pixels)
 
-def lock(settings: Settings) -> IO[str]:
-    """The state folder's lock, held while the file returned is open; the system frees it however the process ends.
-
-    Raises:
-        MildError: another server holds it.
-    """
-    file = (settings.state / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise MildError(
-            f"Another server uses the state folder {settings.state}; name another one with --state."
-        ) from None  # fmt: skip
-    return file
+    def _keep(self) -> None:
+        """Rounds of housekeeping: what is old goes in time, whether anybody comes or not."""
+        pause = min(ROUND, max(0.05, min(self.settings.keep_seconds, self.settings.idle_seconds) / 4))
+        while not self._stop.wait(pause):
+            try:
+                self.prune()
+                for job in self.jobs.all():
+                    job.save_again()
+                for hand in self._hands:
+                    hand.rest()
+            except OSError:
+                continue  # the disk, again; the next round may find it well

@@ -1,4 +1,4 @@
-"""One thread holds the model and does one job after the other; what cannot wait in the queue is refused."""
+"""A bounded queue, and a thread that hands one job after the other to a process; what cannot wait is refused."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
-from mild.app.server import results
+from mild.app.server.hands import Broken, Hand, Late, NoMemory
 from mild.app.server.jobs import INTERRUPTED, Job
 from mild.app.server.metrics import Metrics
 from mild.app.server.problems import Problem
-from mild.app.server.road import Road
 from mild.app.server.settings import Settings
 from mild.errors import Cancelled, MildError
-from mild.photo import Photo
+from mild.files import NoSpace
 
 log = logging.getLogger("mild.app.server")
 
 
 class Worker:
-    """A bounded queue and its thread."""
+    """The queue and its thread."""
 
-    def __init__(self, road: Road, settings: Settings, metrics: Metrics) -> None:
-        self._road, self._settings, self._metrics = road, settings, metrics
+    def __init__(self, hand: Hand, settings: Settings, metrics: Metrics) -> None:
+        self._hand, self._settings, self._metrics = hand, settings, metrics
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
         self._running: Job | None = None
         self._closing = False
         self._deadline = 0.0
-        self._loaded = False
         self._thread = threading.Thread(target=self._loop, name="mild-worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Is there somebody who takes jobs from the queue?"""
+        return self._thread.is_alive()
 
     @property
     def closing(self) -> bool:
@@ -48,10 +50,6 @@ class Worker:
     @property
     def busy(self) -> bool:
         return self._running is not None
-
-    @property
-    def loaded(self) -> bool:
-        return self._loaded
 
     def check(self) -> None:
         """Refuse a job before its photo is even stored.
@@ -73,7 +71,7 @@ class Worker:
             self._changed.notify_all()
 
     def cancel(self, job: Job, why: str = "The job was cancelled.") -> None:
-        """Stop a job: at once when it waits, at its next step when it runs."""
+        """Stop a job: at once when it waits, within two seconds when it runs."""
         with self._changed:
             job.cancel.set()
             if job in self._queue:
@@ -93,75 +91,67 @@ class Worker:
     def close(self) -> None:
         """As :meth:`drain`; then wait for the running job as long as its grace lasts, and stop it."""
         self.drain()
-        if not self._thread.is_alive():
-            return
-        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, self._deadline - time.monotonic()))
         running = self._running
         if running is not None:
             running.cancel.set()
             self._thread.join(5.0)
-            # A step that takes longer than that is left to the process's end; the record is right already.
             self._end(running, "interrupted", INTERRUPTED)
+        self._hand.close()
 
     def _loop(self) -> None:
         while True:
             with self._changed:
-                idle = self._settings.idle_seconds if self._loaded else None
-                self._changed.wait_for(lambda: bool(self._queue) or self._closing, timeout=idle)
-                if self._queue:
-                    self._running = self._queue.popleft()
-                elif self._closing:
+                self._changed.wait_for(lambda: bool(self._queue) or self._closing)
+                if not self._queue:
                     return
-            if self._running is None:
-                self._road.unload()
-                self._loaded = False
-                continue
+                job = self._running = self._queue.popleft()
             try:
-                self._do(self._running)
+                self._do(job)
+            except Exception:  # the thread must outlive whatever one job does
+                log.exception("job %s", job.id)
+                self._end(job, "failed", "The job failed unexpectedly; the server's log says where.", fault="server")
             finally:
                 self._running = None
 
     def _do(self, job: Job) -> None:
         start = time.monotonic()
+        limit = self._settings.max_seconds
         job.update(state="running", started=time.time())
-        late = False
 
-        def progress(stage: str, share: float) -> None:
-            nonlocal late
-            late = time.monotonic() - start > self._settings.max_seconds
-            if late or job.cancel.is_set():
-                raise Cancelled
-            if hasattr(share, "remaining"):  # a mild.pace.Share
-                job.remaining = lambda: share.remaining
-            job.update(save=False, stage=stage, progress=min(max(float(share), 0.0), 1.0))
+        def tell(stage: str, share: float, remaining: float | None) -> None:
+            said = time.monotonic()
+            if remaining is not None:
+                job.remaining = lambda: max(0.0, remaining - (time.monotonic() - said))
+            job.update(save=False, stage=stage, progress=min(max(share, 0.0), 1.0))
 
+        status = job.status
         try:
-            progress("start", 0.0)
-            self._loaded = True
-            # Without a path: what the server calls its files is nobody's business in a report.
-            photo = replace(Photo.open(job.folder / "photo"), path=None)
-            method = self._road.run if job.status.kind == "erase" else self._road.decompose
-            result = method(job.status.request, photo, progress)
-            progress("save", 1.0)
-            results.save(job.folder, result)
-            self._metrics.took(job.status.kind, time.monotonic() - start)
-            self._end(job, "done", None, report=result.report(), progress=1.0, stage="done")
+            report = self._hand.call(
+                "job", str(job.folder), status.kind, status.request, seconds=limit, cancel=job.cancel, tell=tell
+            )
+            self._end(job, "done", None, report=report, progress=1.0, stage="done")
+            if job.status.state == "done":
+                self._metrics.took(status.kind, time.monotonic() - start)
         except Cancelled:
-            if late:
-                limit = self._settings.max_seconds
-                self._end(job, "failed", f"The job took longer than the {limit:g} seconds allowed.", fault="time")
-            elif self._closing:
+            if self._closing:
                 self._end(job, "interrupted", INTERRUPTED)
             else:
                 self._end(job, "cancelled", "The job was cancelled.")
+        except Late:
+            self._end(job, "failed", f"The job took longer than the {limit:g} seconds allowed.", fault="time")
+        except NoSpace:
+            self._end(job, "failed", "The server's disk is full; nothing was written.", fault="server")
+        except (Broken, NoMemory) as error:
+            self._end(job, "failed", str(error), fault="server")
+        except Problem as problem:
+            self._end(job, "failed", problem.detail, fault="server")
         except MildError as error:
             self._end(job, "failed", str(error), fault="request")
-        except MemoryError:
-            self._end(job, "failed", "There is not enough memory for this photo; send a smaller one.", fault="server")
-        except Exception:
-            log.exception("job %s", job.id)
-            self._end(job, "failed", "The job failed unexpectedly; the server's log says where.", fault="server")
+        if job.status.state != "done":
+            job.drop_results()
 
     def _end(self, job: Job, state: str, error: str | None, **fields: Any) -> None:
         if job.update(state=state, error=error, finished=time.time(), **fields):
-            self._metrics.jobs.labels(job.status.kind, state).inc()
+            self._metrics.jobs.labels(job.status.kind, job.status.state).inc()

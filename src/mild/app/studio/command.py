@@ -29,13 +29,14 @@ def studio(
 ) -> None:
     """Erase people in the browser. Everything stays on this machine; Ctrl-C ends it."""
     try:
-        from mild.app.cli.serve import LOOPBACK, listen
+        from mild.app.cli.serve import LOOPBACK, check_key, listen
         from mild.app.server.app import create_app
-        from mild.app.server.service import lock
         from mild.app.server.settings import Settings, default_state
+        from mild.app.server.state import lock
         from mild.app.studio.page import PREFIX, add_studio
     except ImportError as error:
         raise MildError(f"The studio needs more packages ({error.name}): pip install mild[server].") from None
+    check_key(api_key)
     if host not in LOOPBACK and api_key is None:
         raise UsageError(f"Anybody who reaches {host} could use this studio: set MILD_API_KEY.")
     settings = Settings(
@@ -50,8 +51,9 @@ def studio(
     note = settings.state / "address"
 
     try:
-        settings.state.mkdir(parents=True, exist_ok=True)
         lock(settings).close()
+    except UsageError:
+        raise
     except MildError:
         # Started twice, as one does with a program that has no window: show the one that runs.
         if not note.is_file():
@@ -60,8 +62,6 @@ def studio(
         if browser:
             webbrowser.open(note.read_text())
         return
-    except OSError as error:
-        raise MildError(f"The state folder {settings.state} cannot be used: {error.strerror or error}.") from None
 
     def ready(address: str) -> None:
         note.write_text(address + PREFIX)

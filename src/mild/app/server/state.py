@@ -1,0 +1,73 @@
+"""The state folder: made by us or empty, else not touched; one server at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from pathlib import Path
+from typing import IO
+
+from mild.app.server.settings import Settings, default_state
+from mild.errors import MildError, UsageError
+from mild.files import write_bytes
+
+#: The file that says a folder is ours.
+MARKER = ".mild-state"
+_CONTENT = {"format": "mild-state", "version": 1}
+#: What an earlier version of ours left, in the places that are ours by their name.
+_EARLIER = frozenset({"lock", "jobs", "photos", "scratch", "address"})
+
+
+def claim(folder: Path) -> None:
+    """Make a state folder, or take one over that is ours; nobody but the user can read it.
+
+    Raises:
+        UsageError: it holds other things and is none of ours.
+        MildError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (folder / MARKER).is_file():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                if json.loads((folder / MARKER).read_bytes()[:4096])["format"] == _CONTENT["format"]:
+                    return
+        names = {path.name for path in folder.iterdir()}
+        own = folder in (default_state(), default_state().with_name("studio")) and names <= _EARLIER
+        if names and not own:
+            raise UsageError(
+                f"The folder {folder} holds other things, and was not made by this program; name a new or an empty one."
+            )
+        folder.chmod(0o700)
+        write_bytes(folder / MARKER, json.dumps(_CONTENT).encode())
+    except OSError as error:
+        raise MildError(f"The state folder {folder} cannot be used: {error.strerror or error}.") from None
+
+
+def private(folder: Path) -> Path:
+    """A folder inside, made if missing, that nobody but the user can read."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def lock(settings: Settings) -> IO[str]:
+    """The state folder's lock, held while the file returned is open; the system frees it however the process ends.
+
+    Raises:
+        UsageError: the folder is somebody else's.
+        MildError: another server holds the lock, or the folder cannot be used.
+    """
+    claim(settings.state)
+    try:
+        file = (settings.state / "lock").open("w")
+    except OSError as error:
+        raise MildError(f"The state folder {settings.state} cannot be used: {error.strerror or error}.") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise MildError(
+            f"Another server uses the state folder {settings.state}; name another one with --state."
+        ) from None  # fmt: skip
+    return file

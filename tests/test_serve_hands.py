@@ -1,0 +1,252 @@
+"""Jobs run in processes: whatever happens in one ends that job and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+import rough_road as rough
+from fake_road import FakeRoad
+from mild.app.cli.app import run
+from mild.app.server import Settings
+from mild.app.server.app import create_app
+from mild.app.server.state import MARKER, claim
+from mild.errors import UsageError
+from test_server import form, png, problem
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    state = tmp_path_factory.mktemp("rough") / "state"
+    settings = Settings(
+        state=state, road="rough_road:RoughRoad", max_seconds=3.0, task_seconds=3.0, max_memory=2 * 2**30
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def job(seed: int, **more: Any) -> dict[str, Any]:
+    return form(png(1), {"selection": {"people": [1]}, "seed": seed, **more})
+
+
+def health(client: TestClient) -> dict[str, Any]:
+    begun = time.monotonic()
+    answer = client.get("/health")
+    assert answer.status_code == 200 and time.monotonic() - begun < 1.0
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seed", "status", "words"),
+    [
+        (rough.CRASH, 500, "process that worked on this photo ended"),
+        (rough.HOG, 500, "not enough memory"),
+        (rough.FULL, 500, "disk is full"),
+        (rough.UNFORESEEN, 500, "failed unexpectedly"),
+    ],
+)
+def test_what_ends_a_job_ends_nothing_else(client: TestClient, seed: int, status: int, words: str) -> None:
+    lost = sum(process["lost"] for process in health(client)["processes"])
+    answer = client.post("/v1/erase", **job(seed))
+    problem(answer, status, words)
+    assert "secret" not in answer.text
+    state = health(client)
+    assert state["status"] == "ok" and not state["running"]
+    assert sum(process["lost"] for process in state["processes"]) - lost == int(seed == rough.CRASH)
+    assert client.post("/v1/erase", **job(0)).status_code == 200
+
+
+def test_a_stuck_job_ends_in_time_and_a_cancelled_one_at_once(client: TestClient) -> None:
+    client.post("/v1/erase", **job(0))  # the process is there
+    begun = time.monotonic()
+    problem(client.post("/v1/erase", **job(rough.STUCK)), 503, "longer than the 3 seconds")
+    assert time.monotonic() - begun < 3.0 + 2.0 + 3.0
+    for seed in (rough.STUCK, rough.SLOW):
+        id = client.post("/v1/jobs", **job(seed)).json()["id"]
+        while client.get(f"/v1/jobs/{id}").json()["stage"] not in ("fill", "denoise"):
+            time.sleep(0.05)
+        client.post(f"/v1/jobs/{id}/cancel")
+        begun = time.monotonic()
+        while client.get(f"/v1/jobs/{id}").json()["state"] == "running":
+            assert time.monotonic() - begun < 2.0
+            time.sleep(0.05)
+        assert client.get(f"/v1/jobs/{id}").json()["state"] == "cancelled"
+    assert client.post("/v1/erase", **job(0)).status_code == 200
+
+
+def test_finding_is_bounded_too(client: TestClient) -> None:
+    id = client.post("/v1/photos", **form(png(1))).json()["id"]
+    problem(client.get(f"/v1/photos/{id}/people?backend=hub"), 503, "longer than the 3 seconds")
+    assert client.get(f"/v1/photos/{id}/people").status_code == 200
+
+
+def test_a_killed_process_is_replaced(client: TestClient) -> None:
+    client.post("/v1/erase", **job(0))
+    for process in health(client)["processes"]:
+        if process["pid"]:
+            os.kill(process["pid"], signal.SIGKILL)
+    assert client.post("/v1/erase", **job(0)).status_code == 200
+    assert health(client)["status"] == "ok"
+
+
+def test_processes_end_with_their_server(tmp_path: Path) -> None:
+    with TestClient(create_app(Settings(state=tmp_path / "state", road="rough_road:RoughRoad"))) as client:
+        client.post("/v1/photos", **form(png(1)))
+        pids = [process["pid"] for process in health(client)["processes"] if process["pid"]]
+        assert pids
+    time.sleep(0.2)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_health_says_that_the_disk_is_full(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "state", least_disk=2**62)
+    with TestClient(create_app(settings, FakeRoad())) as client:
+        answer = client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "failing" and answer.json()["faults"] == ["the disk is full"]
+
+
+def test_a_record_that_cannot_be_written_is_the_job_s_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mild.app.server import jobs
+    from mild.files import NoSpace, write_bytes
+
+    full = False
+
+    def write(path: Path, data: bytes) -> Path:
+        if full:
+            raise NoSpace("job.json cannot be written: No space left on device.")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(jobs, "write_bytes", write)
+    road = FakeRoad(steps=5, pause=0.05)
+    with TestClient(create_app(Settings(state=tmp_path / "state", idle_seconds=0.4), road)) as client:
+        id = client.post("/v1/jobs", **job(0)).json()["id"]
+        full = True
+        while (status := client.get(f"/v1/jobs/{id}").json())["state"] in ("queued", "running"):
+            time.sleep(0.02)
+        assert status["state"] == "failed" and "disk is full" in status["error"]
+        problem(client.post("/v1/jobs", **job(0)), 507, "disk is full")
+        full = False
+        assert client.post("/v1/erase", **job(0)).status_code == 200
+        record = tmp_path / "state" / "jobs" / id / "job.json"
+        end = time.monotonic() + 5
+        while json.loads(record.read_text())["state"] != "failed":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_a_folder_that_is_not_ours_is_refused_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("photos", "jobs", "scratch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "holiday.jpg").write_bytes(b"mine")
+    for command in (["serve", "--port", "0"], ["studio", "--no-browser"]):
+        assert run([*command, "--state", str(tmp_path)]) == 2
+        assert "holds other things" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="holds other things"):
+        claim(tmp_path)
+    found = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {Path(name) / "holiday.jpg" for name in ("photos", "jobs", "scratch")}
+
+
+def test_what_others_put_into_our_folder_stays(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    settings = Settings(state=state, keep_seconds=0.2)
+    with TestClient(create_app(settings, FakeRoad())) as client:
+        id = client.post("/v1/photos", **form(png(1))).json()["id"]
+        made = client.post("/v1/jobs", **job(0)).json()["id"]
+        strange = [state / "photos" / "mine.jpg", state / "jobs" / made / "mine.txt", state / "jobs" / "mine.txt"]
+        strange += [state / "scratch" / "mine.txt", state / "people" / "mine.npz"]
+        for path in strange:
+            path.write_text("mine")
+        assert (state / MARKER).is_file() and state.stat().st_mode & 0o077 == 0
+        assert (state / "photos").stat().st_mode & 0o077 == 0
+        # Expiry is by time: nobody has to come for it.
+        end = time.monotonic() + 10
+        while (state / "photos" / id).exists() or (state / "jobs" / made / "photo").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    with TestClient(create_app(settings, FakeRoad())):
+        pass
+    assert all(path.read_text() == "mine" for path in strange)
+
+
+def test_deleting_a_photo_deletes_who_was_found_in_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with TestClient(create_app(Settings(state=state), FakeRoad())) as client:
+        id = client.post("/v1/photos", **form(png(1))).json()["id"]
+        pixels = json.loads((state / "photos" / f"{id}.json").read_text())["pixels"]
+        (state / "people" / f"{pixels[:32]}-{'0' * 32}.npz").write_bytes(b"masks and poses")
+        assert client.delete(f"/v1/photos/{id}").status_code == 204
+        assert [path for path in state.rglob("*") if path.is_file() and path.name not in (MARKER, "lock")] == []
+
+
+@pytest.mark.parametrize(
+    "key", ["", "   ", "short", "fifteen letters", " sixteen letters of it", "a key with\na line end in it"]
+)
+def test_a_key_that_keeps_nobody_out_is_refused(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["serve", "--port", "0"], ["studio", "--no-browser"]):
+        assert run([*command, "--state", str(tmp_path / "state"), "--api-key", key]) == 2
+        assert "The API key" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"selection": {"points": [[1, 1]] * 65}}, "at most 64 points and boxes"),
+        ({"selection": {"points": [[1, 1]] * 40, "boxes": [[1, 1, 9, 9]] * 40}}, "at most 64 points and boxes"),
+        ({"selection": {"people": [1]}, "method": {"resolution": 2048}}, "at most 1024 pixels of resolution"),
+        ({"selection": {"people": [1]}, "method": {"steps": 1000}}, "at most 100 denoising steps"),
+        ({"selection": {"people": list(range(1500))}}, "at most 1000 people"),
+        ({"selection": {"mask_rle": {"size": [64, 96], "counts": "0" * 300_000}}}, "run-length mask is damaged"),
+    ],
+)
+def test_too_much_is_refused_before_the_work(tmp_path: Path, request_: dict[str, Any], words: str) -> None:
+    road = FakeRoad()
+    with TestClient(create_app(Settings(state=tmp_path / "state"), road)) as client:
+        problem(client.post("/v1/jobs", **form(png(1), request_)), 422, words)
+        assert road.found == road.ran == 0 and list((tmp_path / "state" / "jobs").iterdir()) == []
+
+
+def test_a_request_longer_than_is_taken(tmp_path: Path) -> None:
+    with TestClient(create_app(Settings(state=tmp_path / "state", max_request=10_000), FakeRoad())) as client:
+        code = {"size": [64, 96], "counts": "0" * 20_000}
+        problem(
+            client.post("/v1/jobs", **form(png(1), {"selection": {"mask_rle": code}})), 400, "The form cannot be read"
+        )
+        id = client.post("/v1/photos", **form(png(1))).json()["id"]
+        body = {"photo_id": id, "request": {"selection": {"mask_rle": code}}}
+        problem(client.post("/v1/jobs", json=body), 413, "longer than the 10000 bytes")
+
+
+@pytest.mark.parametrize("id", ["x" * 10_000, "..%2Flock", "%00", "a" * 31, "A" * 32, "é"])
+def test_an_id_that_is_none_is_404(tmp_path: Path, id: str) -> None:
+    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+        for address in (f"/v1/photos/{id}", f"/v1/photos/{id}/people", f"/v1/jobs/{id}", f"/v1/jobs/{id}/result"):
+            assert client.get(address).status_code == 404
+        assert client.delete(f"/v1/photos/{id}").status_code == 404
+
+
+def test_a_damaged_result_is_gone_and_says_so(tmp_path: Path) -> None:
+    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+        id = client.post("/v1/jobs", **job(0)).json()["id"]
+        while client.get(f"/v1/jobs/{id}").json()["state"] != "done":
+            time.sleep(0.02)
+        (tmp_path / "state" / "jobs" / id / "stack.zip").write_bytes(b"PK\x03\x04cut short")
+        for address in ("layers", "layers/0.png", "result?show=1", "result?format=psd"):
+            problem(client.get(f"/v1/jobs/{id}/{address}"), 410, "damaged or gone")
+        (tmp_path / "state" / "jobs" / id / "result.png").unlink()
+        problem(client.get(f"/v1/jobs/{id}/result"), 410, "is gone")
