@@ -1,4 +1,4 @@
-"""The two ways a job can fail, each told to the user in one clear sentence."""
+"""The ways a job can fail, each told to the user in one clear sentence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class UsageError(MildError):
     """The request itself is wrong (a person who does not exist, an empty mask, two contradicting options)."""
 
     exit_code = 2
+
+
+class NobodyError(UsageError):
+    """Nobody in this photo is whom the request means: a batch goes on with the next one."""
 
 
 class Cancelled(MildError):

@@ -40,6 +40,10 @@ class Selection(_Part):
     people: tuple[int, ...] = Field((), description="Numbers of the people to erase, as `mild people` lists them.")
     keep: tuple[int, ...] | None = Field(None, description="Erase everybody (sure finds) except these numbers.")
     everyone: bool = Field(False, description="Erase every person that was surely found.")
+    bystanders: bool = Field(False, description="Erase everybody surely found who is taken for a bystander.")
+    keep_subjects: int | None = Field(
+        None, ge=1, description="Erase everybody surely found except so many of the likeliest subjects."
+    )
     points: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y): the person there, or what is there.")
     boxes: tuple[tuple[int, int, int, int], ...] = Field((), description="Boxes (x0, y0, x1, y1) around a person.")
     mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
@@ -54,13 +58,14 @@ class Selection(_Part):
             raise ValueError("say either whom to erase or whom to keep, not both")
         if self.everyone and self.people:
             raise ValueError("everyone already includes the people named")
+        if (self.keep is not None) + self.everyone + self.bystanders + (self.keep_subjects is not None) > 1:
+            raise ValueError("say one of everyone, bystanders, keep and keep_subjects")
         return self
 
     @property
     def empty(self) -> bool:
-        return not (self.people or self.everyone or self.points or self.boxes or self.mask or self.mask_rle) and (
-            self.keep is None
-        )
+        named = self.people or self.points or self.boxes or self.mask or self.mask_rle
+        return not (named or self.everyone or self.bystanders) and self.keep is None and self.keep_subjects is None
 
 
 class Finder(_Part):

@@ -19,6 +19,7 @@ from mild.models import assets
 from mild.models import registry as asset_registry
 from mild.people import memory
 from mild.people.overlay import draw_overlay
+from mild.people.roles import with_roles
 from mild.people.scene import Scene
 from mild.people.selection import select
 from mild.photo import Photo
@@ -119,7 +120,7 @@ def resolve(finder: Finder) -> Backend:
 
 
 def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
-    """The people in a photo, numbered from left to right.
+    """The people in a photo, numbered from left to right, each with a role.
 
     A photo that was searched before, by its pixels' hash, is not searched again (see ``memory.py``): finding takes
     seconds, and people look for the same photo's people many times.
@@ -131,14 +132,14 @@ def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
     finder = finder or Finder.model_validate({})
     backend = resolve(finder)
     if backend.name not in REMEMBERED:
-        return backend.find(photo, finder)
+        return with_roles(backend.find(photo, finder))
     key = decides(backend, finder)
     known = memory.recall(photo.sha256, key)
     if known is None:
         scene = backend.find(photo, finder)
         known = (scene.people, scene.order)
         memory.keep(photo.sha256, key, known)
-    return Scene(photo, *known)
+    return with_roles(Scene(photo, *known))
 
 
 #: Packages whose next version may find other people.

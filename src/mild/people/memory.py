@@ -126,7 +126,7 @@ def _read(path: Path) -> Found:
     about = parse_json(str(arrays["about"]))
     people = []
     for number, entry in enumerate(about["people"]):
-        values = {name: arrays[f"{name}{number}"] for name in _ARRAYS if f"{name}{number}" in arrays}
+        values: dict[str, Any] = {name: arrays[f"{name}{number}"] for name in _ARRAYS if f"{name}{number}" in arrays}
         if any(value.dtype.kind != _ARRAYS[name] for name, value in values.items()):
             raise ValueError("an array is of another kind")
         box = Box(*(int(n) for n in entry.pop("box")))

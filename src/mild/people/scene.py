@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from mild.photo import Photo
 
 BoolMask = NDArray[np.bool_]
 
+#: What somebody is in a photo; see :mod:`mild.people.roles`.
+Role = Literal["subject", "bystander", "unsure"]
 #: The 17 COCO keypoints, in COCO's order.
 KEYPOINT_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -94,6 +96,7 @@ class Person:
         keypoints: float32 ``[17, 3]``: x, y in photo pixels and confidence 0..1, COCO order; or None.
         landmarks: the finder's own finer points ``[n, 3]`` (33 for BlazePose), same units; or None.
         parts: uint8 ``[box.height, box.width]`` body-region labels (see ``diffusion.morphology``), or None.
+        role: is the photo of this person, or do they only happen to be in it?
         source: who said so: ``"blazepose"``, ``"hub"``, ``"box"``, ``"click"``, ``"mask"``, ``"coco"``.
     """
 
@@ -106,6 +109,7 @@ class Person:
     landmarks: NDArray[np.float32] | None = None
     parts: NDArray[np.uint8] | None = None
     source: str = "mask"
+    role: Role = "unsure"
 
     def __post_init__(self) -> None:
         if self.mask.shape != (self.box.height, self.box.width):
@@ -224,6 +228,7 @@ class Scene:
                 "sure": p.sure,
                 "depth": self.order.index(p.id),
                 "source": p.source,
+                "role": p.role,
                 "keypoints": None if p.keypoints is None else np.round(p.keypoints, 2).tolist(),
             }
             for p in self.people

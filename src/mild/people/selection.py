@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.errors import UsageError
+from mild.errors import NobodyError, UsageError
 from mild.people import manual
 from mild.people.finders.coco import decode_rle
+from mild.people.roles import subjects
 from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo import read_mask
 from mild.request import Selection
@@ -68,23 +69,32 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
     if both:
         raise UsageError(f"Person {both[0]} is to be kept and is marked for erasing as well; say only one.")
     if not chosen:
-        raise UsageError("Everybody who was surely found is kept, so there is nobody to erase.")
+        raise NobodyError("Everybody who was surely found is kept, so there is nobody to erase.")
     return scene, tuple(sorted(chosen))
 
 
 def _by_number(scene: Scene, selection: Selection) -> Iterable[int]:
     asked = (*selection.people, *(selection.keep or ()))
-    wanted = bool(asked) or selection.everyone or selection.keep is not None
-    if wanted and not scene.people:
-        raise UsageError(f"No person was found in this photo; {_BY_HAND}.")
+    everyone = selection.everyone or selection.bystanders
+    everyone = everyone or selection.keep is not None or selection.keep_subjects is not None
+    if (asked or everyone) and not scene.people:
+        raise NobodyError(f"No person was found in this photo; {_BY_HAND}.")
     for number in asked:
         scene.person(number)
-    if not selection.everyone and selection.keep is None:
+    if not everyone:
         return selection.people
     if not scene.sure:
         numbers = ", ".join(str(p.id) for p in scene.people)
-        raise UsageError(f"Nobody was found for sure, only maybe ({numbers}); name the number, or {_BY_HAND}.")
-    return [p.id for p in scene.sure if p.id not in (selection.keep or ())]
+        raise NobodyError(f"Nobody was found for sure, only maybe ({numbers}); name the number, or {_BY_HAND}.")
+    if selection.bystanders:
+        found = [p.id for p in scene.sure if p.role == "bystander"]
+        if not found and selection.people == ():
+            raise NobodyError(f"Nobody in this photo is taken for a bystander; name people by number, or {_BY_HAND}.")
+        return [*found, *selection.people]
+    kept = set(selection.keep or ())
+    if selection.keep_subjects is not None:
+        kept = set(subjects(scene)[: selection.keep_subjects])
+    return [p.id for p in scene.sure if p.id not in kept]
 
 
 def _at_point(scene: Scene, x: int, y: int) -> tuple[Scene, int]:

@@ -25,6 +25,8 @@ def erase(
     person: options.Person = None,
     keep: options.Keep = None,
     everyone: options.Everyone = False,
+    bystanders: options.Bystanders = False,
+    keep_subjects: options.KeepSubjects = None,
     at: options.At = None,
     box: options.Boxes = None,
     mask: options.Mask = None,
@@ -76,7 +78,7 @@ def erase(
     request = options.build(
         request_file,
         photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask),
+        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects),
         finder=options.finder(finder, coco, finder_model, allow_download),
         region={name: value for name, value in (("dilate", dilate), ("feather", feather)) if value is not None},
         method=options.method(

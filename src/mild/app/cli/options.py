@@ -33,6 +33,14 @@ Keep = Annotated[
     typer.Option("--keep", metavar="N[,N…]", rich_help_panel=WHO, help="Everybody surely found, except these."),
 ]
 Everyone = Annotated[bool, typer.Option("--all", rich_help_panel=WHO, help="Everybody surely found.")]
+Bystanders = Annotated[
+    bool,
+    typer.Option("--bystanders", rich_help_panel=WHO, help="Everybody surely found who only happens to be in it."),
+]
+KeepSubjects = Annotated[
+    int | None,
+    typer.Option("--keep-subjects", metavar="N", min=1, rich_help_panel=WHO, help="All but the N likeliest subjects."),
+]
 At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="X,Y", rich_help_panel=WHO, help="The person at this pixel, or else what is there."),
@@ -154,6 +162,8 @@ def selection(
     at: Sequence[str] | None,
     box: Sequence[str] | None,
     mask: Path | None,
+    bystanders: bool = False,
+    keep_subjects: int | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Selection` that were given."""
     fields: dict[str, Any] = {
@@ -162,6 +172,8 @@ def selection(
         "points": tuple(numbers("--at", at or (), 2)),
         "boxes": tuple(numbers("--box", box or (), 4)),
         "mask": None if mask is None else str(mask),
+        "bystanders": bystanders,
+        "keep_subjects": keep_subjects,
     }
     given = {name: value for name, value in fields.items() if value}
     if keep:
@@ -207,13 +219,21 @@ def method(
 
 
 def build(base: Path | None, **parts: Any) -> EraseRequest:
-    """The request: a saved one (``base``) or the defaults, overlaid with what was given.
+    """The request of :func:`fields_of`; it must name a photo."""
+    from mild.request import EraseRequest
+
+    request = EraseRequest.build(**fields_of(base, **parts))
+    if request.photo is None:
+        raise UsageError("Name a photo, or a --request that names one.")
+    return request
+
+
+def fields_of(base: Path | None, **parts: Any) -> dict[str, Any]:
+    """A request's fields: a saved one's (``base``) or none, overlaid with what was given.
 
     A part given as a dict is merged field by field, except the selection: naming somebody replaces the saved choice,
     since "erase 2" added to a saved "erase 1" would surprise.
     """
-    from mild.request import EraseRequest
-
     fields = {} if base is None else read_request(base)
     for name, value in parts.items():
         if value is None or value == {}:
@@ -222,10 +242,7 @@ def build(base: Path | None, **parts: Any) -> EraseRequest:
             fields[name] = fields[name] | value
         else:
             fields[name] = value
-    request = EraseRequest.build(**fields)
-    if request.photo is None:
-        raise UsageError("Name a photo, or a --request that names one.")
-    return request
+    return fields
 
 
 def read_request(path: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def people(
     person: options.Person = None,
     keep: options.Keep = None,
     everyone: options.Everyone = False,
+    bystanders: options.Bystanders = False,
+    keep_subjects: options.KeepSubjects = None,
     at: options.At = None,
     box: options.Boxes = None,
     mask: options.Mask = None,
@@ -44,7 +46,7 @@ def people(
     request = options.build(
         None,
         photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask),
+        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects),
         finder=options.finder(finder, coco, finder_model, allow_download),
     )
     source = Path(request.photo or "")
@@ -92,14 +94,14 @@ def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> None:
 
     console = Console()
     if scene.people:
-        table = Table("person", "box x0, y0, x1, y1", "height", "certain", "depth", "found by")
+        table = Table("person", "box x0, y0, x1, y1", "height", "certain", "role", "depth", "found by")
         if chosen:
             table.add_column("chosen")
         for p in scene.people:
             # Counted from the front, since that is where one looks first.
             depth = len(scene.order) - scene.order.index(p.id)
             cells = [str(p.id), ", ".join(map(str, p.box)), f"{p.box.height} px"]
-            cells += [f"{p.score:.2f}" + ("" if p.sure else " (unsure)"), _place(depth), p.source]
+            cells += [f"{p.score:.2f}" + ("" if p.sure else " (unsure)"), p.role, _place(depth), p.source]
             table.add_row(*cells, *(["yes" if p.id in chosen else ""] if chosen else []))
         console.print(table)
         if any(not p.sure for p in scene.people):

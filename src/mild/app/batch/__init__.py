@@ -1,0 +1,1 @@
+"""``mild batch``: many photos, each one an :class:`~mild.request.EraseRequest`, exactly once."""

@@ -1,0 +1,326 @@
+"""A batch: which photos are still to be done, by whom, and what is written down of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mild.app.batch import store
+from mild.app.batch.ledger import FINISHED, Ledger
+from mild.app.batch.page import write_page
+from mild.app.batch.sources import Item, absolute, items_of
+from mild.app.batch.worker import Job, Setup, joined
+from mild.engines import Done, Engine
+from mild.errors import MildError, UsageError
+from mild.photo.formats import format_of
+from mild.request import EraseRequest
+
+#: A photo that fails is tried so often.
+TRIES = 2
+Tell = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a batch is asked for.
+
+    Attributes:
+        source: see :func:`mild.app.batch.sources.items_of`.
+        setup: where results and ledger go.
+        request: of every photo, part by part, as the command line gives it; a manifest's fields are laid over it.
+        include, exclude: patterns of names.
+        pattern: of a result's name: ``{folder}``, ``{stem}``, ``{suffix}``, ``{name}``.
+        format: suffix of the results, with its dot; None: the photo's own.
+        force: results that are in the way may be replaced.
+    """
+
+    source: str
+    setup: Setup
+    request: dict[str, Any] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    pattern: str = "{folder}/{stem}{suffix}"
+    format: str | None = None
+    force: bool = False
+
+    @property
+    def stem(self) -> str:
+        """First part of the names of the ledger and the page."""
+        return "dry-run" if self.setup.dry else "batch"
+
+
+@dataclass
+class Progress:
+    """How far a batch is.
+
+    Attributes:
+        total: photos of this run; ``before``: those that an earlier run did.
+        counts: by what became of them.
+        seconds: since the run began.
+    """
+
+    total: int = 0
+    before: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def finished(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def rate(self) -> float:
+        """Photos a second."""
+        return self.finished / self.seconds if self.seconds else 0.0
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until all are done, if it goes on like this; None before one is."""
+        return (self.total - self.finished) / self.rate if self.finished else None
+
+    @property
+    def failed(self) -> int:
+        return self.counts.get("failed", 0)
+
+
+class Batch:
+    """A batch's run.
+
+    Raises:
+        UsageError: what is asked for cannot be done; nothing was written.
+        MildError: the output cannot be written.
+    """
+
+    def __init__(self, order: Order, engine: Engine) -> None:
+        self._order, self._engine = order, engine
+        self._books = Path(order.setup.books)
+        self.progress = Progress()
+        self._first: list[Item] | None = self.looked()
+        plan = self._planned(self._first)
+        for item in self._first:
+            self._request(item)  # what is wrong with one is said before any is done
+        fresh = not self.ledger_path.exists()
+        if fresh and not (order.force or order.setup.dry):
+            for name in plan.values():
+                if store.stamp(joined(order.setup.out, name)):
+                    raise UsageError(
+                        f"{joined(order.setup.out, name)} exists already, and no ledger says that a batch made it; "
+                        "name another output, or --force to replace it."
+                    )
+        try:
+            self._books.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MildError(f"The folder {self._books} cannot be made ({error.strerror or error}).") from None
+        if order.setup.dry:
+            self.ledger_path.unlink(missing_ok=True)
+            shutil.rmtree(self._books / order.setup.pictures, ignore_errors=True)
+        self.ledger = Ledger(self.ledger_path)
+        self._numbered = max((row.get("number", -1) for row in self.ledger.rows.values()), default=-1)
+        # Nobody else is writing here: what lies in the scratch folder was left by a run that was killed.
+        local = order.setup.books if store.is_uri(order.setup.out) else order.setup.out
+        self._scratch = Path(local) / ".batch"
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def ledger_path(self) -> Path:
+        return self._books / f"{self._order.stem}.jsonl"
+
+    @property
+    def page_path(self) -> Path:
+        return self._books / f"{self._order.stem}.html"
+
+    def run(self, tell: Tell = lambda progress: None) -> Progress:
+        """Do what is not done yet.
+
+        Raises:
+            MildError: nothing more can be written; the same command goes on.
+        """
+        items, self._first = (self._first or self.looked()), None
+        self._do(items, tell)
+        return self.progress
+
+    def watch(self, tell: Tell, rest: float = 3.0, idle: float | None = None) -> Progress:
+        """Keep looking for new photos and do them; those that still change are left until they rest.
+
+        Args:
+            rest: seconds for which a file must not have changed.
+            idle: seconds after which it ends when nothing new comes; None: it never does.
+        """
+        since: dict[str, tuple[str, float]] = {}
+        tried: dict[str, str] = {}
+        quiet = time.monotonic()
+        while True:
+            try:
+                items = self.looked()
+            except UsageError:
+                items = []  # nothing there yet
+            now = time.monotonic()
+            ready = []
+            for item in items:
+                if since.get(item.name, ("", 0.0))[0] != item.stamp:
+                    since[item.name] = (item.stamp, now)
+                if now - since[item.name][1] >= rest and tried.get(item.name) != item.stamp:
+                    ready.append(item)
+                    tried[item.name] = item.stamp
+            if ready and self._do(ready, tell):
+                quiet = time.monotonic()
+            if idle is not None and time.monotonic() - quiet >= idle + rest:
+                return self.progress
+            time.sleep(min(1.0, max(0.05, rest / 3)))
+
+    def looked(self) -> list[Item]:
+        """The photos that are there now."""
+        return items_of(self._order.source, self._order.include, self._order.exclude)
+
+    def close(self) -> None:
+        """Write the page; let go of the ledger."""
+        try:
+            write_page(self.page_path, self._order.setup, self._order.source, list(self.ledger.rows.values()))
+        finally:
+            self.ledger.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _do(self, items: list[Item], tell: Tell) -> bool:
+        """Whether there was anything to do."""
+        begun, earlier = time.monotonic(), self.progress.seconds
+        names = self._planned(items)
+        jobs = []
+        for item in items:
+            job = self._job(item, names[item.name, item.output])
+            if job is None:
+                self.progress.before += 1
+            else:
+                jobs.append((item, job))
+        self.progress.total += len(jobs)
+        tell(self.progress)
+        waiting = jobs
+        for attempt in range(1, TRIES + 1):
+            failed: list[tuple[Item, Job]] = []
+            for done in self._engine.run(job for _, job in waiting):
+                item, job = waiting[done.index]
+                if done.error is not None and attempt < TRIES:
+                    failed.append((item, job))
+                    continue
+                self._write(item, job, done, attempt)
+                self.progress.seconds = earlier + time.monotonic() - begun
+                tell(self.progress)
+            waiting = failed
+            if not waiting:
+                break
+        return bool(jobs)
+
+    def _job(self, item: Item, output: str) -> Job | None:
+        """What is to be done for an item; None if it is done."""
+        request = self._request(item)
+        row = self.ledger.rows.get(output)
+        number = self._next_number() if row is None else row.get("number", 0)
+        known = ""
+        if row is not None and row.get("status") in FINISHED and row.get("request") == _mark(request, self._order):
+            there = row.get("result")
+            size = store.size_of(joined(self._order.setup.out, output)) if there else None
+            if not there or there["size"] == size:
+                if row["input"]["stamp"] == item.stamp:
+                    return None
+                known = row["input"]["sha256"]
+        return Job(item.name, item.source, output, request, number, known)
+
+    def _next_number(self) -> int:
+        self._numbered += 1
+        return self._numbered
+
+    def _request(self, item: Item) -> dict[str, Any]:
+        """The whole request of a photo: what was asked of all, and the manifest's own fields over it."""
+        fields = dict(self._order.request)
+        for name, value in item.fields.items():
+            merged = isinstance(value, dict) and isinstance(fields.get(name), dict) and name != "selection"
+            fields[name] = fields[name] | value if merged else value
+        request = EraseRequest.build(**fields)
+        if request.selection.empty:
+            raise UsageError(f"Nobody says who goes in {item.name}: give --all, --bystanders, --person, …")
+        return request.model_dump(mode="json", exclude_defaults=True)
+
+    def _write(self, item: Item, job: Job, done: Done, attempt: int) -> None:
+        row: dict[str, Any] = {"photo": job.name, "status": "failed", "source": job.source, "output": job.output}
+        if done.error is not None:
+            row |= {"error": done.error, "fault": done.fault, "seconds": round(done.seconds, 3)}
+            row["input"] = {"stamp": item.stamp}
+        elif done.value["status"] == "stop":
+            raise MildError(f"The batch stopped: {done.value['error']} The same command goes on from here.")
+        elif done.value["status"] == "same":
+            row = self.ledger.rows[job.output] | {"input": done.value["input"]}
+        else:
+            row |= done.value
+        row |= {"request": _mark(job.request, self._order), "fields": job.request, "number": job.number}
+        row |= {"attempt": attempt, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.ledger.write(row)
+        counts = self.progress.counts
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+
+    def _planned(self, items: Iterable[Item]) -> dict[tuple[str, str | None], str]:
+        """The result's name of every item.
+
+        Raises:
+            UsageError: two would have the same, one would replace a photo, or lie among them.
+        """
+        out = self._order.setup.out
+        names: dict[tuple[str, str | None], str] = {}
+        taken: dict[str, str] = {}
+        if not self._order.setup.dry and _within(out, self._order.source):
+            raise UsageError(
+                f"The output {out} lies inside {self._order.source}, where its results would be taken for photos; "
+                "name a folder elsewhere."
+            )
+        sources = set()
+        for item in items:
+            name = item.output or self._named(item.name)
+            format_of(Path(name))
+            if name in taken:
+                raise UsageError(
+                    f"{taken[name]} and {item.name} would both become {name}; "
+                    "give --name a pattern that tells them apart, such as '{folder}/{name}{suffix}'."
+                )
+            taken[name] = item.name
+            names[item.name, item.output] = name
+            sources.add(item.source)
+        if not self._order.setup.dry:
+            for name in taken:
+                if absolute(joined(out, name)) in sources:
+                    raise UsageError(f"The result {name} would replace the photo itself; name another output.")
+        return names
+
+    def _named(self, name: str) -> str:
+        path = PurePosixPath(name)
+        folder = "" if str(path.parent) == "." else str(path.parent)
+        parts = {"folder": folder, "stem": path.stem, "name": path.name}
+        try:
+            made = self._order.pattern.format(suffix=self._order.format or path.suffix, **parts)
+        except (KeyError, IndexError, ValueError):
+            raise UsageError(
+                f"--name {self._order.pattern!r} is no pattern; it may use {{folder}}, {{stem}}, {{name}}, {{suffix}}."
+            ) from None
+        made = os.path.normpath(made.lstrip("/")).replace("\\", "/")
+        if made.startswith("..") or Path(made).is_absolute():
+            raise UsageError(f"--name {self._order.pattern!r} leaves the output's folder.")
+        return made
+
+
+def _mark(request: dict[str, Any], order: Order) -> str:
+    """A short hash of all that a result depends on, but for the photo."""
+    said = {"request": request, "nobody": order.setup.nobody}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _within(out: str, source: str) -> bool:
+    """Does the output lie in the source, or is it the source?"""
+    if store.is_uri(out) or store.is_uri(source):
+        return f"{out.rstrip('/')}/".startswith(f"{source.rstrip('/')}/")
+    inner, outer = Path(out).resolve(), Path(source).resolve()
+    return outer.is_dir() and (inner == outer or outer in inner.parents)

@@ -1,0 +1,86 @@
+"""What was done, one whole line a photo, in ``batch.jsonl``; who reads it knows where to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mild.errors import MildError, UsageError
+from mild.files import flat, read_json_lines
+
+#: What became of a photo, when nothing is left to do.
+FINISHED = ("done", "copied", "skipped")
+
+
+class Ledger:
+    """The lines of a batch, and the right to write them: one batch at a time has it.
+
+    Args:
+        path: the file; its folder exists.
+
+    Attributes:
+        rows: the last line of every result, by the result's name.
+
+    Raises:
+        UsageError: another batch is writing there.
+        MildError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._lock = _locked(path.with_suffix(".lock"))
+            self.rows: dict[str, dict[str, Any]] = {}
+            for row in read_json_lines(path):
+                if isinstance(row, dict) and isinstance(row.get("output"), str):
+                    self._learn(row)
+            self._file = path.open("ab", buffering=0)
+            if self._file.tell() and not _ends_whole(path):
+                self._file.write(b"\n")  # a kill cut the last line short; it is no line
+        except OSError as error:
+            raise MildError(f"{path} cannot be written ({error.strerror or flat(error)}).") from None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            MildError: it cannot be written: the batch cannot go on.
+        """
+        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(28, "no space left")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise MildError(
+                f"{self.path} cannot be written ({error.strerror or flat(error)}); the same command goes on from there."
+            ) from None
+        self._learn(dict(row))
+
+    def close(self) -> None:
+        self._file.close()
+        self._lock.release()
+
+    def _learn(self, row: dict[str, Any]) -> None:
+        self.rows[row["output"]] = row
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _locked(path: Path) -> FileLock:
+    """A lock that nobody else has; the system lets go of it when the process ends, however it ends."""
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"Another batch is writing to {path.parent}; wait for it, or name another output.") from None
+    return lock

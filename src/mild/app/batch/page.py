@@ -1,0 +1,59 @@
+"""``batch.html``: what became of every photo, to look at and to mark for redoing; it fetches nothing from anywhere.
+
+One file beside a folder of small pictures. All rows are in the page; a hundred are shown at a time, and pictures are
+read from the disk when they come into view.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mild.app.batch.worker import Setup
+from mild.files import write_bytes
+
+TEMPLATE = "page.html"
+_STATES = ("failed", "done", "copied", "skipped")
+
+
+def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the page of a ledger's rows.
+
+    Raises:
+        MildError: it cannot be written.
+    """
+    requests: dict[str, int] = {}
+    listed = []
+    for row in sorted(rows, key=lambda row: (row["status"] != "failed", row["output"])):
+        fields = json.dumps(row.get("fields", {}), sort_keys=True)
+        people = [
+            [p["id"], *p["box"], int(p["sure"]), int(p["gone"]), p.get("role", "")] for p in row.get("people", ())
+        ]
+        listed.append(
+            [
+                row["output"],
+                _STATES.index(row["status"]),
+                row.get("number", 0),
+                row.get("picture") or 0,
+                people,
+                row.get("seconds", 0),
+                row.get("error") or row.get("why") or "",
+                row.get("source", ""),
+                requests.setdefault(fields, len(requests)),
+            ]
+        )
+    data = {
+        "rows": listed,
+        "requests": [json.loads(text) for text in requests],
+        "states": _STATES,
+        "pictures": setup.pictures,
+        "dry": setup.dry,
+        "source": source,
+    }
+    text = resources.files(__package__).joinpath(TEMPLATE).read_text("utf-8")
+    # No "</script>" may stand in a script.
+    inside = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    write_bytes(path, text.replace("{{data}}", inside).encode())

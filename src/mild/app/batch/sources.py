@@ -1,0 +1,239 @@
+"""Which photos a batch is of: a folder, a list, a manifest, or one of these in an object store."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mild.app.batch import store
+from mild.errors import UsageError
+from mild.photo.formats import FORMATS
+from mild.request import EraseRequest
+
+#: Columns of a manifest that are no field of the request.
+PHOTO, OUTPUT = "photo", "output"
+#: Parts of the request whose fields a manifest may name without the part, in the order in which they are looked up.
+PARTS = ("selection", "method", "region", "finder")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photo of a batch.
+
+    Attributes:
+        name: what the ledger calls it: its path below the source, with ``/`` between.
+        source: its path or URI.
+        fields: of the request, for this photo alone, part by part; from a manifest.
+        output: what the result is called below the output's folder, if the manifest says it.
+        stamp: changes when the file does; empty where there is no such file.
+        line: of the manifest or list; 0 elsewhere.
+    """
+
+    name: str
+    source: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    output: str | None = None
+    stamp: str = ""
+    line: int = 0
+
+
+def items_of(source: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Item]:
+    """The photos, in the order of their names (of a list or manifest: in its order).
+
+    Args:
+        source: folder, list (one file a line; ``-``: standard input), manifest (``.csv``, ``.jsonl``), photo, or the
+            URI of any of them.
+        include, exclude: patterns of names (``*.jpg``, ``2024/*``); without ``include`` every photo, by its suffix.
+
+    Raises:
+        UsageError: there is nothing of the kind, no photo in it, or a manifest that cannot be understood.
+        MildError: it cannot be read.
+    """
+    include, exclude = tuple(include), tuple(exclude)
+    suffix = PurePosixPath(source.rstrip("/")).suffix.lower()
+    if store.is_folder(source):
+        return _below(source, include, exclude)
+    if suffix in FORMATS:
+        here = store.stamp(source)
+        if not here:
+            raise UsageError(f"There is no file {source}.")
+        return [Item(PurePosixPath(source).name, absolute(source), stamp=here)]
+    if not store.is_uri(source) and source != "-" and not Path(source).exists():
+        raise UsageError(f"There is no {source}: name a folder, a list, a manifest, or the URI of an object store.")
+    text = sys.stdin.read() if source == "-" else store.text_of(source)
+    base = str(Path.cwd()) if source == "-" else _parent(source)
+    if suffix == ".csv":
+        rows = _csv_rows(text, source)
+    elif suffix in (".jsonl", ".ndjson"):
+        rows = _json_rows(text, source)
+    else:
+        lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+        rows = [(number, {PHOTO: line}) for number, line in lines if line and not line.startswith("#")]
+    found = _named([_row(number, row, base, source) for number, row in rows])
+    found = [item for item in found if _wanted(item.name, include, exclude, ())]
+    if not found:
+        raise UsageError(f"{source} names no photo.")
+    return found
+
+
+def _below(folder: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> list[Item]:
+    there = store.listed(folder)
+    found = [
+        Item(name, absolute(place), stamp=here)
+        for name, (place, here) in there.items()
+        if _wanted(name, include, exclude, FORMATS)
+    ]
+    if not found:
+        other = f"; it holds {len(there)} other file{'s' if len(there) > 1 else ''}" if there else ""
+        what = "no photo of that pattern" if include or exclude else "no photo"
+        raise UsageError(f"There is {what} in {folder}{other}.")
+    return found
+
+
+def _wanted(name: str, include: tuple[str, ...], exclude: tuple[str, ...], suffixes: Iterable[str]) -> bool:
+    def fits(patterns: tuple[str, ...]) -> bool:
+        return any(fnmatch(name, pattern) or fnmatch(name.rpartition("/")[2], pattern) for pattern in patterns)
+
+    if fits(exclude):
+        return False
+    if include:
+        return fits(include)
+    return not suffixes or PurePosixPath(name).suffix.lower() in suffixes
+
+
+def _csv_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text))
+    if PHOTO not in (reader.fieldnames or ()):
+        raise UsageError(f"The first line of {source} must name the columns, one of them {PHOTO}.")
+    rows = []
+    for row in reader:
+        if None in row:
+            raise UsageError(f"Line {reader.line_num} of {source} has more cells than there are columns.")
+        rows.append((reader.line_num, {key: _cell(key, value) for key, value in row.items() if value}))
+    return rows
+
+
+def _cell(column: str, text: str) -> Any:
+    """``3``, ``true``, ``[1, 2]`` as JSON has them; ``1,3`` as whole numbers; anything else is text."""
+    if column in (PHOTO, OUTPUT):
+        return text
+    for attempt in (text, f"[{text}]"):
+        try:
+            return json.loads(attempt)
+        except ValueError:
+            continue
+    return text
+
+
+def _json_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise UsageError(f"Line {number} of {source} is not JSON.") from None
+        if not isinstance(row, dict) or not isinstance(row.get(PHOTO), str):
+            raise UsageError(f"Line {number} of {source} is no object with a {PHOTO}.")
+        rows.append((number, row))
+    return rows
+
+
+def _row(number: int, row: dict[str, Any], base: str, source: str) -> Item:
+    """A line as an item; its name is its source still."""
+    photo, output = row[PHOTO], row.get(OUTPUT)
+    if not isinstance(photo, str):
+        raise UsageError(f"Line {number} of {source} names no photo.")
+    place = photo if store.is_uri(photo) or Path(photo).is_absolute() else f"{base.rstrip('/')}/{photo}"
+    if output is not None and (not isinstance(output, str) or not _inside(output)):
+        raise UsageError(f"Line {number} of {source}: the output {output!r} does not lie in the output's folder.")
+    fields: dict[str, Any] = {}
+    for key, value in row.items():
+        if key in (PHOTO, OUTPUT) or value is None:
+            continue
+        try:
+            _sort(fields, key, value)
+        except KeyError:
+            raise UsageError(f"Line {number} of {source} has {key!r}, which is no field of a request.") from None
+    chosen = fields.get("selection", {})
+    if isinstance(chosen.get("mask"), str) and not store.is_uri(base):
+        chosen["mask"] = str(Path(base) / chosen["mask"])  # beside the manifest, as the photos are
+    try:
+        EraseRequest.build(**fields)
+    except UsageError as error:
+        raise UsageError(f"Line {number} of {source}: {error}") from None
+    return Item(place, absolute(place), fields, output, line=number)
+
+
+def _sort(fields: dict[str, Any], key: str, value: Any) -> None:
+    """Put a field where the request has it: ``selection.people``, ``people``, or a whole part at once."""
+    known = EraseRequest.model_fields
+    part, _, name = key.rpartition(".")
+    if not part and key in known:
+        if isinstance(value, dict) and key in PARTS:
+            fields[key] = fields.get(key, {}) | value
+        else:
+            fields[key] = value
+        return
+    for candidate in [part] if part else PARTS:
+        inner: Any = known[candidate].annotation
+        if name in inner.model_fields:
+            if name in ("people", "keep") and isinstance(value, int):
+                value = [value]
+            fields.setdefault(candidate, {})[name] = value
+            return
+    raise KeyError(key)
+
+
+def _named(rows: list[Item]) -> list[Item]:
+    """The items, called by their paths below the folder that holds them all."""
+    if not rows:
+        return []
+    parents = {_parent(row.source) for row in rows}
+    try:
+        top = os.path.commonpath(parents) if not any(map(store.is_uri, parents)) else _common(sorted(parents))
+    except ValueError:  # of several drives
+        top = ""
+    out: list[Item] = []
+    lines: dict[tuple[str, str | None], int] = {}
+    for row in rows:
+        again = lines.setdefault((row.source, row.output), row.line)
+        if again != row.line:
+            raise UsageError(f"{row.source} is named twice (lines {again} and {row.line}); name it once.")
+        name = row.source.removeprefix(top).lstrip("/\\").replace("\\", "/")
+        out.append(Item(name, row.source, row.fields, row.output, store.stamp(row.source), row.line))
+    return out
+
+
+def _common(parents: list[str]) -> str:
+    first, last = parents[0].split("/"), parents[-1].split("/")
+    same = 0
+    while same < min(len(first), len(last)) and first[same] == last[same]:
+        same += 1
+    return "/".join(first[:same])
+
+
+def _inside(output: str) -> bool:
+    parts = PurePosixPath(output).parts
+    return bool(parts) and not output.startswith("/") and ".." not in parts and not Path(output).is_absolute()
+
+
+def _parent(place: str) -> str:
+    return place.rpartition("/")[0] if store.is_uri(place) else str(Path(absolute(place)).parent)
+
+
+def absolute(place: str) -> str:
+    """A URI as it is; a path from the root, its folder's links followed (its own name is the user's)."""
+    if store.is_uri(place):
+        return place
+    path = Path(place)
+    return str(path.parent.resolve() / path.name) if path.name else str(path.resolve())

@@ -1,0 +1,355 @@
+"""The batch: exactly once, the same bytes as one photo alone, and one sentence or one line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mild.app.batch import store, worker
+from mild.app.batch.batch import Batch, Order, Progress
+from mild.app.batch.sources import items_of
+from mild.app.batch.worker import Setup, Worker
+from mild.app.cli import app
+from mild.engines import Done
+from mild.errors import MildError, UsageError
+
+#: Fast, and without a finder: a box is cut out, and filled from around it.
+REQUEST = {
+    "selection": {"mask": "mask.png"},
+    "finder": {"backend": "none"},
+    "method": {"denoise": False, "detail": False},
+}
+SIZE = (48, 64)
+
+
+class Here:
+    """An engine in this process, which counts what it did."""
+
+    name = "here"
+
+    def __init__(self, setup: Setup) -> None:
+        self.worker, self.did = Worker(setup), []
+        self.stop_after: int | None = None
+
+    def run(self, items: Iterable[Any]) -> Iterator[Done]:
+        for index, job in enumerate(items):
+            if self.stop_after is not None and len(self.did) >= self.stop_after:
+                raise KeyboardInterrupt
+            self.did.append(job.name)
+            try:
+                yield Done(index, self.worker(job))
+            except MildError as error:
+                yield Done(index, error=str(error), fault="raised")
+
+    def close(self) -> None:
+        pass
+
+
+def photo(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(60, 200, (*SIZE, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with photos in ``in``, and a mask that fits all of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(app.DEBUG_VARIABLE, raising=False)
+    for number, name in enumerate(("a.png", "b.jpg", "trip/c.png", "trip/d.webp")):
+        photo(tmp_path / "in" / name, number)
+    (tmp_path / "in" / "notes.txt").write_text("no photo")
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:30, 20:40] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    return tmp_path
+
+
+def run(
+    source: str = "in", out: str = "out", change: Callable[[Here], None] | None = None, **more: Any
+) -> tuple[Progress, list[str]]:
+    """A batch in this process: how it ended, and which photos it worked on."""
+    fields = {name: more.pop(name) for name in list(more) if name in Setup.__dataclass_fields__}
+    setup = Setup(out, fields.pop("books", out), **fields)
+    engine = Here(setup)
+    if change:
+        change(engine)
+    batch = Batch(Order(source, setup, **{"request": REQUEST} | more), engine)
+    try:
+        return batch.run(), engine.did
+    finally:
+        batch.close()
+
+
+def rows(path: str = "out/batch.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def results(out: str = "out") -> dict[str, bytes]:
+    found = {str(p.relative_to(out)): p.read_bytes() for p in Path(out).rglob("*") if p.is_file()}
+    return {name: data for name, data in found.items() if not name.startswith("batch.")}
+
+
+def test_the_results_are_those_of_one_photo_alone_byte_for_byte(place: Path) -> None:
+    from mild.request import EraseRequest
+    from mild.road import run as road
+
+    progress, _ = run()
+    assert progress.counts == {"done": 4} and not progress.failed
+    assert set(results()) == {"a.png", "b.jpg", "trip/c.png", "trip/d.webp"}
+    for name, data in results().items():
+        alone = Path("alone") / name
+        alone.parent.mkdir(parents=True, exist_ok=True)
+        road(EraseRequest.build(photo=str(place / "in" / name), **REQUEST)).save(alone)
+        assert alone.read_bytes() == data != (place / "in" / name).read_bytes()
+    for row in rows():
+        assert row["result"]["sha256"] == worker.sha256_of(Path("out", row["output"]))
+        assert row["input"]["sha256"] == worker.sha256_of(Path("in", row["photo"]))
+
+
+def test_nothing_is_done_twice_and_what_changed_is_done_again(place: Path) -> None:
+    run()
+    assert run()[1] == []
+    os.utime(place / "in/a.png", (1, 1))  # touched, but the same
+    assert run()[1] == ["a.png"] and len(rows()) == 5 and rows()[-1]["status"] == "done"
+    before = results()
+    photo(place / "in/a.png", 99)
+    (place / "out/b.jpg").unlink()
+    assert run()[1] == ["a.png", "b.jpg"]
+    assert results()["a.png"] != before["a.png"] and results()["b.jpg"] == before["b.jpg"]
+    assert run(request=REQUEST | {"seed": 4})[1] == ["a.png", "b.jpg", "trip/c.png", "trip/d.webp"]
+
+
+def test_a_stopped_run_goes_on(place: Path) -> None:
+    run(out="whole")
+
+    def soon(engine: Here) -> None:
+        engine.stop_after = 2
+
+    with pytest.raises(KeyboardInterrupt):
+        run(change=soon)
+    # Killed in the middle of a line, and of a photo.
+    with Path("out/batch.jsonl").open("ab") as file:
+        file.write(b'{"photo":"trip/c.png","outp')
+    Path("out/.batch/left").mkdir(parents=True)
+    Path("out/.batch/left/half.png").write_bytes(b"half")
+    progress, did = run()
+    assert did == ["trip/c.png", "trip/d.webp"] and progress.before == 2
+    assert results() == results("whole")
+    lines = Path("out/batch.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["photo"] for line in lines if line.endswith("}")) == sorted(results())
+
+
+def test_a_photo_that_fails_is_tried_once_more_and_told(place: Path) -> None:
+    (place / "in/a.png").write_bytes((place / "in/a.png").read_bytes()[:200])
+    progress, did = run()
+    assert did.count("a.png") == 2 and did.count("b.jpg") == 1 and progress.counts == {"done": 3, "failed": 1}
+    failed = [row for row in rows() if row["status"] == "failed"]
+    assert len(failed) == 1 and "cannot be read as PNG" in failed[0]["error"] and failed[0]["attempt"] == 2
+    photo(place / "in/a.png", 0)
+    assert run()[0].counts == {"done": 1}
+
+
+def test_nobody_goes(place: Path) -> None:
+    everyone = REQUEST | {"selection": {"everyone": True}}
+    assert run(request=everyone)[0].counts == {"copied": 4}
+    assert results()["b.jpg"] == (place / "in/b.jpg").read_bytes()
+    assert "No person was found" in rows()[0]["why"]
+    assert run(out="fewer", nobody="skip", request=everyone)[0].counts == {"skipped": 4}
+    assert results("fewer") == {}
+    assert run(out="png", format=".png", request=everyone)[0].counts == {"copied": 4}
+    assert Image.open("png/b.png").format == "PNG"
+
+
+def test_a_dry_run_writes_no_photo_and_no_ledger_of_the_batch(place: Path) -> None:
+    progress, _ = run(dry=True, pictures="dry-run.pictures")
+    assert progress.counts == {"done": 4}
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        "dry-run.html", "dry-run.jsonl", "dry-run.lock", "dry-run.pictures",
+    ]  # fmt: skip
+    assert all(row["erased"] == [1] for row in rows("out/dry-run.jsonl"))
+    assert run()[0].counts == {"done": 4}
+
+
+def test_lists_and_manifests(place: Path) -> None:
+    Path("list.txt").write_text(f"in/a.png\n# not this\n\n{place}/in/trip/c.png\n")
+    assert [item.name for item in items_of("list.txt")] == ["a.png", "trip/c.png"]
+    Path("some.csv").write_text('photo,seed,people,mask,output\nin/a.png,3,,,x/y.png\nin/b.jpg,,"1,3",mask.png,\n')
+    first, second = items_of("some.csv")
+    assert (first.fields, first.output) == ({"seed": 3}, "x/y.png")
+    assert second.fields == {"selection": {"people": [1, 3], "mask": str(place / "mask.png")}}
+    Path("more.jsonl").write_text(json.dumps({"photo": "in/a.png", "selection": {"boxes": [[20, 10, 40, 30]]}}) + "\n")
+    assert run("more.jsonl")[0].counts == {"done": 1}
+    assert rows()[0]["fields"]["selection"] == {"boxes": [[20, 10, 40, 30]]}
+    assert run("some.csv", "other", request=REQUEST)[0].counts["done"] >= 1
+    assert Path("other/x/y.png").is_file()
+
+
+WRONG = {
+    "no source": ("nowhere", "out", {}, r"There is no nowhere"),
+    "empty": ("empty", "out", {}, r"There is no photo in empty\."),
+    "other things": ("other", "out", {}, r"no photo in other; it holds 1 other file\."),
+    "inside": ("in", "in/out", {}, r"lies inside in, where its results would be taken for photos"),
+    "the same": ("in", "in", {}, r"lies inside in"),
+    "one name": ("in", "out", {"pattern": "x.png"}, r"a\.png and b\.jpg would both become x\.png"),
+    "no pattern": ("in", "out", {"pattern": "{what}.png"}, r"is no pattern; it may use \{folder\}"),
+    "leaves": ("in", "out", {"pattern": "../../{stem}.png"}, r"leaves the output's folder"),
+    "no format": ("in", "out", {"format": ".bmp"}, r"no suffix of an image format"),
+    "the photo": ("list.txt", "in", {}, r"would replace the photo itself"),
+    "twice": ("twice.csv", "out", {}, r"in/a\.png is named twice \(lines 2 and 3\)"),
+    "unknown": ("unknown.csv", "out", {}, r"Line 2 of unknown\.csv has 'colour', which is no field of a request"),
+    "wrong value": ("value.csv", "out", {}, r"Line 2 of value\.csv: seed:"),
+    "no column": ("column.csv", "out", {}, r"must name the columns, one of them photo"),
+    "too many": ("many.csv", "out", {}, r"Line 2 of many\.csv has more cells"),
+    "no json": ("no.jsonl", "out", {}, r"Line 1 of no\.jsonl is not JSON"),
+    "outside": ("outside.csv", "out", {}, r"does not lie in the output's folder"),
+    "no text": ("text.lst", "out", {}, r"is not text"),
+    "nobody": ("in", "out", {"request": {}}, r"Nobody says who goes in a\.png"),
+    "in the way": ("in", "full", {}, r"full/a\.png exists already, and no ledger says"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_input_is_one_sentence_and_nothing_is_written(name: str, place: Path) -> None:
+    for folder in ("empty", "other", "full"):
+        Path(folder).mkdir()
+    Path("other/x.doc").write_text("")
+    photo(Path("full/a.png"), 5)
+    Path("list.txt").write_text("in/a.png\n")
+    Path("twice.csv").write_text("photo\nin/a.png\nin/a.png\n")
+    Path("unknown.csv").write_text("photo,colour\nin/a.png,red\n")
+    Path("value.csv").write_text("photo,seed\nin/a.png,-1\n")
+    Path("column.csv").write_text("picture\nin/a.png\n")
+    Path("many.csv").write_text("photo,seed\nin/a.png,1,2,3\n")
+    Path("no.jsonl").write_text("{\n")
+    Path("outside.csv").write_text("photo,output\nin/a.png,../a.png\n")
+    Path("text.lst").write_bytes(b"\xff\xfe\x00\x80")
+    before = {p: p.read_bytes() for p in place.rglob("*") if p.is_file()}
+    source, out, more, sentence = WRONG[name]
+    with pytest.raises(UsageError, match=sentence):
+        run(source, out, **more)
+    assert {p: p.read_bytes() for p in place.rglob("*") if p.is_file()} == before
+
+
+def test_two_batches_of_one_output(place: Path) -> None:
+    setup = Setup("out", "out")
+    first = Batch(Order("in", setup, REQUEST), Here(setup))
+    with pytest.raises(UsageError, match="Another batch is writing to out"):
+        Batch(Order("in", setup, REQUEST), Here(setup))
+    first.close()
+
+
+def test_a_full_disk_stops_the_batch_in_one_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = worker.store.published
+
+    def full(made: Path, where: str) -> None:
+        if where.endswith("c.png"):
+            raise OSError(28, "No space left on device", where)
+        real(made, where)
+
+    monkeypatch.setattr(worker.store, "published", full)
+    with pytest.raises(MildError, match=r"The batch stopped: out: No space left on device\. The same command goes on"):
+        run()
+    assert [row["status"] for row in rows()] == ["done", "done"]
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert run()[1] == ["trip/c.png", "trip/d.webp"]
+
+
+def test_object_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.put(str(place / "in"), "/photos", recursive=True)
+    mask = REQUEST | {"selection": {"mask": str(place / "mask.png")}}
+    run(request=mask, out="here")
+    progress, _ = run("memory://photos", "memory://results", request=mask, books="books")
+    assert progress.counts == {"done": 4}
+    for name, data in results("here").items():
+        assert memory.cat_file(f"/results/{name}") == data
+    assert run("memory://photos", "memory://results", request=mask, books="books")[1] == []
+    assert not list(Path("books").rglob("*.png")) and not Path("books/.batch").exists()
+    with pytest.raises(UsageError, match="lies inside memory://photos"):
+        run("memory://photos", "memory://photos/out", request=mask, books="books2")
+
+    # The store is lost in the middle of a run: lines in the ledger, and the same command goes on.
+    memory.pipe_file("/photos/e.png", memory.cat_file("/photos/a.png"))
+
+    def lost(*args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("no route to host")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "get_file", lost)
+        progress, _ = run("memory://photos", "memory://results", request=mask, books="books")
+    assert progress.failed == 1
+    assert "does not answer (ConnectionError: no route to host)" in rows("books/batch.jsonl")[-1]["error"]
+    assert run("memory://photos", "memory://results", request=mask, books="books")[0].counts == {"done": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "find", lost)
+        with pytest.raises(MildError, match="The store of memory://photos does not answer"):
+            run("memory://photos", "memory://results", request=mask, books="books")
+    with pytest.raises(MildError, match=r"needs one more package|does not answer"):
+        store.is_folder("nosuchstore://x")
+    memory.rm("/photos", recursive=True)
+    memory.rm("/results", recursive=True)
+
+
+def test_watching_leaves_files_until_they_rest(place: Path) -> None:
+    setup = Setup("out", "out")
+    batch = Batch(Order("in", setup, REQUEST), Here(setup))
+    grown = place / "in/late.png"
+    data = (place / "in/a.png").read_bytes()
+
+    def copy_slowly() -> None:
+        time.sleep(0.3)
+        for size in range(len(data) // 4, len(data) + len(data) // 4, len(data) // 4):
+            grown.write_bytes(data[:size])
+            time.sleep(0.15)
+        grown.write_bytes(data)
+
+    copier = threading.Thread(target=copy_slowly)
+    copier.start()
+    progress = batch.watch(lambda progress: None, rest=0.6, idle=1.5)
+    copier.join()
+    batch.close()
+    assert progress.counts == {"done": 5}
+    assert [row["photo"] for row in rows()][-1] == "late.png" and len(rows()) == 5
+
+
+def test_the_page_loads_nothing_from_outside(place: Path) -> None:
+    (place / "in/</script><b>.png").parent.mkdir(parents=True, exist_ok=True)
+    photo(place / "in/</script><b>.png", 3)
+    run()
+    text = Path("out/batch.html").read_text()
+    assert not re.search(r"https?://|//\w+\.\w", text)
+    assert text.count("</script>") == 2
+    inside = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
+    assert inside is not None
+    data = json.loads(inside[1])
+    assert len(data["rows"]) == 5 and data["rows"][0][0] == "</script><b>.png"
+    for row in data["rows"]:
+        for side in "ab":
+            assert Path(f"out/{data['pictures']}/000/{row[2]:06d}{side}.jpg").is_file()
+
+
+def test_the_command_line(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (place / "in/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nxx")
+    command = ["batch", "in", "-o", "out", "--mask", "mask.png", "--finder", "none", "--no-denoise", "--no-detail"]
+    assert app.run([*command, "--jobs", "1"]) == 1
+    out, err = capfd.readouterr()
+    assert "5 photos: 4 done, 1 failed" in out
+    assert "mild: 1 photo was not done; out/batch.jsonl says why of each." in err
+    (place / "in/broken.png").unlink()
+    assert app.run([*command, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["before"] == 4
+    assert app.run(["batch", "in", "-o", "memory://x", "--all"]) == 2
