@@ -27,8 +27,12 @@ from mild.people.find import find_people  # noqa: E402
 from mild.people.scene import Scene  # noqa: E402
 from mild.photo import Photo  # noqa: E402
 from mild.plan.planning import Plan, plan_layers  # noqa: E402
-from mild.request import Finder, Region  # noqa: E402
-from mild.road import load_pipeline  # noqa: E402
+from mild.request import (  # noqa: E402
+    Finder,
+    Model,
+    Region,
+)
+from mild.runtimes import Models  # noqa: E402
 
 
 def jobs(path: Path) -> list[tuple[str, Scene, Plan]]:
@@ -62,7 +66,7 @@ def main() -> int:
     parser.add_argument("--no-prior", action="store_true", help="without the exemplar fill; much quicker")
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
-    pipeline, terms = load_pipeline(args.model), args.sma.split(",")
+    pipeline, terms = Models().pipeline(Model(name=args.model)), args.sma.split(",")
     print(f"model {args.model}, {args.steps} steps, {'no prior' if args.no_prior else 'with the exemplar prior'}")
     heads = "".join(f"{'CAG ' + t:>11}{'per area':>11}" for t in terms)
     print(f"{'photo, job':28}{'layer':15}{'foreign':>8}{heads}")

@@ -50,15 +50,17 @@ def erasing(path: str, megapixels: float, person: int) -> dict[str, float]:
     from mild.fill.prior import exemplar_fill
     from mild.people.find import find_people
     from mild.photo import Photo
-    from mild.request import EraseRequest
+    from mild.request import EraseRequest, Model
+    from mild.runtimes import Models
 
     photo = Photo.of(photo_of(path, megapixels))
-    road.load_one_step()
+    models = Models()
+    models.one_step(Model())
     out = {"find": timed(lambda: find_people(photo))}
     scene = find_people(photo)
     request = EraseRequest.build(selection={"people": [person]})
     done: list[Any] = []
-    out["erase"] = timed(lambda: done.append(road.run(request, photo, scene=scene)))
+    out["erase"] = timed(lambda: done.append(road.run(request, photo, scene=scene, models=models)))
     row = done[0].plan.layers[0]
     out["layers"] = len(done[0].plan.layers)
     out["hole MP"] = float(sum(layer.hole.sum() for layer in done[0].plan.layers)) / 1e6
@@ -73,17 +75,20 @@ def holes(path: str, share: float) -> dict[str, float]:
     """A round hole of a share of a 4-megapixel photo."""
     import numpy as np
 
-    from mild import road
+    import mild
     from mild.photo import Photo
+    from mild.request import Model
+    from mild.runtimes import Models
 
     pixels = photo_of(path, 4.0)
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     mask = (y - pixels.shape[0] / 2) ** 2 + (x - pixels.shape[1] / 2) ** 2 < share * pixels.shape[0] * pixels.shape[
         1
     ] / np.pi
-    road.load_one_step()
+    models = Models()
+    models.one_step(Model())
     photo = Photo.of(pixels)
-    return {"erase": timed(lambda: road.erase(photo, mask=mask, backend="none"))}
+    return {"erase": timed(lambda: mild.erase(photo, mask=mask, finder="none", models=models))}
 
 
 def group(path: str, untouched: int) -> dict[str, float]:
@@ -93,7 +98,8 @@ def group(path: str, untouched: int) -> dict[str, float]:
     from mild import road
     from mild.people.scene import Person, Scene
     from mild.photo import Photo
-    from mild.request import EraseRequest
+    from mild.request import EraseRequest, Model
+    from mild.runtimes import Models
 
     photo = Photo.of(photo_of(path, 1.0))
     height, width = photo.size
@@ -106,9 +112,10 @@ def group(path: str, untouched: int) -> dict[str, float]:
     people = [standing(1, width // 2, height // 2)]
     for i in range(untouched):
         people.append(standing(2 + i, (i % 6) * width // 14 + 5, (i // 6) * height // 3 + 5))
-    road.load_one_step()
+    models = Models()
+    models.one_step(Model())
     scene, request = Scene(photo, tuple(people)), EraseRequest.build(selection={"people": [1]})
-    return {"erase": timed(lambda: road.run(request, photo, scene=scene))}
+    return {"erase": timed(lambda: road.run(request, photo, scene=scene, models=models))}
 
 
 def in_a_child(times: int, name: str, *values: Any) -> dict[str, float]:

@@ -121,7 +121,9 @@ def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_defaults_in_the_help_are_the_request_s() -> None:
     """The options have no default of their own, so that nothing but the text can go stale."""
     request = EraseRequest().model_dump()
-    known = {"seed": request["seed"], "finder": request["finder"]["backend"], **request["region"], **request["method"]}
+    known = {"seed": request["seed"], "finder": request["finder"]["backend"], **request["region"]}
+    known |= {**request["method"]["model"], "model": request["method"]["model"]["name"]}
+    known |= {**request["method"]["sampling"], **request["method"]["parts"]}
     told: dict[str, str] = {}
     for option in (getattr(option, "__metadata__", [None])[0] for option in vars(options).values()):
         match = re.search(r"\[default: (.+)\]", getattr(option, "help", None) or "")

@@ -531,10 +531,12 @@ def test_side_files_only_for_rows_that_are_the_same(tmp_path: Path, monkeypatch:
 def test_the_request_s_switch() -> None:
     for value in ("all", "none", ("pose",), ("parsing", "relations")):
         request = EraseRequest.build(method={"hmg": value})
-        assert request.method.hmg == value
+        assert request.method.parts.hmg == value
         assert EraseRequest.model_validate_json(request.model_dump_json()) == request
     for wrong in ("pose", [], ["mood"], 3, None, [["pose"]]):
-        with pytest.raises(UsageError, match=r"^method.hmg: say all, none, or some of pose, parsing, relations\.$"):
+        with pytest.raises(
+            UsageError, match=r"^method.parts.hmg: say all, none, or some of pose, parsing, relations\.$"
+        ):
             EraseRequest.build(method={"hmg": wrong})
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from mild import road
 from mild.diffusion.one_step import FILE, OneStep
 from mild.errors import MildError, UsageError
 from mild.models import assets
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.plan.planning import plan_layers
-from mild.request import EraseRequest, Region
+from mild.request import EraseRequest, Model, Region
+from mild.runtimes import Models, chosen_runtime
 
 FOLDER = assets.model_folder("mild-small")
 
@@ -41,7 +41,7 @@ def test_the_graph_gives_what_the_pipeline_gives(switches: dict[str, object]) ->
     plan = plan_layers(here, (1,), Region())
     assert {row.domain for row in plan.layers} == {"background", "person"}
     one = OneStep(FOLDER)(here, plan, seed=3, **switches)  # type: ignore[arg-type]
-    pipeline = road.load_pipeline()
+    pipeline = Models().pipeline(Model())
     two = pipeline(scene=here, plan=plan, generator=torch.Generator().manual_seed(3), **switches).stacks[0]
     for a, b in zip(one.layers, two.layers, strict=True):
         difference = np.abs(a.rgba.astype(int) - b.rgba.astype(int))
@@ -56,7 +56,7 @@ def test_any_canvas_and_batch(size: tuple[int, int]) -> None:
 
     inputs = example_inputs(3, *size, seed=1)
     with torch.no_grad():
-        wanted = _Step(road.load_pipeline().to(torch.float32))(*inputs).numpy()
+        wanted = _Step(Models().pipeline(Model()).to(torch.float32))(*inputs).numpy()
     session = OneStep(FOLDER)._session
     names = [value.name for value in session.get_inputs()]
     feeds = {n: t.numpy() for n, t in zip((*LAYER_INPUTS, *BODY_INPUTS), inputs, strict=True) if n in names}
@@ -65,17 +65,17 @@ def test_any_canvas_and_batch(size: tuple[int, int]) -> None:
 
 def test_auto_takes_the_graph_for_the_default_job_only() -> None:
     def chosen(**method: object) -> str:
-        return road.chosen_runtime(EraseRequest.build(method=method).method)
+        return chosen_runtime(EraseRequest.build(method=method).method)
 
     assert chosen() == "onnx" and chosen(hmg="none", prior=False, layers=False) == "onnx"
     assert chosen(steps=4) == chosen(sma="off") == chosen(adapters=False) == chosen(denoise=False) == "torch"
     assert chosen(runtime="torch") == "torch"
-    assert road.chosen_runtime(EraseRequest.build().method, probed=True) == "torch"
+    assert chosen_runtime(EraseRequest.build().method, probed=True) == "torch"
 
 
 def test_onnx_that_cannot_is_refused_in_a_sentence() -> None:
     with pytest.raises(UsageError, match="runtime torch or auto"):
-        road.chosen_runtime(EraseRequest.build(method={"runtime": "onnx", "steps": 4}).method)
+        chosen_runtime(EraseRequest.build(method={"runtime": "onnx", "steps": 4}).method)
 
 
 def test_a_graph_without_its_weights_says_so(tmp_path: Path) -> None:

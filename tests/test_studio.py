@@ -204,21 +204,22 @@ def fake(tmp_path: Path, browser: Any) -> Iterator[str]:
 @pytest.fixture
 def tiny(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A studio over the real road, with a tiny pipeline that was never trained: its answer is the exemplar fill."""
-    import mild.road
+    from mild.diffusion import one_step
     from mild.diffusion.adapters import DomainAdapters
     from mild.diffusion.attention import SpatialModulation
     from mild.diffusion.codec import PixelCodec
     from mild.diffusion.denoiser import small_unet
     from mild.diffusion.pipeline import MildPipeline
     from mild.diffusion.schedule import noise_scheduler
+    from mild.runtimes import Models
 
     need_nets()
     codec = PixelCodec()
     unet = small_unet(codec, (32, 32))
     parts = DomainAdapters.for_unet(unet), SpatialModulation.for_unet(unet)
     pipeline = MildPipeline(unet, noise_scheduler(), codec, *parts)
-    monkeypatch.setattr(mild.road, "load_pipeline", lambda model: pipeline)
-    monkeypatch.setattr(mild.road.one_step, "available", lambda folder: False)
+    monkeypatch.setattr(Models, "pipeline", lambda self, model: pipeline)
+    monkeypatch.setattr(one_step, "available", lambda folder: False)
 
     class Road(MildRoad):
         def unload(self) -> None:

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from mild.diffusion.pipeline import MildPipeline
     from mild.errors import Cancelled, MildError, UsageError
     from mild.layers import Layer, LayerStack
+    from mild.library import build_request, erase
     from mild.people.find import find_people, select
     from mild.people.scene import Box, Person, Scene
     from mild.photo import Photo
     from mild.request import EraseRequest
-    from mild.road import EraseResult, build_request, decompose, erase, run
+    from mild.result import EraseResult
+    from mild.road import decompose, run
+    from mild.runtimes import Models
+    from mild.session import Session
 
 # Before any library is loaded: they read the environment when they are imported.
 machine.settle()
@@ -32,27 +36,29 @@ _PUBLIC = {
     "Box": "mild.people.scene",
     "Cancelled": "mild.errors",
     "EraseRequest": "mild.request",
-    "EraseResult": "mild.road",
+    "EraseResult": "mild.result",
     "Layer": "mild.layers",
     "LayerStack": "mild.layers",
     "MildError": "mild.errors",
     "MildPipeline": "mild.diffusion.pipeline",
+    "Models": "mild.runtimes",
     "Person": "mild.people.scene",
     "Photo": "mild.photo",
     "Scene": "mild.people.scene",
+    "Session": "mild.session",
     "UsageError": "mild.errors",
-    "build_request": "mild.road",
+    "build_request": "mild.library",
     "decompose": "mild.road",
-    "erase": "mild.road",
+    "erase": "mild.library",
     "find_people": "mild.people.find",
     "run": "mild.road",
     "select": "mild.people.find",
 }
 
 __all__ = [
-    "Box", "Cancelled", "EraseRequest", "EraseResult", "Layer", "LayerStack", "MildError", "MildPipeline", "Person",
-    "Photo", "Scene", "UsageError", "__version__", "build_request", "decompose", "erase", "find_people", "run",
-    "select",
+    "Box", "Cancelled", "EraseRequest", "EraseResult", "Layer", "LayerStack", "MildError", "MildPipeline", "Models",
+    "Person", "Photo", "Scene", "Session", "UsageError", "__version__", "build_request", "decompose", "erase",
+    "find_people", "run", "select",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ request gives the same pixels whoever built it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -85,15 +85,48 @@ class Region(_Part):
     context: float = Field(1.2, ge=0, le=4, description="Visible margin around the hole, fraction of its size.")
 
 
-class Method(_Part):
-    """Switches of the method; an ablation is a loop over these."""
+class Model(_Part):
+    """What denoises, and where it runs."""
 
-    model: str = Field("mild-small", description="The embedded model, or a folder or hub id of a MildPipeline.")
-    steps: int = Field(1, ge=1, le=1000, description="Denoising steps; 1 suits the embedded model, 30 larger ones.")
-    resolution: int = Field(256, ge=64, le=2048, multiple_of=64, description="Long side the denoiser works at, px.")
+    name: str = Field("mild-small", description="The embedded model, or a folder or hub id of a MildPipeline.")
     runtime: Literal["auto", "torch", "onnx"] = Field(
         "auto", description="What runs the denoiser: onnx where it serves (the embedded model's default job), or torch."
     )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1 or mps. auto: the processor for the embedded model, for others the best "
+        "there is.",
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Of the weights. auto: float32, but float16 for others' models on a GPU."
+    )
+
+
+class Sampling(_Part):
+    """How the denoiser gets from noise to a layer."""
+
+    steps: int = Field(1, ge=1, le=1000, description="Denoising steps; 1 suits the embedded model, 30 larger ones.")
+    resolution: int = Field(256, ge=64, le=2048, multiple_of=64, description="Long side the denoiser works at, px.")
+    strength: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Noise that a background's fill starts with; 1 = nothing of it. Latent models only.",
+    )
+
+
+class Text(_Part):
+    """Words for the background; models with text encoders only."""
+
+    prompt: str | None = Field(None, max_length=1000, description="The background in words; models with text only.")
+    negative_prompt: str | None = Field(None, max_length=1000, description="What the background must not show.")
+    guidance: float = Field(7.5, ge=1, le=50, description="Weight of the words; 1 = off. Models with text only.")
+
+
+class Switches(_Part):
+    """Parts of the method that can be switched off; an ablation is a loop over these."""
+
     layers: bool = Field(True, description="One pathway per layer; off: the background alone.")
     denoise: bool = Field(True, description="Off: the exemplar fill alone.")
     prior: bool = Field(True, description="The exemplar fill as a condition; off: the denoiser alone.")
@@ -104,15 +137,53 @@ class Method(_Part):
         "all", description="Human morphology guidance: all, none, or a list of pose, parsing, relations."
     )
 
-    prompt: str | None = Field(None, max_length=1000, description="The background in words; models with text only.")
-    negative_prompt: str | None = Field(None, max_length=1000, description="What the background must not show.")
-    guidance: float = Field(7.5, ge=1, le=50, description="Weight of the words; 1 = off. Models with text only.")
-    strength: float = Field(
-        0.85,
-        gt=0,
-        le=1,
-        description="Noise that a background's fill starts with; 1 = nothing of it. Latent models only.",
-    )
+
+class Method(_Part):
+    """How layers are made.
+
+    A field of a group may also be given by its own name beside the groups (``{"steps": 4, "model": "folder"}``), as
+    requests were saved before version 0.2.
+    """
+
+    model: Model = Model()
+    sampling: Sampling = Sampling()
+    text: Text = Text()
+    parts: Switches = Switches()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        groups: dict[str, Any] = {}
+        for name, given in value.items():
+            if name == "model" and isinstance(given, str):
+                groups["model"] = {**_fields(groups.get("model")), "name": given}
+                continue
+            group = _GROUP_OF.get(name)
+            if group is None:
+                # What was said by a field's own name stays said, whatever the order.
+                own = groups.get(name)
+                groups[name] = {**_fields(given), **own} if isinstance(own, dict) and _fields(given) else given
+            else:
+                groups[group] = {**_fields(groups.get(group)), name: given}
+        return groups
+
+
+def _fields(part: object) -> dict[str, Any]:
+    """The fields of a part that were said, whether it comes as a dict or as the part itself."""
+    if isinstance(part, BaseModel):
+        return part.model_dump(exclude_unset=True)
+    return dict(part) if isinstance(part, dict) else {}
+
+
+#: Field of a group of :class:`Method` -> that group. (``model`` by itself is the model's name.)
+_GROUP_OF = {
+    field: group
+    for group, part in (("model", Model), ("sampling", Sampling), ("text", Text), ("parts", Switches))
+    for field in part.model_fields
+    if field != "name"
+}
 
 
 class EraseRequest(_Part):

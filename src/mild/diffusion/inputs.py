@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from mild.errors import UsageError
 from mild.people.scene import Person, Scene
-from mild.photo import Photo
+from mild.photo import Photo, mask_of
+from mild.photo.masks import checked
 
 
 def listed(value: Any) -> list[Any]:
@@ -19,22 +18,12 @@ def listed(value: Any) -> list[Any]:
 
 
 def marked(photo: Photo, mask: Any) -> Scene:
-    """A scene whose only "person" is the white of the mask: Pillow, or an array ``[H, W(, C)]``, bool, 0..255 or 0..1.
+    """A scene whose only "person" is what the mask marks, by the rule of :func:`mild.photo.mask_of`.
 
     Raises:
-        UsageError: another size than the photo's, values that are not numbers, or nothing white.
+        UsageError: another size than the photo's, values that are not numbers, nothing marked, or everything.
     """
-    array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
-    if array.ndim == 3:
-        array = array.max(2)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise UsageError("The mask holds values that are not numbers.")
-    white = array if array.dtype == bool else array > (0.5 if array.dtype.kind == "f" else 127)
-    if white.shape != photo.size:
-        raise UsageError(f"The mask is {white.shape[::-1]} but the photo is {photo.size[::-1]} (width, height).")
-    if not white.any():
-        raise UsageError("The mask is empty: white says what to erase.")
-    return Scene(photo, (Person.from_mask(1, white),))
+    return Scene(photo, (Person.from_mask(1, checked(mask_of(mask), photo.size)),))
 
 
 def generators(generator: Any, count: int) -> list[torch.Generator]:

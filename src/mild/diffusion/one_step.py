@@ -7,7 +7,7 @@ safetensors files. It gives what :class:`mild.diffusion.pipeline.MildPipeline` g
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from mild.layers import LayerStack
 from mild.models import onnx
 from mild.paint.assemble import assemble
 from mild.people.scene import Scene
+from mild.plan.kept import Kept
 from mild.plan.planning import Plan
+from mild.progress import Progress
 
 #: The graph's file, in a model's folder.
 FILE = "one_step.onnx"
@@ -49,6 +51,7 @@ class OneStep:
 
     Args:
         folder: of the model.
+        providers: of onnxruntime, tried before the processor.
 
     Raises:
         MildError: the graph and the weights do not belong together.
@@ -57,15 +60,17 @@ class OneStep:
     #: Guidance by bodies is part of the graph.
     morphology = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, providers: Sequence[str] = ()) -> None:
         try:
             # Rewriting the graph takes longer than it saves, unless the model stays loaded for a dozen photos.
-            self._session = onnx.open_session(folder / FILE, optimised=False)
+            self._session = onnx.open_session(folder / FILE, optimised=False, providers=providers)
         except Exception as error:
             raise MildError(
                 f"{folder / FILE} does not fit the weights beside it; export it again "
                 f"(python -m mild.lab.train.one_step_export {folder}), or choose --runtime torch."
             ) from error
+        #: Where it runs: ``cpu`` or ``cuda``.
+        self.device = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
         self._taken = {value.name for value in self._session.get_inputs()}
 
     def __call__(
@@ -78,10 +83,11 @@ class OneStep:
         detail: bool = True,
         hmg: Hmg = "all",
         rows_per_batch: int = 8,
-        progress: Callable[[str, float], None] = lambda stage, fraction: None,
+        progress: Progress = lambda stage, fraction: None,
+        kept: Kept | None = None,
     ) -> LayerStack:
         """The layers of a plan; arguments as of the pipeline's call."""
-        crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done))
+        crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done), kept)
         clean: list[NDArray[np.float32] | None] = [None] * len(crops)
         batches = batched(list(range(len(crops))), lambda i: crops[i].plan.bucket, rows_per_batch)
         for done, batch in enumerate(batches):
@@ -90,7 +96,7 @@ class OneStep:
             for i, image in zip(batch, self.rows([crops[i] for i in batch], bodies, hmg), strict=True):
                 clean[i] = content_of(image, crops[i].plan)
         progress("denoise", 1.0)
-        return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done))
+        return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done), kept=kept)
 
     def rows(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> NDArray[np.float32]:
         """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""

@@ -38,12 +38,13 @@ from mild.layers import LayerStack
 from mild.paint.assemble import assemble
 from mild.people.scene import Scene
 from mild.photo import Photo
+from mild.plan.kept import Kept
 from mild.plan.planning import LayerPlan, Plan, plan_layers
+from mild.progress import Progress
 from mild.request import Region
 
 #: A mask handed to the pipeline is meant as it is, as everywhere in diffusers.
 EXACT = Region(dilate=0, feather=0)
-Progress = Callable[[str, float], None]
 
 
 @dataclass
@@ -157,6 +158,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]] | None = None,
         progress: Progress | None = None,
         probe: CagProbe | None = None,
+        kept: Kept | None = None,
         prompt: Words = None,
         negative_prompt: Words = None,
         guidance_scale: float = 7.5,
@@ -178,6 +180,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             rows_per_batch: at most so many layers in one forward.
             callback_on_step_end: as in diffusers; setting ``pipe._interrupt = True`` in it stops the job.
             progress: called with a stage's name and the fraction of it that is done.
+            kept: fills and paintings of earlier questions about these photos; the result is the same without.
             probe: measures where the layers' attention goes; the result is the same without it.
             prompt, negative_prompt: words for the background, or ``{domain: words}``; defaults in ``prompts.py``.
                 Backbones with text encoders only, as the next two.
@@ -223,7 +226,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             crops = []
             for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
                 seed = source.initial_seed() % 2**32 if prior else None
-                crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes))))
+                crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes)), kept))
         elif [[id(crop.plan) for crop in row] for row in crops] != [[id(x) for x in one.layers] for one in plans]:
             raise UsageError("The crops were not cut from these plans.")
         clean: list[list[NDArray[np.float32] | None]] = [[None] * len(row) for row in crops]
@@ -260,7 +263,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         stacks = []
         for number, (one, its_plan, row, layers) in enumerate(zip(scenes, plans, crops, clean, strict=True)):
             tell = share("paint", number, len(scenes))
-            stacks.append(assemble(one, its_plan, row, layers, detail=detail, texture=codec.borrows_texture, tell=tell))
+            texture = codec.borrows_texture
+            stacks.append(assemble(one, its_plan, row, layers, detail=detail, texture=texture, tell=tell, kept=kept))
         images: list[Any] = [stack.compose() for stack in stacks]
         if output_type == "pil":
             images = [Image.fromarray(pixels) for pixels in images]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from mild.fill.first import first_fill
 from mild.people.scene import Box, Scene
+from mild.plan.kept import Kept, digest
 from mild.plan.planning import LayerPlan, Plan
 
 Float = NDArray[np.float32]
@@ -99,13 +101,26 @@ def searched_size(crop: Box) -> tuple[int, int]:
 
 
 def cut_layers(
-    scene: Scene, plan: Plan, seed: int | None, tell: Callable[[float], None] = lambda fraction: None
+    scene: Scene,
+    plan: Plan,
+    seed: int | None,
+    tell: Callable[[float], None] = lambda fraction: None,
+    kept: Kept | None = None,
 ) -> list[LayerCrop]:
-    """Every layer's crop, its hole filled from its own pixels; ``tell`` hears the fraction that is done."""
+    """Every layer's crop, its hole filled from its own pixels.
+
+    Args:
+        seed: of the exemplar search; None: no prior.
+        tell: hears the fraction that is done.
+        kept: fills of earlier questions about this photo.
+    """
     crops = []
     for number, row in enumerate(plan.layers):
         tell(number / len(plan.layers))
-        crops.append(LayerCrop.cut(scene.photo.pixels[row.crop.slices], row, seed))
+        cut = partial(LayerCrop.cut, scene.photo.pixels[row.crop.slices], row, seed)
+        crops.append(
+            cut() if kept is None else replace(kept.get(digest("cut", scene.photo.sha256, row, seed), cut), plan=row)
+        )
     tell(1.0)
     return crops
 

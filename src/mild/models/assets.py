@@ -27,8 +27,8 @@ from mild.models.sources import Archives, obtain, take, unpack
 from mild.models.spec import ModelSpec, NpmMember, WheelMember
 
 __all__ = [
-    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_hub", "locate", "locate_hub", "model_folder",
-    "offline", "remove", "status",
+    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_hub", "is_embedded", "locate", "locate_hub",
+    "model_folder", "offline", "remove", "status",
 ]  # fmt: skip
 
 #: Where the embedded weights lie inside the package.
@@ -47,6 +47,11 @@ class AssetStatus:
     @property
     def name(self) -> str:
         return self.spec.name
+
+
+def is_embedded(name: str) -> bool:
+    """Does this model come with the program?"""
+    return name in REGISTRY and REGISTRY[name].runtime == "embedded"
 
 
 def locate(name: str) -> Path | None:

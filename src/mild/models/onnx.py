@@ -7,6 +7,7 @@ of a second a layer on one thread, so there is nothing to win.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ def load_runtime() -> Any:
     return onnxruntime
 
 
-def open_session(path: Path, *, optimised: bool = True) -> Any:
-    """An ``InferenceSession`` of a graph, on the processor.
+def open_session(path: Path, *, optimised: bool = True, providers: Sequence[str] = ()) -> Any:
+    """An ``InferenceSession`` of a graph.
 
     Args:
         path: the ``.onnx`` file.
         optimised: rewrite the graph first, which pays only when it is run often.
+        providers: tried before the processor, in this order; see :func:`providers_here`.
 
     Raises:
         MildError: onnxruntime is not installed.
@@ -46,4 +48,9 @@ def open_session(path: Path, *, optimised: bool = True) -> Any:
     options.log_severity_level = 3
     level = runtime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+
+
+def providers_here() -> tuple[str, ...]:
+    """What this onnxruntime can run on, the best first."""
+    return tuple(load_runtime().get_available_providers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from mild.paint.grain import match_grain
 from mild.paint.rim import join_rim
 from mild.paint.texture import synthesize
 from mild.people.scene import Box, Person, Scene
+from mild.plan.kept import Kept, digest
 from mild.plan.planning import LayerPlan, Plan
 
 Float = NDArray[np.float32]
@@ -39,6 +41,7 @@ def assemble(
     detail: bool = True,
     texture: bool = True,
     tell: Callable[[float], None] = lambda fraction: None,
+    kept: Kept | None = None,
 ) -> LayerStack:
     """The stack of one photo.
 
@@ -49,11 +52,15 @@ def assemble(
         detail: the photo's own texture at its own resolution; off: the canvas's pixels, enlarged.
         texture: on the canvas the fill's texture takes the place of the denoiser's.
         tell: hears the fraction of the layers that is painted.
+        kept: what was painted for earlier questions about this photo.
     """
     made = {}
     for number, (crop, layer) in enumerate(zip(crops, clean, strict=True)):
         tell(number / len(crops))
-        made[id(crop.plan)] = _colour(crop, layer, plan.mattes, detail, texture)
+        paint = partial(_colour, crop, layer, plan.mattes, detail, texture)
+        made[id(crop.plan)] = (
+            paint() if kept is None else kept.get(_key(scene, crop, layer, plan, detail, texture), paint)
+        )
     alphas = {id(crop.plan): _alpha(crop.plan, layer) for crop, layer in zip(crops, clean, strict=True)}
     layers = [_background(scene, [(c.plan, made[id(c.plan)]) for c in crops if c.plan.domain == "background"])]
     completed = {c.plan.owner: c.plan for c in crops if c.plan.domain == "person"}
@@ -66,6 +73,14 @@ def assemble(
         layers.append(_person(scene, person, generated, plan.mattes.get(number)))
     tell(1.0)
     return LayerStack(scene.photo.pixels, tuple(layers), frozenset(plan.erased))
+
+
+def _key(scene: Scene, crop: LayerCrop, clean: Float | None, plan: Plan, detail: bool, texture: bool) -> str:
+    """All that decides what is painted of a layer."""
+    mattes = [
+        part for box, matte in plan.mattes.values() if box.intersect(crop.plan.crop).area for part in (box, matte)
+    ]
+    return digest("paint", scene.photo.sha256, crop.plan, crop.fill, clean, detail, texture, *mattes)
 
 
 def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, texture: bool) -> Float:

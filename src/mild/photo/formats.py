@@ -43,25 +43,33 @@ def read_image(path: Path, use: Callable[[Image.Image], T]) -> T:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a photo.")
         with open_regular(path) as file:
-            head = file.read(16)
-            file.seek(0)
-            format, plugin = _reader(path, head)
-            try:
-                # Pillow's plugin itself rather than Image.open: no global size limit, no formats by accident.
-                image = plugin(file)
-                return use(load_checked(image, str(path)))
-            except MildError:
-                raise
-            except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
-                raise MildError(
-                    f"{path} cannot be read as {format}: it is damaged, cut short or of a rare kind ({flat(error)})."
-                ) from error
+            return read_stream(file, str(path), use)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}.") from None
     except OSError as error:
         raise MildError(f"{path} cannot be read: {error.strerror or flat(error)}.") from None
     except ValueError:
         raise UsageError(f"{str(path)!r} cannot be the name of a file.") from None
+
+
+def read_stream(file: IO[bytes], name: str, use: Callable[[Image.Image], T]) -> T:
+    """As :func:`read_image`, from an open file that can seek; ``name`` is what it is called in a sentence.
+
+    Raises:
+        MildError: as there.
+    """
+    head = file.read(16)
+    file.seek(0)
+    format, plugin = _reader(name, head)
+    try:
+        # Pillow's plugin itself rather than Image.open: no global size limit, no formats by accident.
+        return use(load_checked(plugin(file), name))
+    except MildError:
+        raise
+    except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
+        raise MildError(
+            f"{name} cannot be read as {format}: it is damaged, cut short or of a rare kind ({flat(error)})."
+        ) from error
 
 
 def load_checked(image: Image.Image, name: str) -> Image.Image:
@@ -115,7 +123,7 @@ def heif() -> Any:
     return pillow_heif
 
 
-def _reader(path: Path, head: bytes) -> tuple[str, Callable[[IO[bytes]], Image.Image]]:
+def _reader(path: str, head: bytes) -> tuple[str, Callable[[IO[bytes]], Image.Image]]:
     """Name of the format and its decoder, by the first bytes of the file; suffixes lie."""
     if not head:
         raise MildError(f"{path} is empty (0 bytes): copy it again from its source.")
@@ -127,7 +135,7 @@ def _reader(path: Path, head: bytes) -> tuple[str, Callable[[IO[bytes]], Image.I
         return "WebP", WebPImagePlugin.WebPImageFile
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         if head[8:10] == b"CR":
-            raise _raw(str(path))
+            raise _raw(path)
         return "TIFF", TiffImagePlugin.TiffImageFile
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "HEIC", heif().HeifImageFile

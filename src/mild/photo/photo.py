@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -15,10 +16,10 @@ from PIL import Image
 
 from mild.errors import MildError, UsageError
 from mild.files import write_atomically
-from mild.photo.formats import format_of, heif, load_checked, read_image
+from mild.photo.formats import format_of, heif, load_checked, read_image, read_stream
 from mild.photo.meta import GREY_MODES, PhotoMeta, collect, encoder_options
 
-__all__ = ["Photo", "PhotoMeta", "read_mask", "write_image"]
+__all__ = ["Photo", "PhotoMeta", "write_image"]
 
 PathLike = str | os.PathLike[str]
 
@@ -76,8 +77,8 @@ class Photo:
         return digest.hexdigest()
 
     @classmethod
-    def of(cls, source: PathLike | Image.Image | NDArray[np.uint8] | Photo) -> Photo:
-        """A photo from whatever the caller has: a path, a Pillow image, an array or a photo."""
+    def of(cls, source: PathLike | bytes | Image.Image | NDArray[np.uint8] | Photo) -> Photo:
+        """A photo from whatever the caller has: a path, a file's bytes, a Pillow image, an array or a photo."""
         if isinstance(source, Photo):
             return source
         if isinstance(source, Image.Image):
@@ -86,7 +87,9 @@ class Photo:
             return cls.from_array(source)
         if isinstance(source, str | os.PathLike):
             return cls.open(source)
-        raise UsageError(f"A photo is a path, a Pillow image or a uint8 array, not {type(source).__name__}.")
+        if isinstance(source, bytes | bytearray | memoryview):
+            return cls.from_bytes(bytes(source))
+        raise UsageError(f"A photo is a path, bytes, a Pillow image or a uint8 array, not {type(source).__name__}.")
 
     @classmethod
     def open(cls, path: PathLike) -> Photo:
@@ -102,6 +105,15 @@ class Photo:
         """
         path = Path(path)
         return replace(read_image(path, cls._decoded), path=path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "The image") -> Photo:
+        """From the bytes of an image file; ``name`` is what it is called in a sentence.
+
+        Raises:
+            MildError: as :meth:`open`.
+        """
+        return read_stream(BytesIO(data), name, cls._decoded)
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> Photo:
@@ -205,34 +217,6 @@ class Photo:
         image = Image.fromarray(np.ascontiguousarray(grey))
         bilevel = self.meta.mode == "1" and format in ("PNG", "TIFF") and bool(np.isin(grey, (0, 255)).all())
         return image.convert("1", dither=Image.Dither.NONE) if bilevel else image
-
-
-def read_mask(path: PathLike, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask file as bool ``[H, W]`` for a photo of ``size = (height, width)``; true = erase.
-
-    White marks what is erased: any channel of 128 or more. In a file with real transparency the alpha channel is
-    the mask, opaque = erase. EXIF orientation is applied, as to photos.
-
-    Raises:
-        UsageError: no such file, another size than the photo, nothing marked, or everything marked.
-        MildError: the file cannot be read.
-    """
-    photo = Photo.open(path)
-    if photo.size != tuple(size):
-        turned = " (is one of them turned by 90°?)" if photo.size == tuple(size)[::-1] else ""
-        raise UsageError(
-            f"The mask {path} has {photo.size[1]} x {photo.size[0]} pixels, but the photo has {size[1]} x {size[0]}"
-            f"{turned}: draw it on the photo itself."
-        )
-    by_alpha = photo.alpha is not None and photo.alpha.min() < 255
-    mask: NDArray[np.bool_]
-    mask = photo.alpha >= 128 if by_alpha and photo.alpha is not None else photo.pixels.max(2) >= 128
-    mark = "opaque" if by_alpha else "white"
-    if not mask.any():
-        raise UsageError(f"The mask {path} is empty: mark what to erase, {mark} = erase.")
-    if mask.all():
-        raise UsageError(f"The mask {path} covers the whole photo: {mark} = erase, so invert it if it says what stays.")
-    return mask
 
 
 def write_image(array: NDArray[np.uint8] | NDArray[np.bool_], path: PathLike) -> Path:

@@ -11,7 +11,7 @@ from mild.app.cli import options, output, progress
 from mild.errors import UsageError
 
 if TYPE_CHECKING:
-    from mild.road import EraseResult
+    from mild.result import EraseResult
 
 
 def erase(
@@ -104,7 +104,7 @@ def erase(
     target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
     if save_request is not None:
         output.check_json(save_request, force=force)
-    measure = None if report is None else _Measure(report, target, source, force, request.method.denoise)
+    measure = None if report is None else _Measure(report, target, source, force, request.method.parts.denoise)
 
     from mild.road import run
 

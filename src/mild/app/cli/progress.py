@@ -53,7 +53,7 @@ def bar(quiet: bool = False) -> Iterator[Report | None]:
 
 
 def left_in_words(share: object) -> str:
-    """``about 7 s left`` of a :class:`mild.pace.Share`; nothing of a plain number, which does not know."""
+    """``about 7 s left`` of a :class:`mild.progress.Share`; nothing of a plain number, which does not know."""
     seconds = getattr(share, "remaining", None)
     if seconds is None:
         return ""

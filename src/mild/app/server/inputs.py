@@ -89,7 +89,7 @@ def check_http(request: EraseRequest, settings: Settings, *, erase: bool) -> Non
     if request.selection.mask is not None:
         raise UsageError("selection.mask is a path, which the server does not read; upload the mask or send mask_rle.")
     check_finder(request.finder)
-    if request.method.model not in settings.models:
+    if request.method.model.name not in settings.models:
         raise UsageError(f"This server offers no such model (it has: {', '.join(settings.models)}).")
     check_request(request, settings)
     if erase and request.selection.empty:

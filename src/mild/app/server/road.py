@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
-import sys
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mild.layers import LayerStack
 from mild.people.scene import Scene
 from mild.photo import Photo
+from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Selection
 
-Progress = Callable[[str, float], None]
+if TYPE_CHECKING:
+    from mild.runtimes import Models
 
 
 class Result(Protocol):
@@ -42,6 +42,9 @@ class Road(Protocol):
 class MildRoad:
     """The real one; the heavy imports happen on the first job."""
 
+    def __init__(self) -> None:
+        self._models: Models | None = None
+
     def find(self, photo: Photo, finder: Finder) -> Scene:
         from mild.people.find import find_people
 
@@ -55,16 +58,21 @@ class MildRoad:
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
         from mild.road import run
 
-        return run(request, photo, progress=progress)
+        return run(request, photo, progress=progress, models=self._kept())
 
     def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
         from mild.road import decompose
 
-        return decompose(request, photo, progress=progress)
+        return decompose(request, photo, progress=progress, models=self._kept())
 
     def unload(self) -> None:
-        # Not imported here: whoever never erased has nothing to unload, and the import alone is heavy.
-        loaded = sys.modules.get("mild.road")
-        if loaded is not None:
-            loaded.unload()
+        if self._models is not None:
+            self._models.unload()
         gc.collect()
+
+    def _kept(self) -> Models:
+        if self._models is None:
+            from mild.runtimes import Models
+
+            self._models = Models()
+        return self._models

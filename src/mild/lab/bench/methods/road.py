@@ -15,6 +15,7 @@ from mild.errors import UsageError
 from mild.lab.bench.items import Job, without
 from mild.lab.bench.methods.base import Answer
 from mild.request import EraseRequest, Method
+from mild.runtimes import Models, chosen_runtime
 
 _WORDS: dict[str, Any] = {"on": True, "off": False, "true": True, "false": False, "none": None}
 
@@ -32,6 +33,7 @@ class MildMethod:
     pose: bool = True
     parsing: bool = True
     seeded: bool = True
+    models: Models = field(default_factory=Models)
 
     @classmethod
     def parse(cls, rest: str) -> MildMethod:
@@ -67,31 +69,33 @@ class MildMethod:
         from mild.road import run
 
         scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
-        result = run(self._request(job), scene.photo, scene=scene)
+        result = run(self._request(job), scene.photo, scene=scene, models=self.models)
         rows = result.plan.layers
-        extra = {"stages": result.seconds, "layers": len(rows), "steps": result.request.method.steps}
+        extra = {"stages": result.seconds, "layers": len(rows), "steps": result.request.method.sampling.steps}
         return Answer(result.photo.pixels, result.stack, extra)
 
     def measure(self, job: Job) -> Mapping[str, Any]:
         """CAG of the job's layers, over those that have a foreign region, weighted by their holes' pixels."""
-        if not self._request(job).method.denoise:
+        if not self._request(job).method.parts.denoise:
             return {}
         from mild.diffusion.cag import CagProbe
         from mild.road import run
 
         probe = CagProbe()
         scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
-        run(self._request(job), scene.photo, scene=scene, probe=probe)
+        run(self._request(job), scene.photo, scene=scene, probe=probe, models=self.models)
         return mean_cag(probe)
 
     def about(self) -> Mapping[str, Any]:
         from mild.models import assets
-        from mild.road import load_pipeline
 
         method = Method.model_validate(dict(self.overrides))
         # Now, so that the first photo's seconds are not the model's loading.
-        load_pipeline(method.model)
-        folder = assets.model_folder(method.model)
+        if chosen_runtime(method) == "onnx":
+            self.models.one_step(method.model)
+        else:
+            self.models.pipeline(method.model)
+        folder = assets.model_folder(method.model.name)
         return {
             "mild": __version__,
             "method": json.loads(method.model_dump_json()),

@@ -1,0 +1,107 @@
+"""What one job gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.layers import LayerStack
+from mild.people.scene import Person, Scene
+from mild.photo import Photo
+from mild.plan.planning import Plan
+from mild.request import EraseRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Longest side, pixels, of the picture that a notebook shows.
+SHOWN = 1024
+
+
+@dataclass(frozen=True, repr=False)
+class EraseResult:
+    """What one job gave; in a notebook it shows itself.
+
+    Attributes:
+        photo: the edited photo, with the input's metadata.
+        scene: who was found, and who was added by hand.
+        erased: numbers of those who went; empty for a decomposition.
+        stack: the layers: hide people, show them, save as PSD, OpenRaster, zip or folder.
+        plan: which layers were made, from what.
+        request: the complete request; running it again gives the same pixels.
+        seconds: wall time per stage.
+        runtime: what made the layers, and where: ``onnx cpu``, ``torch cuda``.
+    """
+
+    photo: Photo
+    scene: Scene
+    erased: tuple[int, ...]
+    stack: LayerStack
+    plan: Plan
+    request: EraseRequest
+    seconds: dict[str, float] = field(default_factory=dict)
+    runtime: str = ""
+
+    @property
+    def image(self) -> Image.Image:
+        """The edited photo as a Pillow image, RGB or RGBA."""
+        return self.photo.to_pil()
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Bool ``[H, W]``: where the photo may have changed; outside, every pixel is the input's own."""
+        out = np.zeros(self.scene.size, bool)
+        for number in self.erased:
+            box, matte = self.plan.mattes[number]
+            out[box.slices] |= matte > 0
+        return out
+
+    @property
+    def layers(self) -> LayerStack:
+        """The layers: the background, and whoever was completed."""
+        return self.stack
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """Everybody in the photo, by number, those who went included."""
+        return self.scene.people
+
+    def save(self, path: str | Path, *, overwrite: bool = True) -> Path:
+        """Write the edited photo; the format is the suffix's."""
+        return self.photo.save(path, overwrite=overwrite)
+
+    def report(self) -> dict[str, Any]:
+        """A JSON-able account of the job."""
+        changed = int((self.photo.pixels != self.stack.photo).any(2).sum())
+        height, width = self.scene.size
+        return {
+            "size": {"width": width, "height": height},
+            "people": self.scene.summary(),
+            "erased": list(self.erased),
+            "completed": [row.owner for row in self.plan.layers if row.domain == "person"],
+            "layers": [
+                {"domain": row.domain, "owner": row.owner, "crop": list(row.crop), "canvas": list(row.bucket)}
+                for row in self.plan.layers
+            ],
+            "changed_pixels": changed,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "runtime": self.runtime,
+            "request": self.request.model_dump(mode="json"),
+        }
+
+    def __repr__(self) -> str:
+        height, width = self.scene.size
+        gone = f"without {', '.join(map(str, self.erased))}" if self.erased else "taken apart"
+        return f"<EraseResult {width}x{height}, {len(self.scene.people)} people, {gone}>"
+
+    def _repr_png_(self) -> bytes:
+        image = self.image
+        image.thumbnail((SHOWN, SHOWN))
+        out = BytesIO()
+        image.save(out, "PNG")
+        return out.getvalue()
