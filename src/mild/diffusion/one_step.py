@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described, sources_of
 from mild.errors import MildError
-from mild.fill.canvas import LayerCrop, batched, content_of, cut_layers
+from mild.fill.canvas import LayerCrop, content_of, cut_layers
 from mild.layers import LayerStack
 from mild.models import onnx
 from mild.paint.assemble import assemble
@@ -82,19 +82,17 @@ class OneStep:
         prior: bool = True,
         detail: bool = True,
         hmg: Hmg = "all",
-        rows_per_batch: int = 8,
         progress: Progress = lambda stage, fraction: None,
         kept: Kept | None = None,
     ) -> LayerStack:
         """The layers of a plan; arguments as of the pipeline's call."""
         crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done), kept)
         clean: list[NDArray[np.float32] | None] = [None] * len(crops)
-        batches = batched(list(range(len(crops))), lambda i: crops[i].plan.bucket, rows_per_batch)
-        for done, batch in enumerate(batches):
-            progress("denoise", done / len(batches))
-            bodies = [BodyRow.of(scene, crops[i].plan) for i in batch]
-            for i, image in zip(batch, self.rows([crops[i] for i in batch], bodies, hmg), strict=True):
-                clean[i] = content_of(image, crops[i].plan)
+        # One by one: in a batch a layer's last bits depend on its neighbours, and nothing is won on one thread.
+        for i, crop in enumerate(crops):
+            progress("denoise", i / len(crops))
+            (image,) = self.rows([crop], [BodyRow.of(scene, crop.plan)], hmg)
+            clean[i] = content_of(image, crop.plan)
         progress("denoise", 1.0)
         return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done), kept=kept)
 
