@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mild
+from mild import runtimes
 from mild.diffusion import one_step
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.attention import SpatialModulation
@@ -227,7 +228,9 @@ def test_no_one_chosen_is_one_sentence() -> None:
 def test_layers_of_the_embedded_model_are_as_fine_as_they_can_be(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Denoising is what a large backbone costs, and next to nothing of the embedded model's job."""
     (tmp_path / "vae").mkdir()
-    assert road.canvas_budget("mild-small") is None and road.canvas_budget(str(tmp_path)) == road.SHARED_BUDGET
+    assert (
+        runtimes.canvas_budget("mild-small") is None and runtimes.canvas_budget(str(tmp_path)) == runtimes.SHARED_BUDGET
+    )
     scene = two_people()
     request = mild.build_request(people=(2,), resolution=64)
     rows = mild.run(request, scene.photo, scene=scene).plan.layers
