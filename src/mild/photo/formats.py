@@ -98,7 +98,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
         with open_regular(path) as file:
             head = file.read(16)
             file.seek(0)
-            _, plugin = _reader(path, head)
+            _, plugin = _reader(str(path), head)
             return plugin(file).size
     except Exception:  # headers of damaged files raise anything; whoever opens the photo is told why
         return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mild.people.scene import Scene
     from mild.photo import Photo
     from mild.request import EraseRequest
+    from mild.runtimes import Models
 
 #: Long side of the page's pictures, pixels, and their JPEG quality.
 THUMB, QUALITY = 360, 78
@@ -66,10 +67,11 @@ class Job:
 
 
 class Worker:
-    """Does jobs; what can be kept between them is kept by the road."""
+    """Does jobs; models stay loaded between them."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
+        self._models: Models | None = None
         # People of thousands of photos need not be remembered on disk: the ledger says which photos are done.
         os.environ.setdefault("MILD_REMEMBER", "0")
 
@@ -136,8 +138,11 @@ class Worker:
             scene, erased = select(find_people(photo, request.finder), request.selection)
             return scene, erased, None
         from mild.road import run
+        from mild.runtimes import Models
 
-        result = run(request, photo)
+        if self._models is None:
+            self._models = Models()
+        result = run(request, photo, models=self._models)
         result.save(made)
         return result.scene, result.erased, result.photo
 

@@ -118,8 +118,8 @@ def check_request(request: EraseRequest, settings: Settings) -> None:
     for given, most, what in (
         (marks, settings.max_marks, "points and boxes in a request"),
         (named, _MOST_PEOPLE, "people named in a request"),
-        (method.steps, settings.max_steps, "denoising steps"),
-        (method.resolution, settings.max_resolution, "pixels of resolution"),
+        (method.sampling.steps, settings.max_steps, "denoising steps"),
+        (method.sampling.resolution, settings.max_resolution, "pixels of resolution"),
     ):
         if given > most:
             raise UsageError(f"This server takes at most {most} {what}, not {given}.")

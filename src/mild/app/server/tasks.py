@@ -29,10 +29,10 @@ from mild.people.finders.coco import decode_rle, encode_rle
 from mild.people.scene import Scene
 from mild.photo import Photo, read_mask
 from mild.photo.formats import size_of
+from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Selection
 
 T = TypeVar("T")
-Progress = Callable[[str, float], None]
 #: Photos and stacks kept decoded: whoever looks at one asks for it again.
 KEPT = 2
 
