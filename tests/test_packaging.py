@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -78,3 +80,11 @@ def test_the_citation_names_the_paper_and_the_version() -> None:
     text = (ROOT / "CITATION.cff").read_text()
     assert "arXiv:2508.06543" in text
     assert re.search(rf"^version: {re.escape(PROJECT['version'])}$", text, re.M)
+
+
+def test_the_dockerfile_is_linted() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    if not linter.exists():
+        pytest.skip("hadolint has no wheel for this machine")
+    done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
