@@ -37,7 +37,7 @@ def test_the_two_commands_of_the_readme_are_the_makefile_s() -> None:
     assert promised == ["demo", "test"]
     phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)
     assert phony is not None
-    assert sorted(phony[1].split()) == sorted(promised)
+    assert phony[1].split()[:2] == promised  # what else there is, is for who works on the code
     for name in promised:
         assert re.search(rf"^{name}: \$\(STAMP\)$", MAKEFILE, re.M)
 
