@@ -9,8 +9,9 @@ seconds. Differences are against the first variant, row by row, with 95 % bootst
 photos. A variant is ``name=key:value,…`` of
 
     fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
+    paint: detail (the road's), enlarged (the canvas as it is)
     mirror: yes (the mean with the mirrored row)              model: a folder
-    alone: telea, ns (no network: the colour is diffused from the person's own pixels and all of the hole is theirs)
+    alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from mild.fill.canvas import LayerCrop, View, content_of, searched_size
 from mild.fill.first import diffused_fill
 from mild.fill.prior import exemplar_fill
 from mild.lab.bench.items import Item
+from mild.lab.bench.methods.layered import LayeredDiffusion
 from mild.lab.bench.metrics.fidelity import psnr, ssim_map
 from mild.lab.bench.sets.samples import SampleSet
 from mild.models import assets
@@ -61,6 +63,7 @@ class Variant:
     canvas: str = "fine"
     mirror: str = "no"
     model: str = "mild-small"
+    paint: str = "detail"
     alone: str = ""
 
     @classmethod
@@ -73,10 +76,9 @@ class Variant:
         photo = scene.photo.pixels[row.crop.slices]
         inner = row.focus.inside(row.crop).slices
         if self.alone:
-            flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[self.alone]
             seen = np.where(row.own[..., None], photo, np.uint8(0))
-            filled = np.asarray(cv2.inpaint(seen, (~row.own).view(np.uint8), 5, flag), np.uint8)
-            return filled[inner], row.hole[inner].astype(np.float32)
+            made = LayeredDiffusion(self.alone).completed(seen, row)[inner]
+            return np.rint(made[..., :3] * 127.5 + 127.5).astype(np.uint8), (made[..., 3] + 1) / 2
         crop = self._cut(photo, row)
         model = _model(self.model)
         body = BodyRow.of(scene, row)
@@ -84,8 +86,8 @@ class Variant:
         if self.mirror == "yes":
             made = (made + _mirrored(model, crop, body)) / 2
         clean = content_of(made, row)
-        colour = np.clip(np.rint(_colour(crop, clean, plan.mattes, True, True)), 0, 255).astype(np.uint8)
-        return colour, _alpha(row, clean)[inner]
+        colour = _colour(crop, clean, plan.mattes, self.paint == "detail", True)
+        return np.clip(np.rint(colour), 0, 255).astype(np.uint8), _alpha(row, clean)[inner]
 
     def _cut(self, photo: Rgb, row: LayerPlan) -> LayerCrop:
         if self.fill == "person":
@@ -122,7 +124,7 @@ def _mirrored(model: OneStep, crop: LayerCrop, body: BodyRow) -> NDArray[np.floa
 
 @lru_cache(maxsize=8)
 def _model(name: str) -> OneStep:
-    return OneStep(Path(name) if Path(name).is_dir() else assets.model_folder(name), 1)
+    return OneStep(Path(name) if Path(name).is_dir() else assets.model_folder(name))
 
 
 def judged(item: Item, variant: Variant) -> Iterator[dict[str, Any]]:

@@ -37,13 +37,42 @@ class Inpainter(torch.nn.Module):
         return 255 * (image * visible + mean * mask)
 
 
-@pytest.mark.parametrize("name", ["telea", "ns", "patchmatch", "input"])
+@pytest.mark.parametrize("name", ["telea", "ns", "patchmatch", "input", "layered:telea", "layered:ns"])
 def test_classic_methods_keep_what_is_outside_the_mask(name: str) -> None:
     job = make_job(two_people(), "dilated")
     answer = checked(load(parse(name))(job), job)
     assert (answer[~job.mask] == job.item.photo[~job.mask]).all()
     changed = (answer[job.mask] != job.item.photo[job.mask]).any()
     assert changed == (name != "input")
+
+
+def test_layers_by_diffusion_see_their_own_pixels_alone() -> None:
+    """The peer of the network: the same layers, colour and alpha carried on from what is visible of each."""
+    job = make_job(two_people(), "dilated")
+    answer = load(parse("layered:telea,radius=3"))(job)
+    assert answer.stack is not None
+    (blue,) = (layer for layer in answer.stack.people if layer.owner == 1)
+    made = blue.rgba[blue.generated & (blue.rgba[..., 3] > 127)].astype(int)
+    assert len(made) > 50 and (made[:, 2] > made[:, 0] + 50).all(), "nothing of the red one, nothing of the meadow"
+    ground = answer.stack.background
+    green = ground.rgba[ground.rgba[..., 3] > 0].astype(int)
+    assert (green[:, 1] > green[:, 0]).all() and (green[:, 1] > green[:, 2]).all()
+    with pytest.raises(UsageError, match="does not know 'size=3'"):
+        load(parse("layered:ns,size=3"))
+
+
+def test_the_memory_of_a_job_is_without_what_only_measuring_loads() -> None:
+    """`about` loaded torch for jobs that onnxruntime answers, and every figure of memory held it."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from mild.lab.bench.methods import load, parse; from mild.runtimes import chosen_runtime\n"
+        "from mild.request import Method; method = load(parse('mild')); method.about()\n"
+        "print(chosen_runtime(Method()), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["onnx", "False"]
 
 
 def test_a_torchscript_file_of_any_size(tmp_path: Path) -> None:

@@ -269,6 +269,43 @@ def test_the_true_stack_is_perfect_and_an_uncompleted_one_is_not() -> None:
     assert poor["alpha_sad"] == pytest.approx((complete - visible) / 1000, abs=1e-4)
 
 
+def test_what_is_left_and_what_is_invented() -> None:
+    item = two_people()
+    job = make_job(item, "tight")
+    assert item.truth is not None
+    frame = Box(0, 0, item.scene.size[1], item.scene.size[0])
+    rgba = item.truth.people[1].copy()
+    expected = rgba[..., 3] > 127
+    hidden = expected & job.mask
+    rows, columns = np.nonzero(hidden)
+    left = np.zeros_like(hidden)
+    left[rows[: len(rows) // 4], columns[: len(rows) // 4]] = True
+    rgba[left, 3] = 0
+    wrong = job.mask & ~expected
+    spots = tuple(axis[: len(rows) // 2] for axis in np.nonzero(wrong))
+    rgba[(*spots, 3)] = 255
+    ground = Layer("background", None, "background", frame, np.zeros_like(rgba), wrong)
+    person = Layer("person", 1, "person 1", frame, rgba, hidden)
+    found = layer_figures(LayerStack(item.photo, (ground, person), frozenset({2})), item, job.mask)
+    assert found["left"] == pytest.approx(left.sum() / hidden.sum())
+    assert found["invented"] == pytest.approx(len(spots[0]) / hidden.sum())
+    assert found["completion_ssim"] == pytest.approx(1) and ("severe.left" in found) == (
+        hidden.sum() >= 0.4 * expected.sum()
+    )
+
+
+def test_bands_say_where_a_difference_lies() -> None:
+    truth = np.full((96, 96, 3), 120, np.uint8)
+    where = np.zeros((96, 96), bool)
+    where[16:80, 16:80] = True
+    checks, patch = truth.copy(), truth.copy()
+    checks[::2, ::2] += 40
+    patch[...] += 20
+    fine, coarse = (fidelity.bands(picture, truth, where) for picture in (checks, patch))
+    assert max(fine[1:4]) < 0.05 * fine[0] and coarse[4] == pytest.approx(20, abs=0.1) and max(coarse[:4]) < 0.1
+    assert fidelity.bands(truth, truth, where) == [0] * 5
+
+
 def test_order_accuracy_counts_pairs_that_hide_each_other() -> None:
     assert order_accuracy(two_people(gap=0.45)) is None
     assert order_accuracy(two_people()) in (0.0, 1.0)

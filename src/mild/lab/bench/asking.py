@@ -81,7 +81,10 @@ def _run_set(
     todo = [key for key in mine if ".".join(map(str, key)) not in done]
     tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(mine) - len(todo)} done before")
     items = stamps(out, loaded.name)
-    jobs = _jobs(loaded, todo, recipe, loaded.probed(recipe), items)
+    probed = loaded.probed(recipe)
+    # What measures itself comes last: from then on the process holds what no job needs, and its memory is not counted.
+    todo.sort(key=lambda key: key[0] in probed)
+    jobs = _jobs(loaded, todo, recipe, probed, items)
     looked_at = loaded.looked(recipe)
     if path.is_file() and not path.read_bytes().endswith(b"\n"):
         # A run that was cut off left half a line; the next record must not become its other half.

@@ -66,12 +66,26 @@ TABLES: dict[str, tuple[Figure, ...]] = {
         Figure("identity.outside", "pixels outside the hole left alone", "up", percent=True),
         Figure("identity.kept", "pixels of people who stay left alone", "up", percent=True),
     ),
+    "Where the difference lies: its strength in the hole by size of detail, levels": (
+        Figure("band.1", "finer than 3 px", "down", 1),
+        Figure("band.2", "3 to 6 px", "down", 1),
+        Figure("band.3", "6 to 12 px", "down", 1),
+        Figure("band.4", "12 to 25 px", "down", 1),
+        Figure("band.5", "coarser", "down", 1),
+    ),
     "Layers": (
         Figure("layers.recomposition_psnr", "recomposition PSNR, dB", "up", 2),
         Figure("layers.alpha_iou", "alpha IoU"),
         Figure("layers.hidden_iou", "alpha IoU in the hole"),
         Figure("layers.alpha_sad", "alpha SAD, thousands", "down"),
+        Figure("layers.left", "hidden part left empty", "down", percent=True),
+        Figure("layers.invented", "made where nothing is, in parts of it", "down", 2),
+        Figure("layers.severe.hidden_iou", "IoU, 40 % hidden and more"),
+        Figure("layers.severe.left", "left empty, 40 % and more", "down", percent=True),
+        Figure("layers.severe.invented", "made where nothing is, 40 % and more", "down", 2),
         Figure("layers.completion_psnr", "completed colour PSNR, dB", "up", 2),
+        Figure("layers.completion_ssim", "completed colour SSIM"),
+        Figure("layers.face_psnr", "hidden face PSNR, dB", "up", 2),
         Figure("layers.background_person", "person in the background layer", "down", percent=True),
     ),
     "Leakage and attention": (
@@ -93,6 +107,8 @@ HEADLINES: tuple[Figure, ...] = (
     Figure("leak.total", "leakage error", "down"),
     Figure("seam", "seam ratio", "one", 2),
     Figure("redetected", "person found in the hole", "down", percent=True),
+    Figure("layers.hidden_iou", "alpha IoU in the hole"),
+    Figure("layers.completion_psnr", "completed colour PSNR, dB", "up", 2),
 )
 
 #: Columns of learned features are made from what the records hold; these are their names without weights.

@@ -122,6 +122,6 @@ class Recipe(_Part):
 
 
 #: Raised by one whenever a figure's definition changes, so that no old figure stands beside a new one.
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 
 __all__ = ["MASK_KINDS", "SCORING_VERSION", "Recipe", "SetChoice"]

@@ -23,7 +23,7 @@ class Mean:
         value: the mean.
         low, high: 95 % bootstrap interval (percentiles); the value itself for a single item or cluster.
         items: how many.
-        seeds: standard deviation of the means of single seeds; None with one seed.
+        seeds: standard deviation of the means of single seeds, over the items that have them all; None with one seed.
         clusters: how many of them these items are from.
     """
 
@@ -87,8 +87,10 @@ def mean_of(
     seeds = sorted({seed for seeds in by_item.values() for seed in seeds})
     spread = None
     if len(seeds) > 1:
-        singles = [np.mean([of[seed] for of in by_item.values() if seed in of]) for seed in seeds]
-        spread = float(np.std(singles, ddof=1))
+        # Of the same items: the means of different ones differ by what they show, not by the seed.
+        whole = [of for of in by_item.values() if len(of) == len(seeds)]
+        if whole:
+            spread = float(np.std([np.mean([of[seed] for of in whole]) for seed in seeds], ddof=1))
     return Mean(float(np.mean(list(values.values()))), low, high, len(values), spread, len(set(groups)))
 
 
@@ -100,6 +102,19 @@ def clusters_of(items: Sequence[str], clusters: Mapping[str, str] | None) -> lis
 def item_means(by_item: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
     """Every item's mean over its seeds; items without a value are left out."""
     return {item: float(np.mean(list(seeds.values()))) for item, seeds in by_item.items() if seeds}
+
+
+def shared_seeds(
+    first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Item means of two methods over the seeds that both have of an item: seed with seed, never three with one."""
+    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for item in set(first) & set(second):
+        both = sorted(set(first[item]) & set(second[item]))
+        for means, seeds in zip(found, (first[item], second[item]), strict=True):
+            if both:
+                means[item] = float(np.mean([seeds[seed] for seed in both]))
+    return found
 
 
 def interval(values: Values, resamples: int = 2000, clusters: Sequence[str] | None = None) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from mild.lab.bench.metrics.features import WANTED, cmmd, frechet
 from mild.lab.bench.metrics.score import flip_missing
 from mild.lab.bench.recipe import Recipe, SetChoice
 from mild.lab.bench.records import FAILED, records_of
-from mild.lab.bench.stats import Rank, holm, item_means, mean_of, paired, spearman
+from mild.lab.bench.stats import Rank, holm, mean_of, paired, shared_seeds, spearman
 
 Records = Mapping[str, Mapping[str, Any]]
 #: Item -> seed -> value.
@@ -90,8 +90,8 @@ def _set_summary(
     records: dict[str, Records] = {}
     for spec in recipe.specs:
         mark = f"{methods[spec.name].get('stamp')}.{recipe.scoring_digest(choice)}"
-        found = records_of(out, spec, name, mark)
-        found = {key: r for key, r in found.items() if r["item"] in items}
+        found = {k: r for k, r in records_of(out, spec, name, mark).items() if r["item"] in items}
+        found = asked_for(found, recipe, choice, spec.name)
         if found:
             records[spec.name] = found
     masks = sorted({r["mask"] for of in records.values() for r in of.values()}, key=("dilated", "tight", "box").index)
@@ -123,6 +123,14 @@ def _set_summary(
     summary["bins"] = _bins(records, items, main, recipe)
     summary["rank"] = _ranks(records, main, clusters)
     return summary
+
+
+def asked_for(records: Records, recipe: Recipe, choice: SetChoice, method: str) -> dict[str, Any]:
+    """The records that this recipe asks for: a folder may hold those of other seeds, masks or methods, even in part."""
+    if choice.methods is not None and method not in choice.methods:
+        return {}
+    seeds = choice.seeds or recipe.seeds
+    return {key: r for key, r in records.items() if r["seed"] in seeds and r["mask"] in choice.masks}
 
 
 def figures_of(record: Mapping[str, Any]) -> dict[str, float]:
@@ -158,7 +166,7 @@ def _account(records: list[Mapping[str, Any]]) -> dict[str, Any]:
         "cost": {
             "seconds": float(np.median(seconds)) if seconds else None,
             "cpu_seconds": float(np.median([r["cpu_seconds"] for r in answered])) if answered else None,
-            "memory": float(max(r["memory"] for r in answered)) if answered else None,
+            "memory": max((float(r["memory"]) for r in answered if r["memory"] is not None), default=None),
         },
     }
 
@@ -183,12 +191,12 @@ def _paired(
     if reference not in records:
         return found
     for figure in HEADLINES:
-        base = item_means(table((r for r in records[reference].values() if r["mask"] == mask), figure.key))
+        base = table((r for r in records[reference].values() if r["mask"] == mask), figure.key)
         for method, of in records.items():
             if method == reference:
                 continue
-            mine = item_means(table((r for r in of.values() if r["mask"] == mask), figure.key))
-            result = paired(mine, base, recipe.resamples, clusters)
+            mine = table((r for r in of.values() if r["mask"] == mask), figure.key)
+            result = paired(*shared_seeds(mine, base), recipe.resamples, clusters)
             if result is not None:
                 found.append({"figure": figure.key, "method": method, **asdict(result)})
     for row, p in zip(found, holm([row["p"] for row in found]), strict=True):

@@ -34,6 +34,7 @@ class Outcome:
         message: of anything else: one line.
         seconds, cpu_seconds: wall and processor time of the method's call.
         memory: peak resident memory of the worker during the call, MiB; the whole process's, model and libraries too.
+            None once the method has measured itself: that loads what no job needs.
         measured: what :meth:`Method.measure` gave.
     """
 
@@ -42,7 +43,7 @@ class Outcome:
     message: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    memory: float = 0.0
+    memory: float | None = 0.0
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -198,14 +199,16 @@ def _serve(spec: MethodSpec, pipe: Connection, threads: int) -> None:
     except Exception as error:
         pipe.send(("failed", _line(error)))
         return
+    looked_inside = False
     while True:
         try:
             job, measure = pipe.recv()
         except (EOFError, OSError):
             return
         outcome = _one(method, job)
-        pipe.send(outcome)
+        pipe.send(replace(outcome, memory=None) if looked_inside else outcome)
         if measure and outcome.status == "ok":
+            looked_inside = True
             try:
                 pipe.send(dict(method.measure(job)))
             except Exception as error:

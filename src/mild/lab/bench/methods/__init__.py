@@ -43,6 +43,12 @@ def _ns(rest: str) -> Method:
     return opencv("ns", rest)
 
 
+def _layered(rest: str) -> Method:
+    from mild.lab.bench.methods.layered import LayeredDiffusion
+
+    return LayeredDiffusion.parse(rest)
+
+
 def _patchmatch(rest: str) -> Method:
     from mild.lab.bench.methods.classic import patchmatch
 
@@ -95,6 +101,7 @@ KINDS: dict[str, Kind] = {
     "mild": Kind("MILD; fields of the request's method, plus pose, parsing, model: mild:steps=4,sma=off", _mild),
     "telea": Kind("OpenCV's fast marching (Telea 2004); radius", _telea),
     "ns": Kind("OpenCV's Navier-Stokes (Bertalmio 2001); radius", _ns),
+    "layered": Kind("MILD's layers, a plain diffusion in the network's place: layered:telea, layered:ns", _layered),
     "patchmatch": Kind("PatchMatch fill of the whole hole from everything outside it; radius", _patchmatch),
     "input": Kind("the input unchanged: the floor of every metric", _input),
     "onnx": Kind("an ONNX inpainter of an image and a mask: onnx:lama.onnx,size=512", _onnx),

@@ -40,6 +40,23 @@ def psnr(answer: Rgb, truth: Rgb, where: Mask | None = None) -> float:
     return min(PSNR_CAP, 10 * float(np.log10(255.0**2 / mean))) if mean > 0 else PSNR_CAP
 
 
+def bands(answer: Rgb, truth: Rgb, where: Mask) -> list[float]:
+    """The difference by frequency: root mean square in a region, levels, of five bands of it, the finest first.
+
+    Bands are differences of Gaussians of sigma 1, 2, 4 and 8 pixels (details of about 3, 6, 12 and 25 pixels); the
+    first is what is finer, the last what is coarser.
+    """
+    rest = answer.astype(np.float32) - truth.astype(np.float32)
+    found = []
+    for sigma in (1, 2, 4, 8):
+        # Each blur goes on from the one before: their variances add up.
+        step = float(np.sqrt(sigma**2 - (sigma / 2) ** 2 * (sigma > 1)))
+        blurred: Map = np.asarray(cv2.GaussianBlur(rest, (0, 0), step), np.float32)
+        found.append(rest - blurred)
+        rest = blurred
+    return [float(np.sqrt(np.square(band[where]).mean())) for band in (*found, rest)]
+
+
 def ssim_map(answer: Rgb, truth: Rgb) -> Map:
     """SSIM (Wang et al. 2004: Gaussian window, sigma 1.5) of every pixel ``[H, W]``, mean of the channels.
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.lab.bench.items import Item
-from mild.lab.bench.metrics.fidelity import psnr
+from mild.lab.bench.metrics.fidelity import psnr, ssim_map
 from mild.layers import Layer, LayerStack, alpha_over
 from mild.people.order import estimate_order
 from mild.people.scene import Box
 
+#: Hidden pixels below which a share of them says nothing; and the share of a person from which occlusion is severe.
+LEAST, SEVERE = 16, 0.4
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -23,8 +25,11 @@ def layer_figures(stack: LayerStack, item: Item, hole: Mask) -> dict[str, float]
 
     Keys: ``recomposition_psnr`` (dB against the input: every layer over the background layer, without the photo's help
     in the hole); for people whom the truth knows and an erased person touches: ``alpha_iou``, ``hidden_iou`` (of the
-    part inside the hole), ``alpha_sad`` (sum of absolute differences in the hole, thousands of pixels),
-    ``completion_psnr`` (colour where the truth is opaque in the hole, dB).
+    part inside the hole), ``left`` and ``invented`` (of the hidden part: the share that was left empty, and what was
+    made where nothing is, in parts of it), ``alpha_sad`` (sum of absolute differences in the hole, thousands of
+    pixels), ``completion_psnr`` and ``completion_ssim`` (colour where the truth is opaque in the hole; SSIM of the
+    person over grey), ``face_psnr`` (the same of the hidden part of a face whose joints are known). Of people of whom
+    :data:`SEVERE` and more is hidden, ``hidden_iou``, ``left`` and ``invented`` also as ``severe.…``.
     """
     found: dict[str, list[float]] = {}
     found["recomposition_psnr"] = [psnr(recomposed(stack), item.photo)]
@@ -37,20 +42,47 @@ def layer_figures(stack: LayerStack, item: Item, hole: Mask) -> dict[str, float]
         hidden = expected & hole & ~item.scene.mask_of((person,))
         owned = [layer for layer in stack.people if layer.owner == person]
         # Whom nobody hid needs no layer; whoever got one is judged by it, wanted or not.
-        if hidden.sum() < 16 and not owned:
+        if hidden.sum() < LEAST and not owned:
             continue
         given = _in_frame(owned[0], stack.size) if owned else _visible(item, person)
         alpha = given[..., 3] > 127
         found.setdefault("alpha_iou", []).append(_iou(alpha, expected))
         # What others still cover is in nobody's answer.
         covered = (expected | alpha) & hole
+        made: dict[str, float] = {}
         if covered.any():
-            found.setdefault("hidden_iou", []).append(_iou(alpha & hole, expected & hole))
+            made["hidden_iou"] = _iou(alpha & hole, expected & hole)
+        if hidden.sum() >= LEAST:
+            made["left"] = float((hidden & ~alpha).sum() / hidden.sum())
+            made["invented"] = float((alpha & ~expected & hole).sum() / hidden.sum())
+        severe = hidden.sum() >= SEVERE * expected.sum()
+        for name, value in made.items():
+            found.setdefault(name, []).append(value)
+            if severe:
+                found.setdefault(f"severe.{name}", []).append(value)
         difference = np.abs(given[..., 3].astype(np.float64) - whole[..., 3])[hole].sum() / 255
         found.setdefault("alpha_sad", []).append(float(difference) / 1000)
         if hidden.any():
             found.setdefault("completion_psnr", []).append(psnr(given[..., :3], whole[..., :3], hidden))
+        if hidden.sum() >= LEAST:
+            over = [np.where(expected[..., None], x[..., :3], np.uint8(127)) for x in (given, whole)]
+            found.setdefault("completion_ssim", []).append(float(ssim_map(over[0], over[1])[hidden].mean()))
+            face = hidden & _face(item, person)
+            if face.sum() >= LEAST:
+                found.setdefault("face_psnr", []).append(psnr(given[..., :3], whole[..., :3], face))
     return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _face(item: Item, person: int) -> Mask:
+    """Where the face is by the joints of the head (nose, eyes, ears), three of which must be known."""
+    out = np.zeros(item.scene.size, bool)
+    points = item.scene.person(person).keypoints
+    known = points[:5][points[:5, 2] > 0, :2] if points is not None else np.zeros((0, 2))
+    if len(known) >= 3:
+        centre, radius = known.mean(0), 0.8 * float(np.ptp(known, axis=0).max())
+        rows, columns = np.ogrid[: out.shape[0], : out.shape[1]]
+        out[...] = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 <= radius**2
+    return out
 
 
 def recomposed(stack: LayerStack) -> Rgb:

@@ -134,6 +134,8 @@ def against_truth(picture: Rgb, truth: Rgb, regions: Regions, scoring: Scoring) 
         if where.any():
             figures[f"{name}.psnr"] = fidelity.psnr(picture, truth, where)
             figures[f"{name}.ssim"] = float(similarity_map[where].mean())
+    for number, value in enumerate(fidelity.bands(picture, truth, regions.hole), 1):
+        figures[f"band.{number}"] = value
     figures["hole.sharpness"] = fidelity.sharpness(picture, truth, regions.hole)
     window = around(regions.hole).slices
     windowed: tuple[tuple[str, Callable[[Rgb, Rgb], float | None]], ...] = (

@@ -132,10 +132,14 @@ def _cost(part: Summary) -> list[str]:
     for method, row in part.items():
         cost = row["cost"]
         if cost["seconds"] is not None:
-            cells = [f"{cost['seconds']:.2f}", f"{cost['cpu_seconds']:.2f}", f"{cost['memory']:.0f}"]
+            cells = [f"{cost['seconds']:.2f}", f"{cost['cpu_seconds']:.2f}", _memory(cost["memory"])]
             rows.append([method, *cells])
     header = ["method", "seconds (median)", "processor seconds", "peak memory of the process, MiB"]
     return ["### Cost (differs from run to run)", "", *grid(header, rows)] if rows else []
+
+
+def _memory(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _seeds(part: Summary) -> list[str]:
