@@ -68,7 +68,7 @@ def test_the_scene_says_who_is_where_and_belongings_go_with_their_owner():
     assert one.full_mask(sample.size)[30, 23] and one.parts[30 - one.box.y0, 23 - one.box.x0] == PARTS["belongings"]
     assert not sample.scene(belongings=False).person(1).full_mask(sample.size)[30, 23]
     assert scene.person(1).keypoints is not None and scene.person(2).keypoints is None
-    assert sample.amodal(1)[30, 25] and sample.index[30, 25] == 2
+    assert sample.layer_of(1).rgba[..., 3].any() and sample.index[30, 25] == 2
 
 
 def test_shards_and_folders_hold_the_same_and_shards_are_the_same_bytes(tmp_path):

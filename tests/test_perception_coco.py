@@ -16,7 +16,7 @@ from pycocotools import mask as codec
 
 from mild.errors import UsageError
 from mild.people.find import find_people
-from mild.people.finders.coco import decode_rle, encode_rle, read_people, to_coco, write_people
+from mild.people.finders.coco import decode_rle, encode_rle, read_people, to_coco
 from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import Finder
@@ -51,7 +51,7 @@ def test_scene_round_trip(tmp_path: Path) -> None:
     points[0] = (12.5, 11.25, 1)
     scene = two_people(person(3, 60, 5, 70, 50, keypoints=points, score=0.75))
     path = tmp_path / "people.json"
-    write_people(scene, path, "party.jpg")
+    path.write_text(json.dumps(to_coco(scene, "party.jpg")), "utf-8")
     again = find_people(scene.photo, Finder.model_validate({"annotations": str(path)}))
     assert [p.box for p in again.people] == [p.box for p in scene.people]
     for a, b in zip(again.people, scene.people, strict=True):

@@ -187,13 +187,6 @@ class Sample:
                 return layer
         raise MildError(f"Sample {self.key} has no layer of person {owner} (its truth is {self.truth!r}).")
 
-    def amodal(self, owner: int) -> NDArray[np.bool_]:
-        """The complete person's mask ``[H, W]``, hidden parts included: alpha of their layer, one half and more."""
-        layer = self.layer_of(owner)
-        out = np.zeros(self.size, bool)
-        out[layer.box.slices] = layer.rgba[..., 3] > 127
-        return out
-
     def compose(self, hide: Collection[int] = ()) -> NDArray[np.uint8]:
         """The alpha-over of background and layers ``[H, W, 3]``, without what belongs to the people in ``hide``.
 

@@ -97,12 +97,6 @@ def to_coco(scene: Scene, file_name: str = "photo") -> dict[str, Any]:
     return {"images": [image], "categories": [category], "annotations": rows}
 
 
-def write_people(scene: Scene, path: Path, file_name: str | None = None) -> None:
-    """Write the scene's people as a COCO instances file; ``file_name`` defaults to the photo's own."""
-    name = file_name or (Path(scene.photo.path).name if scene.photo.path else "photo")
-    path.write_text(json.dumps(to_coco(scene, name)), encoding="utf-8")
-
-
 def encode_rle(mask: BoolMask) -> dict[str, Any]:
     """A mask ``[H, W]`` as COCO's compressed run-length code, JSON-able."""
     code = rle_codec.encode(np.asfortranarray(mask.astype(np.uint8)))
