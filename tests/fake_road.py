@@ -64,6 +64,9 @@ class FakeRoad:
     def unload(self) -> None:
         self.unloaded += 1
 
+    def forget(self, pixels: str) -> None:
+        self.forgotten = pixels
+
     def _make(
         self,
         request: EraseRequest,

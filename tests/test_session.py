@@ -181,3 +181,20 @@ def test_no_cuda_here_is_one_sentence(photo: Photo) -> None:
         mild.erase(photo, 1, device="cuda")
     with pytest.raises(mild.UsageError, match="device"):
         mild.erase(photo, 1, device="tpu")
+
+
+def test_the_server_s_second_answer_costs_what_changed(photo: Photo) -> None:
+    from mild.app.server.road import MildRoad
+
+    road = MildRoad()
+    first = road.run(mild.build_request(people=(1,)), photo, lambda stage, share: None)
+    assert road._kept is not None
+    made = road._kept[1].misses
+    second = road.run(mild.build_request(people=(1, 2)), photo, lambda stage, share: None)
+    assert road._kept[1].hits == made and road._kept[1].misses == 2 * made
+    assert np.array_equal(second.photo.pixels, mild.erase(photo, (1, 2)).photo.pixels)
+    assert np.array_equal(first.photo.pixels, mild.erase(photo, 1).photo.pixels)
+    road.forget("another")
+    assert road._kept is not None
+    road.forget(photo.sha256)
+    assert road._kept is None

@@ -12,7 +12,11 @@ from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Selection
 
 if TYPE_CHECKING:
+    from mild.plan.kept import Kept
     from mild.runtimes import Models
+
+#: Bytes of fills and paintings kept in a worker.
+KEPT_BYTES = 128 * 2**20
 
 
 class Result(Protocol):
@@ -37,13 +41,19 @@ class Road(Protocol):
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
     def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
     def unload(self) -> None: ...
+    def forget(self, pixels: str) -> None:
+        """Let go of what was made of the photo with this fingerprint (:attr:`mild.photo.Photo.sha256`)."""
 
 
 class MildRoad:
-    """The real one; the heavy imports happen on the first job."""
+    """The real one; the heavy imports happen on the first job.
+
+    Models stay loaded, and fills and paintings of the last photo are kept: another choice on it costs what changed.
+    """
 
     def __init__(self) -> None:
         self._models: Models | None = None
+        self._kept: tuple[str, Kept] | None = None
 
     def find(self, photo: Photo, finder: Finder) -> Scene:
         from mild.people.find import find_people
@@ -58,21 +68,30 @@ class MildRoad:
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
         from mild.road import run
 
-        return run(request, photo, progress=progress, models=self._kept())
+        return run(request, photo, progress=progress, **self._held(photo))
 
     def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
         from mild.road import decompose
 
-        return decompose(request, photo, progress=progress, models=self._kept())
+        return decompose(request, photo, progress=progress, **self._held(photo))
 
     def unload(self) -> None:
         if self._models is not None:
             self._models.unload()
+        self._kept = None
         gc.collect()
 
-    def _kept(self) -> Models:
-        if self._models is None:
-            from mild.runtimes import Models
+    def forget(self, pixels: str) -> None:
+        if self._kept is not None and self._kept[0] == pixels:
+            self._kept = None
 
+    def _held(self, photo: Photo) -> dict[str, Any]:
+        """What is kept for a job on this photo, as arguments of the road."""
+        from mild.plan.kept import Kept
+        from mild.runtimes import Models
+
+        if self._models is None:
             self._models = Models()
-        return self._models
+        if self._kept is None or self._kept[0] != photo.sha256:
+            self._kept = photo.sha256, Kept(KEPT_BYTES)
+        return {"models": self._models, "kept": self._kept[1]}

@@ -263,6 +263,8 @@ class Service:
     def _forgotten(self, path: str, pixels: str | None) -> None:
         for line in (self.reader, self.finder, self.printer):
             line.forget([path], pixels)
+        if pixels is not None:
+            self.worker.forget(pixels)
 
     def _keep(self) -> None:
         """Rounds of housekeeping: what is old goes in time, whether anybody comes or not."""

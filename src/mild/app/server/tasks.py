@@ -187,6 +187,7 @@ class Tasks:
             self._stacks.pop(path, None)
         if pixels is not None:
             memory.forget(pixels)
+            self._road.forget(pixels)
 
     def _photo(self, path: str, max_pixels: int | None = None) -> Photo:
         def read() -> Photo:

@@ -78,6 +78,11 @@ class Worker:
                 self._queue.remove(job)
                 self._end(job, "cancelled", why)
 
+    def forget(self, pixels: str) -> None:
+        """Have what was made of a photo forgotten, once the running job is through."""
+        if self._hand.running:
+            threading.Thread(target=self._hand.forget, args=([], pixels), daemon=True).start()
+
     def drain(self) -> None:
         """Take no more jobs and give the waiting ones back as interrupted; the grace of the running one begins."""
         with self._changed:
