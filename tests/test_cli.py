@@ -131,7 +131,20 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
             # In an annotation typer keeps the first name where a default would stand.
             names = (option.default, *option.param_decls)
             told[next(n for n in names if str(n).startswith("--")).removeprefix("--")] = match[1]
-    assert {"seed", "steps", "resolution", "dilate", "feather", "model", "sma", "hmg", "finder", "runtime"} == set(told)
+    assert {
+        "seed",
+        "steps",
+        "resolution",
+        "dilate",
+        "feather",
+        "model",
+        "sma",
+        "hmg",
+        "finder",
+        "runtime",
+        "device",
+        "dtype",
+    } == set(told)
     assert told == {name: str(known[name]) for name in told}
 
 

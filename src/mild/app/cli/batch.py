@@ -84,6 +84,8 @@ def batch(
     steps: options.Steps = None,
     resolution: options.Resolution = None,
     runtime: options.Runtime = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     dilate: options.Dilate = None,
     feather: options.Feather = None,
     no_denoise: options.NoDenoise = False,
@@ -155,6 +157,8 @@ def batch(
             },
             hmg,
             runtime,
+            device,
+            dtype,
         ),
         seed=seed,
     )

@@ -39,6 +39,8 @@ def erase(
     steps: options.Steps = None,
     resolution: options.Resolution = None,
     runtime: options.Runtime = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     dilate: options.Dilate = None,
     feather: options.Feather = None,
     no_denoise: options.NoDenoise = False,
@@ -95,6 +97,8 @@ def erase(
             },
             hmg,
             runtime,
+            device,
+            dtype,
         ),
         seed=seed,
     )

@@ -35,6 +35,8 @@ def layers(
     seed: options.Seed = None,
     steps: options.Steps = None,
     resolution: options.Resolution = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -51,7 +53,7 @@ def layers(
         photo=None if photo is None else str(photo),
         selection=options.selection(person, keep, everyone, at, box, mask),
         finder=options.finder(finder, coco, finder_model, allow_download),
-        method=options.method(model, steps, resolution, None, {}),
+        method=options.method(model, steps, resolution, None, {}, device=device, dtype=dtype),
         seed=seed,
     )
     source = Path(request.photo or "")

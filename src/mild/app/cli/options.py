@@ -84,6 +84,18 @@ Runtime = Annotated[
     str | None,
     typer.Option("--runtime", rich_help_panel=METHOD, help="What runs the model: auto, onnx or torch. [default: auto]"),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", rich_help_panel=METHOD, help="Where the model runs: auto, cpu, cuda, cuda:1, mps. [default: auto]"
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", rich_help_panel=METHOD, help="Of its weights: auto, float32, float16, bfloat16. [default: auto]"
+    ),
+]
 Resolution = Annotated[
     int | None,
     typer.Option(
@@ -205,6 +217,8 @@ def method(
     off: Mapping[str, bool],
     hmg: str | None = None,
     runtime: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Method` that were given.
 
@@ -214,6 +228,7 @@ def method(
     """
     sources = hmg if hmg in (None, "all", "none") else tuple(hmg.split(","))
     given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma, "hmg": sources, "runtime": runtime}
+    given |= {"device": device, "dtype": dtype}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | {name: False for name, is_off in off.items() if is_off}
 
