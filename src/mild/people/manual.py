@@ -168,7 +168,7 @@ def _person_in(
         for look in _two_looks(nets, picture, region, max(picture.width, picture.height)):
             if look.presence <= _PRESENCE:
                 continue
-            candidate = Candidate(look, look.mask, (0.0, 0.0, 0.0, 0.0))
+            candidate = Candidate(look, look.mask, 0.0)
             wanted = claim(candidate, photo.size, scale)
             if wanted is None:
                 continue

@@ -97,7 +97,7 @@ class Person:
         landmarks: the finder's own finer points ``[n, 3]`` (33 for BlazePose), same units; or None.
         parts: uint8 ``[box.height, box.width]`` body-region labels (see ``diffusion.morphology``), or None.
         role: is the photo of this person, or do they only happen to be in it?
-        source: who said so: ``"blazepose"``, ``"hub"``, ``"box"``, ``"click"``, ``"mask"``, ``"coco"``.
+        source: who said so: a finder (``"nanodet"``, ``"hub"``, …), ``"box"``, ``"click"``, ``"mask"``, ``"coco"``.
     """
 
     id: int

@@ -16,16 +16,13 @@ if TYPE_CHECKING:
     from mild.models.assets import AssetStatus
     from mild.models.spec import ModelSpec
 
-#: What `--fetch` without a name means.
-NEEDED = "blazepose"
-
 
 def models(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME]…", help="Only these. `good` with --fetch: the recommended set."),
     ] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help=f"Fetch what is missing; alone: {NEEDED}.")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing; alone: what finds people.")] = False,
     given: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="With --fetch: take it from here, no download.")
     ] = None,
@@ -41,7 +38,10 @@ def models(
         raise UsageError("--from goes with --fetch and one name.")
     chosen = _named(names or (), good=fetch)
     if fetch:
-        _fetch(chosen or _named((NEEDED,)), given, yes, quiet=as_json)
+        if chosen:
+            _fetch(chosen, given, yes, quiet=as_json)
+        else:
+            _fetch_finder(quiet=as_json)
     if remove:
         _remove(chosen, yes)
     if check:
@@ -80,6 +80,15 @@ def _fetch(chosen: list[ModelSpec], given: Path | None, yes: bool, *, quiet: boo
 
             tell(0.0)
             assets.fetch(known.name, given, tell)
+
+
+def _fetch_finder(*, quiet: bool) -> None:
+    from mild.models import assets
+
+    with progress.bar(quiet=quiet) as report:
+        notes = assets.fetch_finder(lambda part: report("fetching the finder's nets", part) if report else None)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def _agreed(wanted: list[ModelSpec], yes: bool) -> None:
@@ -173,6 +182,11 @@ def _list(chosen: list[ModelSpec], as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(table)
     if not chosen:
+        from mild.people.find import resolve
+        from mild.request import Finder
+
+        backend = resolve(Finder())
+        console.print(f"People are found by: {backend.name} ({backend.summary}).")
         console.print("`mild models NAME` says more; `mild models --fetch good` fetches the recommended set.")
         return
     for row in rows:

@@ -55,7 +55,9 @@ Mask = Annotated[
 ]
 Finder = Annotated[
     str | None,
-    typer.Option("--finder", rich_help_panel=FINDING, help="auto, blazepose, hub, none or coco. [default: auto]"),
+    typer.Option(
+        "--finder", rich_help_panel=FINDING, help="auto, nanodet, ssd, blazepose, hub, none, coco. [default: auto]"
+    ),
 ]
 Coco = Annotated[
     Path | None,

@@ -26,7 +26,7 @@ def service_of(request: Request) -> Service:
 
 Held = Annotated[Service, Depends(service_of)]
 PhotoId = Annotated[str, Path(description="As given by the upload.", examples=["5f70bf18a086007016e948b04aed3b82"])]
-Backend = Annotated[str, Query(description="How people are found: auto, blazepose, hub or none.")]
+Backend = Annotated[str, Query(description="How people are found: auto, nanodet, ssd, blazepose, hub or none.")]
 Masks = Annotated[bool, Query(description="Add each person's mask as COCO run-length code.")]
 
 

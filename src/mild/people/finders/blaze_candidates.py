@@ -43,30 +43,34 @@ class Candidate:
     Attributes:
         landmarks: of the first look.
         mask: float32 ``[256, 256]``, mean of both looks (straight and mirrored), in the first look's frame.
-        cues: for :func:`score_of`.
+        certainty: probability 0..1 that this is a person.
         face: None, or the one face that this candidate stands for when it shares its mask with others (see
             ``blaze_split``); landmarks are then not to be trusted.
+        bones: the skeleton as line segments ``[n, 2, 2]`` in pixels of the picture, from a net that tells people who
+            touch apart; None: the landmarks' own.
     """
 
     landmarks: Landmarks
     mask: NDArray[np.float32]
-    cues: tuple[float, float, float, float]
+    certainty: float
     face: Face | None = None
+    bones: NDArray[np.float64] | None = None
 
     @property
     def score(self) -> float:
-        """Probability 0..1 that this is a person."""
-        return score_of(self.cues) * (1.0 if self.face is None else self.face.score)
+        """Probability 0..1 that this is a person; of one who shares a mask, that the face is one as well."""
+        return self.certainty * (1.0 if self.face is None else self.face.score)
 
 
-def coarse_mask(landmarks: Landmarks, size: tuple[int, int]) -> BoolMask:
-    """The mask on a small grid (long side 320) over a picture of ``size = (height, width)``."""
+def coarse_mask(landmarks: Landmarks, size: tuple[int, int], mask: NDArray[np.float32] | None = None) -> BoolMask:
+    """The mask on a small grid (long side 320) over a picture of ``size = (height, width)``; another one than the
+    landmarks' own, ``[256, 256]`` in their frame, if given."""
     scale = _COARSE / max(size)
     to_net = landmarks.to_net.copy()
     to_net[:, :2] /= scale
     grid = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    out: BoolMask = cv2.warpAffine(landmarks.mask, to_net, grid, flags=flags) > 0.5
+    out: BoolMask = cv2.warpAffine(landmarks.mask if mask is None else mask, to_net, grid, flags=flags) > 0.5
     return out
 
 
@@ -185,7 +189,7 @@ def verify(nets: BlazeNets, picture: Picture, landmarks: Landmarks) -> Candidate
         landmarks.peak,
     )
     mask = (landmarks.mask + mirrored.mask[:, ::-1]) * np.float32(0.5)
-    return Candidate(landmarks, mask, cues)
+    return Candidate(landmarks, mask, score_of(cues))
 
 
 def _face_at_head(nets: BlazeNets, picture: Picture, landmarks: Landmarks) -> float:
@@ -206,12 +210,13 @@ def drop_duplicates(candidates: list[Candidate], size: tuple[int, int]) -> list[
         mask = coarse_mask(candidate.landmarks, size)
         if candidate.score < MAYBE or mask.sum() < 12:
             continue
-        if not any(_same_person(candidate, mask, other, taken) for other, taken in kept):
+        if not any(same_person(candidate, mask, other, taken) for other, taken in kept):
             kept.append((candidate, mask))
     return [candidate for candidate, _ in kept]
 
 
-def _same_person(a: Candidate, mask: BoolMask, b: Candidate, other: BoolMask) -> bool:
+def same_person(a: Candidate, mask: BoolMask, b: Candidate, other: BoolMask) -> bool:
+    """Do two candidates mean one person? ``mask`` and ``other``: their :func:`coarse_mask`."""
     common = int((mask & other).sum())
     heads = np.hypot(*np.subtract(a.landmarks.head_centre, b.landmarks.head_centre))
     if common and heads < SAME_HEAD * max(a.landmarks.head_size, b.landmarks.head_size):

@@ -72,7 +72,7 @@ def claim(candidate: Candidate, size: tuple[int, int], scale: float) -> Claim | 
     tight = Box.around(mask)
     mask = np.ascontiguousarray(mask[tight.slices])
     box = Box(box.x0 + tight.x0, box.y0 + tight.y0, box.x0 + tight.x1, box.y0 + tight.y1)
-    return Claim(box, mask, _score(candidate, to_net, box, scale))
+    return Claim(box, mask, _score(candidate, box, scale))
 
 
 def settle(claims: list[Claim]) -> tuple[list[BoolMask], dict[tuple[int, int], Contest]]:
@@ -145,12 +145,25 @@ def _sample(
     return np.asarray(cv2.warpAffine(net_map, affine, grid, flags=how | cv2.WARP_INVERSE_MAP), np.uint8)
 
 
-def _score(candidate: Candidate, to_net: NDArray[np.float64], box: Box, scale: float) -> NDArray[np.float32]:
-    shrink = min(1.0, _GRID / max(box.width, box.height))
-    grid = (max(1, round(box.width * shrink)), max(1, round(box.height * shrink)))
-    soft = _sample(np.rint(candidate.mask * 255).astype(np.uint8), to_net, box, grid, cv2.INTER_LINEAR) / 255
+def field(
+    candidate: Candidate, box: Box, grid: tuple[int, int], scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Soft mask 0..1 and distance from the skeleton in body lengths, both ``[h, w]``, on a grid over a window.
+
+    Args:
+        box: the window, in pixels of the photo.
+        grid: ``(width, height)`` of the grid.
+        scale: as in :func:`claim`.
+    """
+    soft = _sample(
+        np.rint(candidate.mask * 255).astype(np.uint8),
+        _compose(candidate.landmarks.to_net, scale),
+        box,
+        grid,
+        cv2.INTER_LINEAR,
+    )
     step = np.array([box.width / grid[0], box.height / grid[1]])
-    body = _body_length(candidate) / scale / float(step.mean())
+    body = body_length(candidate) / scale / float(step.mean())
     # The skeleton may leave the window; a margin keeps the distances right, a bound keeps lost points harmless.
     pad = min(_GRID, int(0.3 * body) + 1)
     off = np.full((grid[1] + 2 * pad, grid[0] + 2 * pad), 255, np.uint8)
@@ -158,21 +171,34 @@ def _score(candidate: Candidate, to_net: NDArray[np.float64], box: Box, scale: f
         ends = np.clip(((bone + 0.5) / scale - (box.x0, box.y0)) / step - 0.5 + pad, -4 * _GRID, 8 * _GRID)
         first, second = ((round(float(x)), round(float(y))) for x, y in ends)
         cv2.line(off, first, second, 0, max(1, int(0.02 * body)))
-    distance = cv2.distanceTransform(off, cv2.DIST_L2, 3)[pad : pad + grid[1], pad : pad + grid[0]] / max(body, 1e-3)
-    out: NDArray[np.float32] = (np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2).astype(np.float32)
-    return out
+    distance = cv2.distanceTransform(off, cv2.DIST_L2, 3)[pad : pad + grid[1], pad : pad + grid[0]]
+    return (soft / np.float32(255)).astype(np.float32), (distance / max(body, 1e-3)).astype(np.float32)
+
+
+def claim_score(soft: NDArray[np.float32], distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How strongly somebody claims the pixels of a :func:`field`."""
+    return (np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2).astype(np.float32)
+
+
+def _score(candidate: Candidate, box: Box, scale: float) -> NDArray[np.float32]:
+    shrink = min(1.0, _GRID / max(box.width, box.height))
+    grid = (max(1, round(box.width * shrink)), max(1, round(box.height * shrink)))
+    return claim_score(*field(candidate, box, grid, scale))
 
 
 def bones_of(candidate: Candidate) -> list[NDArray[np.float64]]:
     """The skeleton as line segments ``[2, 2]`` in pixels of the picture that the nets saw."""
     if candidate.face is not None:
         return face_bones(candidate.face)
+    if candidate.bones is not None:
+        return list(candidate.bones)
     marks = candidate.landmarks
     seen = [(i, j) for i, j in BONES if min(marks.visibility[i], marks.visibility[j]) > 0.3]
     return [marks.points[[i, j]].astype(np.float64) for i, j in seen]
 
 
-def _body_length(candidate: Candidate) -> float:
+def body_length(candidate: Candidate) -> float:
+    """About the height of the whole body, in pixels of the picture that the nets saw."""
     if candidate.face is not None:
         return 7 * candidate.face.size
     return candidate.landmarks.region.side / 2.2

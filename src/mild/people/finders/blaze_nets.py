@@ -194,9 +194,9 @@ class BlazeNets:
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
-        self._pose = _Net(folder / "pose_detection.tflite", threads)
-        self._landmark = _Net(folder / "pose_landmark_full.tflite", threads)
-        self._face = _Net(folder / "face_detection_full_range_sparse.tflite", threads)
+        self._pose = TfliteNet(folder / "pose_detection.tflite", threads)
+        self._landmark = TfliteNet(folder / "pose_landmark_full.tflite", threads)
+        self._face = TfliteNet(folder / "face_detection_full_range_sparse.tflite", threads)
 
     def bodies(self, picture: Picture, window: Window, threshold: float) -> list[Seed]:
         """Bodies that the detector sees in a window, best first, near-duplicates dropped."""
@@ -241,7 +241,7 @@ def load_nets() -> BlazeNets:
     return _loaded(folder, machine.threads(most=2))
 
 
-class _Net:
+class TfliteNet:
     """One ``.tflite`` file: an array in, arrays out, named by their shapes (which differ within every net)."""
 
     def __init__(self, path: Path, threads: int) -> None:

@@ -1,8 +1,7 @@
-"""The basic offline finder: people, masks and poses with the BlazePose nets alone.
+"""The last resort of finding people offline: masks and poses with the BlazePose nets alone, without a detector.
 
 It misses people at the frame's edge, behind others, from behind or smaller than about 60 px; a missed person costs one
-click. Held things, shadows and reflections are in nobody's mask. Measured on 47 COCO group photos: .52 of all people
-and .68 of those taller than 120 px are found for sure, with a mean mask IoU of .77.
+click. How many it finds: docs/finding-people.md.
 """
 
 from __future__ import annotations
@@ -77,7 +76,9 @@ def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:
         if mask.any():
             tight = Box.around(mask)
             box = Box(*(v + wanted.box[k % 2] for k, v in enumerate(tight)))
-            drafts.append((index, person_of(candidate, box, mask[tight.slices], scale, photo.size)))
+            sure = candidate.score >= SURE
+            person = person_of(candidate, box, mask[tight.slices], scale, photo.size, sure=sure, source="blazepose")
+            drafts.append((index, person))
     drafts.sort(key=lambda d: (d[1].box.x0 + d[1].box.x1, d[1].box.y0, d[0]))
     people = tuple(replace(person, id=number) for number, (_, person) in enumerate(drafts, 1))
     number_of = {index: number for number, (index, _) in enumerate(drafts, 1)}
@@ -105,9 +106,10 @@ def person_of(
     size: tuple[int, int],
     *,
     id: int = 0,
-    source: str = "blazepose",
+    sure: bool = True,
+    source: str,
 ) -> Person:
-    """A candidate with its final mask ``[box.height, box.width]``. What the user pointed at is sure."""
+    """A candidate with its final mask ``[box.height, box.width]``."""
     marks = candidate.landmarks
     points = (marks.points[:BODY_POINTS] + 0.5) / scale - 0.5
     landmarks = np.concatenate([points, marks.visibility[:BODY_POINTS, None]], 1).astype(np.float32)
@@ -117,7 +119,7 @@ def person_of(
         box=box,
         mask=np.ascontiguousarray(mask),
         score=candidate.score,
-        sure=candidate.score >= SURE or source != "blazepose",
+        sure=sure,
         keypoints=coco_keypoints(landmarks, size) if known else None,
         landmarks=landmarks if known else None,
         source=source,

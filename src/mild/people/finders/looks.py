@@ -1,0 +1,172 @@
+"""A close look at a place: the landmark net in the regions where a box says that a body may be.
+
+A box does not say where in it the hips are nor how the body is turned, which the landmark net wants to know. So up to
+three guesses are tried, the likeliest first, and the one whose mask fits the box best is kept. What lies far outside
+the box is somebody else's and is cut off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.people.finders.blaze_candidates import Candidate
+from mild.people.finders.blaze_nets import LANDMARK_INPUT, REGION_PER_RADIUS, BlazeNets, Landmarks, Picture, Region
+from mild.people.finders.boxes import Corners, Judge, Place, iou
+
+#: A mask may reach this far beyond its box, as a part of the longer side.
+BEYOND = 0.08
+#: No further guess after a look that says so surely and fits so well.
+_ENOUGH_PRESENCE, _ENOUGH_FIT = 0.6, 0.75
+#: Heads reach beyond the keypoints.
+_HEAD_ROOM, _BOX_ROOM = 1.08, 1.25
+_SEEN = 0.2
+#: Boxes wider than this part of their height, or ending at the lower edge of the picture, may hold half a body.
+_HALF_BODY = 0.62
+#: Below this peak the landmark net does not know whose limbs it sees, and a detector's keypoints are better above the
+#: hips.
+_MUDDLED = 0.5
+#: The forehead above the middle of the face, in distances from there to the neck.
+_SKULL = 0.6
+_SHOULDERS, _HIPS = (5, 6), (11, 12)
+#: By COCO keypoint numbers: face, arms, trunk. By BlazePose numbers: legs.
+_UPPER = (
+    (0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12),
+)  # fmt: skip
+_LEGS = ((23, 25), (25, 27), (24, 26), (26, 28), (27, 31), (28, 32))
+
+
+@dataclass(frozen=True)
+class Find:
+    """A place after the look.
+
+    Attributes:
+        candidate: its mask is cut at the box.
+        place: where the look was.
+        fit: IoU 0..1 of the whole mask's box with the place's.
+    """
+
+    candidate: Candidate
+    place: Place
+    fit: float
+
+    @property
+    def score(self) -> float:
+        return self.candidate.score
+
+
+def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge) -> Find | None:
+    """The body at a place; None when the net sees nothing at all there."""
+    best: tuple[float, float, Landmarks] | None = None
+    longest = max(picture.width, picture.height)
+    for region in regions_of(place, picture.height):
+        looks = [nets.landmarks(picture, region)]
+        following = looks[0].next_region
+        fit = iou(mask_corners(looks[0]), place.box)
+        enough = looks[0].presence > _ENOUGH_PRESENCE and fit > _ENOUGH_FIT
+        if not enough and looks[0].presence > 0.02 and 8 < following.side < 4 * longest:
+            looks.append(nets.landmarks(picture, following))
+        for look in looks:
+            fit = iou(mask_corners(look), place.box)
+            quality = look.presence * look.peak * (0.1 + fit)
+            if best is None or quality > best[0]:
+                best = quality, fit, look
+        if best is not None and best[2].presence > _ENOUGH_PRESENCE and best[1] > _ENOUGH_FIT:
+            break
+    if best is None or best[2].presence < 0.02:
+        return None
+    _, fit, look = best
+    mirrored = nets.landmarks(picture.mirrored, look.region.mirrored(picture.width))
+    mask = (look.mask + mirrored.mask[:, ::-1]) * np.float32(0.5)
+    score = judge(look.peak, place, fit)
+    bones = None if place.points is None or look.peak >= _MUDDLED else upper_bones(place.points)
+    if bones is not None:
+        seen = [(a, b) for a, b in _LEGS if min(look.visibility[a], look.visibility[b]) > 0.3]
+        bones = np.concatenate([bones, *(look.points[None, [a, b]].astype(np.float64) for a, b in seen)])
+    return Find(Candidate(look, clipped(look, mask, place.box), score, bones=bones), place, fit)
+
+
+def look_again(nets: BlazeNets, picture: Picture, find: Find) -> Find | None:
+    """The same find with the mask that the net makes in another picture of the same size, in which the others are
+    painted out; None when it does not see the body any more."""
+    seen = find.candidate.landmarks
+    look = nets.landmarks(picture, seen.region)
+    if look.presence < 0.3 * seen.presence:
+        return None
+    mirrored = nets.landmarks(picture.mirrored, look.region.mirrored(picture.width))
+    mask = clipped(look, (look.mask + mirrored.mask[:, ::-1]) * np.float32(0.5), find.place.box)
+    return replace(find, candidate=replace(find.candidate, landmarks=look, mask=mask))
+
+
+def regions_of(place: Place, height: int) -> list[Region]:
+    """Where the landmark net is to look, likeliest first."""
+    x0, y0, x1, y1 = place.box
+    wide, tall = x1 - x0, y1 - y0
+    out = []
+    posed = None if place.points is None else _from_points(place.points)
+    if posed is not None:
+        out.append(posed)
+    out.append(Region((x0 + x1) / 2, (y0 + y1) / 2, _BOX_ROOM * max(wide, tall), 0.0))
+    if y1 > 0.98 * height or wide > _HALF_BODY * tall:
+        # Head and shoulders: the hips are about where the box ends.
+        out.append(Region((x0 + x1) / 2, y1, 2 * _BOX_ROOM * tall, 0.0))
+    return out
+
+
+def _from_points(points: NDArray[np.float64]) -> Region | None:
+    seen = points[:, 2] > _SEEN
+    shoulders, hips = (points[[k for k in pair if seen[k]], :2] for pair in (_SHOULDERS, _HIPS))
+    if not len(shoulders) or not len(hips):
+        return None
+    centre, up = hips.mean(0), shoulders.mean(0) - hips.mean(0)
+    if np.hypot(*up) < 2:
+        return None
+    reach = float(np.hypot(*(points[seen, :2] - centre).T).max()) * _HEAD_ROOM
+    return Region(float(centre[0]), float(centre[1]), REGION_PER_RADIUS * reach, float(np.arctan2(up[0], -up[1])))
+
+
+def upper_bones(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The skeleton ``[n, 2, 2]`` of COCO keypoints ``[17, 3]`` down to the hips: what is seen of it, a neck, a spine.
+
+    None where head or shoulders are not seen.
+    """
+    seen = points[:, 2] > _SEEN
+    head = points[:5][seen[:5], :2]
+    if not len(head) or not seen[list(_SHOULDERS)].any():
+        return None
+    neck = points[[k for k in _SHOULDERS if seen[k]], :2].mean(0)
+    hips = points[[k for k in _HIPS if seen[k]], :2]
+    # Without hips the spine hangs from the neck, about as long as head and neck together.
+    hanging = np.array((0.0, 1.5 * float(np.hypot(*(neck - head.mean(0))))))
+    below = hips.mean(0) if len(hips) else neck + hanging
+    bones = [points[[a, b], :2] for a, b in _UPPER if seen[a] and seen[b]]
+    top = head.mean(0) + _SKULL * (head.mean(0) - neck)
+    return np.stack([*bones, np.stack([top, neck]), np.stack([neck, below])])
+
+
+def mask_corners(look: Landmarks) -> Corners:
+    """The box of a look's mask in pixels of the picture; of no area when the mask is empty."""
+    rows, columns = np.nonzero(look.mask > 0.5)
+    if not len(rows):
+        return 0.0, 0.0, 0.0, 0.0
+    back = cv2.invertAffineTransform(look.to_net)
+    hull = cv2.convexHull(np.stack([columns, rows], 1).astype(np.float32))[:, 0]
+    spots = hull @ back[:, :2].T + back[:, 2]
+    (x0, y0), (x1, y1) = spots.min(0), spots.max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def clipped(look: Landmarks, mask: NDArray[np.float32], box: Corners) -> NDArray[np.float32]:
+    """The mask ``[256, 256]`` in the look's frame, 0 where it lies farther than BEYOND outside the box."""
+    x0, y0, x1, y1 = box
+    margin = BEYOND * max(x1 - x0, y1 - y0)
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) + margin * np.array(
+        [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+    )
+    inside = np.zeros((LANDMARK_INPUT, LANDMARK_INPUT), np.uint8)
+    shape = corners @ look.to_net[:, :2].T + look.to_net[:, 2]
+    cv2.fillConvexPoly(inside, np.rint(shape).astype(np.int32), 1)
+    return mask * inside

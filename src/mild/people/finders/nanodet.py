@@ -1,0 +1,78 @@
+"""NanoDet-g (https://github.com/RangiLyu/nanodet): boxes of people on 416 x 416 pixels, run by onnxruntime.
+
+Each cell of three grids says, for 80 classes, how likely it is the middle of one, and how far the box reaches to the
+left, up, right and down: not as a number but as a distribution over eleven distances (Generalized Focal Loss,
+arXiv:2006.04388, section 3).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.boxes import Rows, fitted, suppressed, tiles, whole_in
+from mild.people.finders.onnx_net import OnnxNet
+
+SIDE, STRIDES, DISTANCES = 416, (8, 16, 32), 11
+#: Mean and spread of the blue, green and red values that the net was trained with.
+_MEAN = np.array((103.53, 116.28, 123.675), np.float32)
+_SPREAD = np.array((57.375, 57.12, 58.395), np.float32)
+_PERSON = 0
+
+
+class NanoDet:
+    """The net in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._net = OnnxNet(path)
+
+    def boxes(self, picture: Picture, least: float, levels: tuple[int, ...] = (1, 2)) -> Rows:
+        """People ``[n, 6]``: corners in pixels of the picture, score, best score of another class there; best first.
+
+        Args:
+            least: of the score.
+            levels: see :func:`tiles`.
+        """
+        found = []
+        for level in levels:
+            for tile in tiles(picture.height, picture.width, level):
+                rows = self._in_tile(picture.pixels, tile, least)
+                found.append(whole_in(rows, tile, picture.height, picture.width))
+        return suppressed(np.concatenate(found))
+
+    def _in_tile(self, pixels: NDArray[np.uint8], tile: tuple[int, int, int, int], least: float) -> Rows:
+        x0, y0, x1, y1 = tile
+        small, scale = fitted(pixels[y0:y1, x0:x1], SIDE)
+        height, width = small.shape[:2]
+        letter = np.zeros((SIDE, SIDE, 3), np.uint8)
+        letter[:height, :width] = small
+        values = (letter[:, :, ::-1] - _MEAN) / _SPREAD
+        out = self._net({"input_1": np.ascontiguousarray(values.transpose(2, 0, 1)[None])})
+        rows = suppressed(np.concatenate([decode(out[f"class{s}"][0], out[f"box{s}"][0], s, least) for s in STRIDES]))
+        rows[:, :4] /= scale
+        rows[:, [0, 2]] = rows[:, [0, 2]].clip(0, x1 - x0) + x0
+        rows[:, [1, 3]] = rows[:, [1, 3]].clip(0, y1 - y0) + y0
+        return rows
+
+
+def decode(classes: NDArray[np.float32], reach: NDArray[np.float32], stride: int, least: float) -> Rows:
+    """The people of one grid ``[n, 6]`` in pixels of the net's input: corners, score, best score of another class.
+
+    Args:
+        classes: probabilities ``[cells, 80]``.
+        reach: logits ``[cells, 4 * 11]`` of the distances to the left, top, right and lower edge, in strides.
+        stride: side of a cell.
+        least: of the score.
+    """
+    scores = classes[:, _PERSON].astype(np.float64)
+    chosen = np.flatnonzero(scores > least)
+    row, column = np.divmod(chosen, SIDE // stride)
+    x, y = (column + 0.5) * stride, (row + 0.5) * stride
+    logits = reach[chosen].reshape(-1, 4, DISTANCES).astype(np.float64)
+    chance = np.exp(logits - logits.max(2, keepdims=True))
+    left, top, right, lower = ((chance / chance.sum(2, keepdims=True)) @ np.arange(DISTANCES) * stride).T
+    others = np.delete(classes[chosen], _PERSON, 1).max(1, initial=0.0)
+    return np.stack([x - left, y - top, x + right, y + lower, scores[chosen], others], 1)
