@@ -22,7 +22,7 @@ class TwoDetectors:
     """
 
     name = "nanodet"
-    judge = Judge((7.19, 1.85, 3.78, -2.2, 1.50), -5.79, sure=0.6, maybe=0.4)
+    judge = Judge((3.674, 1.819, 4.289, -0.928, 0.839), -4.008, sure=0.6, maybe=0.4)
     _MOVENET, _NANODET = 0.15, 0.3
     _NEAR_MOVENET, _NEAR_NANODET = 0.1, 0.2
 
