@@ -144,6 +144,7 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
         "runtime",
         "device",
         "dtype",
+        "fill",
     } == set(told)
     assert told == {name: str(known[name]) for name in told}
 

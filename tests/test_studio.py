@@ -24,6 +24,7 @@ from mild.app.server.app import create_app
 from mild.app.server.road import MildRoad
 from mild.app.studio import page as studio_page
 from mild.errors import MildError
+from mild.fill import fillers
 from mild.layers.export import load_stack
 from mild.people.finders.coco import decode_rle
 from mild.photo import Photo
@@ -634,3 +635,26 @@ def test_the_server_goes_away(tmp_path: Path, visit: Callable[..., Studio]) -> N
     it.page.wait_for_selector("#message.fault:not([hidden])")
     assert "does not answer" in it.message.inner_text()
     assert it.page.locator("#people .row.going").count() == 1
+
+
+def test_what_fills_the_background_is_a_choice_where_there_is_one(
+    fake: str, visit: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = visit(fake)
+    it.open(POOL)
+    it.wait_people()
+    assert it.page.locator("#fill-choice").is_hidden()
+    monkeypatch.setattr(fillers, "choices", lambda: ["patchmatch", "lama"])
+    it = visit(fake)
+    it.open(POOL)
+    it.wait_people()
+    choice = it.page.locator("#fill")
+    choice.wait_for(state="visible")
+    assert choice.locator("option").all_text_contents() == ["built-in", "lama"]
+    assert it.axe() == []
+    choice.select_option("lama")
+    it.page.keyboard.press("1")
+    it.page.locator("#erase").click()
+    it.wait_mode("result")
+    request = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]
+    assert request["method"]["parts"]["fill"] == "lama"

@@ -130,6 +130,16 @@ class Switches(_Part):
     layers: bool = Field(True, description="One pathway per layer; off: the background alone.")
     denoise: bool = Field(True, description="Off: the exemplar fill alone.")
     prior: bool = Field(True, description="The exemplar fill as a condition; off: the denoiser alone.")
+    fill: str = Field(
+        "patchmatch",
+        min_length=1,
+        max_length=4096,
+        description="What fills the background's hole first: patchmatch (built in), an inpainter that `mild models` "
+        "lists, or an ONNX file.",
+    )
+    correct: bool | None = Field(
+        None, description="Does the denoiser go over that fill of the background? None: as the filler asks for."
+    )
     detail: bool = Field(True, description="The photo's own texture at its resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")
     sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")

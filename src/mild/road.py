@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mild.errors import UsageError
+from mild.fill import fillers
 from mild.layers import LayerStack
 from mild.people.find import find_people, select
 from mild.people.parsing import with_parts
@@ -139,10 +140,15 @@ def _made(
     models = Models() if models is None else models
     with clock.stage("load"):
         model: Any = models.one_step(method.model) if runtime == "onnx" else models.pipeline(method.model)
+        filler = fillers.load(parts.fill)
     if getattr(model, "morphology", None) is not None and (parts.hmg == "all" or "parsing" in parts.hmg):
         with clock.stage("parse"):
             scene = with_parts(scene, [row.owner for row in plan.layers if row.owner is not None])
+    if filler is not None and not parts.prior:
+        raise UsageError(f"The first fill is switched off, so {parts.fill} cannot make it; say one of the two.")
     switches: dict[str, Any] = {"prior": parts.prior, "detail": parts.detail, "hmg": parts.hmg, "kept": kept}
+    asked = True if filler is None else filler.correct
+    switches |= {"filler": filler, "correct": asked if parts.correct is None else parts.correct}
     with clock.stage("layers"):
         if runtime == "onnx":
             made: LayerStack = model(scene, plan, seed=request.seed, progress=clock, **switches)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mild.diffusion.bodies import MOST_OTHERS, SOURCES, BodyRow, Hmg, described, sources_of
 from mild.errors import MildError
 from mild.fill.canvas import LayerCrop, content_of, cut_layers
+from mild.fill.fillers import Filler
 from mild.layers import LayerStack
 from mild.models import onnx
 from mild.paint.assemble import assemble
@@ -82,17 +83,21 @@ class OneStep:
         prior: bool = True,
         detail: bool = True,
         hmg: Hmg = "all",
+        filler: Filler | None = None,
+        correct: bool = True,
         progress: Progress = lambda stage, fraction: None,
         kept: Kept | None = None,
     ) -> LayerStack:
         """The layers of a plan; arguments as of the pipeline's call."""
-        crops = cut_layers(scene, plan, seed % 2**32 if prior else None, lambda done: progress("fill", done), kept)
+        fill_seed = seed % 2**32 if prior else None
+        crops = cut_layers(scene, plan, fill_seed, lambda done: progress("fill", done), kept, filler)
         clean: list[NDArray[np.float32] | None] = [None] * len(crops)
         # One by one: in a batch a layer's last bits depend on its neighbours, and nothing is won on one thread.
         for i, crop in enumerate(crops):
             progress("denoise", i / len(crops))
-            (image,) = self.rows([crop], [BodyRow.of(scene, crop.plan)], hmg)
-            clean[i] = content_of(image, crop.plan)
+            if correct or crop.plan.domain != "background":
+                (image,) = self.rows([crop], [BodyRow.of(scene, crop.plan)], hmg)
+                clean[i] = content_of(image, crop.plan)
         progress("denoise", 1.0)
         return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done), kept=kept)
 

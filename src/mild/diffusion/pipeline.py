@@ -34,6 +34,7 @@ from mild.diffusion.sampling import OnStep, denoised
 from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
 from mild.fill.canvas import LayerCrop, batched, cut_layers
+from mild.fill.fillers import Filler
 from mild.layers import LayerStack
 from mild.paint.assemble import assemble
 from mild.people.scene import Scene
@@ -124,6 +125,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises:
             MildError: it holds no such pipeline, or parts that do not belong together; one sentence.
         """
+        # Pickles are programs, not data.
+        kwargs.setdefault("use_safetensors", True)
         with told_in_a_sentence(str(pretrained_model_name_or_path)):
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
@@ -163,6 +166,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
         negative_prompt: Words = None,
         guidance_scale: float = 7.5,
         strength: float = 0.85,
+        filler: Filler | None = None,
+        correct: bool = True,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> MildPipelineOutput | tuple[list[Any], list[LayerStack]]:
         """Erase.
@@ -186,6 +191,8 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 Backbones with text encoders only, as the next two.
             guidance_scale: of classifier-free guidance; 1 = off.
             strength: of the noise that backgrounds start from: 1 = pure noise, less keeps more of the exemplar prior.
+            filler: of backgrounds' holes; None: the built-in search (see :mod:`mild.fill.fillers`).
+            correct: does the denoiser go over backgrounds? Off: they are what the filler made.
 
         Raises:
             UsageError: inputs that do not fit.
@@ -226,7 +233,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             crops = []
             for number, (one, its_plan, source) in enumerate(zip(scenes, plans, generators, strict=True)):
                 seed = source.initial_seed() % 2**32 if prior else None
-                crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes)), kept))
+                crops.append(cut_layers(one, its_plan, seed, share("fill", number, len(scenes)), kept, filler))
         elif [[id(crop.plan) for crop in row] for row in crops] != [[id(x) for x in one.layers] for one in plans]:
             raise UsageError("The crops were not cut from these plans.")
         clean: list[list[NDArray[np.float32] | None]] = [[None] * len(row) for row in crops]
@@ -244,7 +251,12 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 primed = codec.starts_at_prior and row.fill is not None and row.plan.domain == "background"
                 return row.plan.bucket, strength if primed else 1.0
 
-            jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
+            jobs = [
+                (i, j)
+                for i, row in enumerate(crops)
+                for j, crop in enumerate(row)
+                if correct or crop.plan.domain != "background"
+            ]
             batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
                 bodies = (

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.fill.fillers import Filler, shown_size
 from mild.fill.first import first_fill
 from mild.people.scene import Box, Scene
 from mild.plan.kept import Kept, digest
@@ -65,14 +66,22 @@ class LayerCrop:
     fill: NDArray[np.uint8] | None
 
     @classmethod
-    def cut(cls, photo: NDArray[np.uint8], plan: LayerPlan, seed: int | None) -> LayerCrop:
-        """From the crop of the photo, uint8 ``[H, W, 3]``; ``seed`` of the exemplar search, None: no prior."""
+    def cut(
+        cls, photo: NDArray[np.uint8], plan: LayerPlan, seed: int | None, filler: Filler | None = None
+    ) -> LayerCrop:
+        """From the crop of the photo, uint8 ``[H, W, 3]``; ``seed`` of the exemplar search, None: no prior; ``filler``
+        of backgrounds, None: the built-in (people are completed from themselves)."""
         visible = np.asarray(cv2.copyTo(photo, plan.own.view(np.uint8)), np.uint8)
         canvas = View.of(visible, plan.own, plan.hole, plan.content)
         fill = None
         if seed is not None:
-            view = View.of(visible, plan.own, plan.hole, searched_size(plan.crop))
-            fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
+            theirs = filler if plan.domain == "background" else None
+            size = searched_size(plan.crop) if theirs is None else shown_size(plan.crop, theirs.side)
+            view = View.of(visible, plan.own, plan.hole, size)
+            if theirs is None:
+                fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
+            else:
+                fill = theirs(view.rgb, view.own, view.hole, seed=seed)
         return cls(plan, photo, canvas, fill)
 
     @property
@@ -106,6 +115,7 @@ def cut_layers(
     seed: int | None,
     tell: Callable[[float], None] = lambda fraction: None,
     kept: Kept | None = None,
+    filler: Filler | None = None,
 ) -> list[LayerCrop]:
     """Every layer's crop, its hole filled from its own pixels.
 
@@ -113,14 +123,14 @@ def cut_layers(
         seed: of the exemplar search; None: no prior.
         tell: hears the fraction that is done.
         kept: fills of earlier questions about this photo.
+        filler: of backgrounds; None: the built-in.
     """
     crops = []
     for number, row in enumerate(plan.layers):
         tell(number / len(plan.layers))
-        cut = partial(LayerCrop.cut, scene.photo.pixels[row.crop.slices], row, seed)
-        crops.append(
-            cut() if kept is None else replace(kept.get(digest("cut", scene.photo.sha256, row, seed), cut), plan=row)
-        )
+        cut = partial(LayerCrop.cut, scene.photo.pixels[row.crop.slices], row, seed, filler)
+        key = ("cut", scene.photo.sha256, row, seed, "" if filler is None else filler.key)
+        crops.append(cut() if kept is None else replace(kept.get(digest(*key), cut), plan=row))
     tell(1.0)
     return crops
 

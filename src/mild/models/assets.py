@@ -23,13 +23,13 @@ from mild.models.cache import cache_dir, offline
 from mild.models.download import Tell, sha256_of
 from mild.models.hub import faults, fetch_hub, hashed, locate_hub, remove_hub
 from mild.models.known import finders
-from mild.models.registry import REGISTRY, spec
+from mild.models.registry import REGISTRY, of_task, spec
 from mild.models.sources import Archives, obtain, take, unpack
-from mild.models.spec import ModelSpec, NpmMember, WheelMember
+from mild.models.spec import ModelSpec, NpmMember, Task, WheelMember
 
 __all__ = [
-    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes", "is_embedded",
-    "locate", "locate_hub", "model_folder", "offline", "remove", "status",
+    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes", "installed",
+    "is_embedded", "locate", "locate_hub", "locate_model", "model_folder", "offline", "remove", "status",
 ]  # fmt: skip
 
 #: Where the embedded weights lie inside the package.
@@ -65,6 +65,17 @@ def locate(name: str) -> Path | None:
         return locate_hub(known.snapshot.repository, known.snapshot.revision)
     folder = cache_dir() / known.name
     return folder if all(receipts.intact(name, file, folder) for file in known.files) else None
+
+
+def installed(task: Task, *, default: bool = False) -> list[str]:
+    """The names of a task's models that are on this machine, in order of choice; ``default``: of the defaults."""
+    wanted = (known.name for known in of_task(task) if known.default or not default)
+    return [name for name in wanted if locate(name) is not None]
+
+
+def locate_model(model: str) -> Path | None:
+    """The folder of a registered model, a cached hub model, or a folder itself; None when it is not here."""
+    return locate(model) if model in REGISTRY else locate_hub(model)
 
 
 def ensure(name: str, download: bool = False) -> Path:

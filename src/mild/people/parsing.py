@@ -25,9 +25,6 @@ from mild.models import assets
 from mild.people.body import PARTS
 from mild.people.scene import Person, Scene
 
-#: Used when no model is named and its weights are on this machine.
-DEFAULT = "mattmdjaga/segformer_b2_clothes"
-
 #: Words of label names, in this order: the first that fits decides ("left-shoe" before "left-leg", "hand bag" before
 #: "hand").
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -46,16 +43,19 @@ def with_parts(scene: Scene, people: Collection[int] | None = None, model: str |
 
     Args:
         people: ids of those who are to be parsed; None: everybody.
-        model: hub id (cached) or folder. Naming one that is not here is an error; not naming one is none.
+        model: name of the registry, hub id (cached) or folder. Naming one that is not here is an error; not naming
+            one is none.
 
     Raises:
         MildError: the named model is not on this machine or cannot be used.
         UsageError: its labels speak of no body regions.
     """
-    folder = assets.locate_hub(model or DEFAULT)
+    # Unasked only what its licence allows everybody (``mild models`` says which).
+    model_or_default = model or next(iter(assets.installed("parsing", default=True)), None)
+    if model_or_default is None:
+        return scene
+    folder = assets.locate_model(model_or_default)
     if folder is None:
-        if model is None:
-            return scene
         raise MildError(f"The parsing model '{model}' is not on this machine; name a folder or a cached hub model.")
     wanted = [p.id for p in scene.people if p.parts is None and (people is None or p.id in people)]
     if not wanted:

@@ -37,6 +37,7 @@ def layers(
     resolution: options.Resolution = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    fill: options.Fill = None,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -53,7 +54,7 @@ def layers(
         photo=None if photo is None else str(photo),
         selection=options.selection(person, keep, everyone, at, box, mask),
         finder=options.finder(finder, coco, finder_model, allow_download),
-        method=options.method(model, steps, resolution, None, {}, device=device, dtype=dtype),
+        method=options.method(model, steps, resolution, None, {}, device=device, dtype=dtype, fill=fill),
         seed=seed,
     )
     source = Path(request.photo or "")

@@ -28,12 +28,33 @@ def models(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Hash the installed files again.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete from this machine.")] = False,
+    probe: Annotated[
+        Path | None, typer.Option("--probe", metavar="FILE", help="Find out how an unknown ONNX inpainter is called.")
+    ] = None,
+    say: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="With --probe: what the test cannot tell; kept beside FILE."),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", metavar="FILE", help="Allow this TorchScript file, which runs code of its own."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Say yes to sizes and licences.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the models: what each is for, its licence, whether it is installed and whether it is used unasked."""
-    if fetch + check + remove > 1:
-        raise UsageError("Say one of --fetch, --check and --remove.")
+    if fetch + check + remove + (probe is not None) + (trust is not None) > 1:
+        raise UsageError("Say one of --fetch, --check, --remove, --probe and --trust.")
+    if say and probe is None:
+        raise UsageError("--set goes with --probe.")
+    if trust is not None:
+        from mild.models.nets import trust as trusted
+
+        typer.echo(f"trusted: {trust} (sha256 {trusted(trust)})")
+        return
+    if probe is not None:
+        _probe(probe, say or [], as_json)
+        return
     if given is not None and not (fetch and names and len(names) == 1):
         raise UsageError("--from goes with --fetch and one name.")
     chosen = _named(names or (), good=fetch)
@@ -145,6 +166,53 @@ def _check(chosen: list[ModelSpec], as_json: bool) -> None:
     bad = [name for name, wrong in faults.items() if wrong]
     if bad:
         raise MildError(f"Files are missing or altered; run `mild models --fetch {' '.join(bad)}`.")
+
+
+def _probe(path: Path, said: list[str], as_json: bool) -> None:
+    """Show what the test card tells of a file; ask for what it cannot tell, or take it from ``said``, and keep it."""
+    import json
+
+    from mild.models import fill_nets
+    from mild.models.contracts import FillContract
+    from mild.models.probe import probe
+
+    fields: dict[str, Any] = {}
+    for one in said:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise UsageError(f"--set takes FIELD=VALUE, not {one!r}.")
+        fields[name] = _value(value)
+    found = probe(fill_nets.bare(path))
+    contract = found.contract
+    doubts = {name: values for name, values in found.doubts.items() if name not in fields}
+    if doubts and sys.stdin.isatty() and not as_json:
+        for name, values in list(doubts.items()):
+            shown = " or ".join(json.dumps(v) for v in values)
+            fields[name] = _value(typer.prompt(f"The card cannot tell {name}: {shown}?", err=True))
+            del doubts[name]
+    contract = FillContract.from_json({**contract.to_json(), **fields})
+    if fields and not doubts:
+        # What was said is tested before it is kept.
+        fill_nets.with_contract(path, contract)
+        typer.echo(f"kept: {fill_nets.keep_contract(path, contract)}", err=True)
+    if as_json:
+        output.print_json({"contract": contract.to_json(), "known_error": found.error, "doubts": doubts})
+        return
+    for name, value in contract.to_json().items():
+        others = " or ".join(json.dumps(v) for v in doubts.get(name, [])[1:])
+        typer.echo(f"{name}: {json.dumps(value)}" + (f"  (or {others}: say it with --set)" if others else ""))
+
+
+def _value(text: str) -> Any:
+    """``0,1`` or ``[0, 1]`` is a range, ``true`` a switch, ``3`` a number, anything else a word."""
+    import json
+
+    for form in (text, f"[{text}]"):
+        try:
+            return json.loads(form)
+        except ValueError:
+            continue
+    return text
 
 
 def _registry() -> dict[str, ModelSpec]:

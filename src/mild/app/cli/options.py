@@ -114,6 +114,23 @@ Feather = Annotated[
     float | None,
     typer.Option("--feather", rich_help_panel=METHOD, help="Soft edge outside that, same unit. [default: 0.008]"),
 ]
+Fill = Annotated[
+    str | None,
+    typer.Option(
+        "--fill",
+        metavar="NAME|FILE",
+        rich_help_panel=METHOD,
+        help="What fills the background: patchmatch, an inpainter of `mild models`, or a file. [default: patchmatch]",
+    ),
+]
+Correct = Annotated[
+    bool | None,
+    typer.Option(
+        "--correct/--no-correct",
+        rich_help_panel=SWITCHES,
+        help="The denoiser goes over the background's fill; unsaid: over the built-in one only.",
+    ),
+]
 NoDenoise = Annotated[
     bool, typer.Option("--no-denoise", rich_help_panel=SWITCHES, help="The exemplar fill alone, no diffusion.")
 ]
@@ -221,6 +238,8 @@ def method(
     runtime: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    fill: str | None = None,
+    correct: bool | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Method` that were given.
 
@@ -230,7 +249,7 @@ def method(
     """
     sources = hmg if hmg in (None, "all", "none") else tuple(hmg.split(","))
     given = {"model": model, "steps": steps, "resolution": resolution, "sma": sma, "hmg": sources, "runtime": runtime}
-    given |= {"device": device, "dtype": dtype}
+    given |= {"device": device, "dtype": dtype, "fill": fill, "correct": correct}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | {name: False for name, is_off in off.items() if is_off}
 

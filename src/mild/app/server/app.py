@@ -19,6 +19,7 @@ from mild.app.server.results import FORMATS
 from mild.app.server.road import Road
 from mild.app.server.service import Service
 from mild.app.server.settings import Settings
+from mild.fill import fillers
 
 DESCRIPTION = """Chosen people leave a photo, layer by layer; everybody else stays as they are.
 
@@ -66,6 +67,7 @@ class Limits(BaseModel):
     max_seconds: float
     sync_seconds: float
     models: list[str]
+    fillers: list[str] = Field(description="Values of `method.fill`, the built-in first.")
     formats: list[str]
 
 
@@ -102,9 +104,10 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
 
     @app.get("/v1/limits", response_model=Limits, tags=["server"], summary="What this server takes and gives")
     async def limits() -> dict[str, Any]:
-        names = [name for name in Limits.model_fields if name not in ("models", "formats")]
+        names = [name for name in Limits.model_fields if name not in ("models", "fillers", "formats")]
         return {name: getattr(settings, name) for name in names} | {
             "models": list(settings.models),
+            "fillers": fillers.choices(),
             "formats": list(FORMATS),
         }
 

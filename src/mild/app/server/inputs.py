@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from mild.app.server.problems import Problem
 from mild.app.server.settings import Settings
 from mild.errors import UsageError
+from mild.fill import fillers
 from mild.request import EraseRequest, Finder, explain
 
 #: A JSON body up to so many bytes is parsed beside the event loop, a longer one in another process.
@@ -91,6 +92,9 @@ def check_http(request: EraseRequest, settings: Settings, *, erase: bool) -> Non
     check_finder(request.finder)
     if request.method.model.name not in settings.models:
         raise UsageError(f"This server offers no such model (it has: {', '.join(settings.models)}).")
+    offered = fillers.choices()
+    if request.method.parts.fill not in offered:
+        raise UsageError(f"This server offers no such filler (it has: {', '.join(offered)}).")
     check_request(request, settings)
     if erase and request.selection.empty:
         raise UsageError("Nobody is chosen: name people by number, say everyone, or mark a point, a box or a mask.")

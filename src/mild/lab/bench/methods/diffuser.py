@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mild.errors import MildError
+from mild.fill.windows import through_window
 from mild.lab.bench.items import Job
 from mild.lab.bench.methods.base import Answer, options_of
-from mild.lab.bench.methods.windows import through_window
 
 _OPTIONS: dict[str, type] = {
     "steps": int, "size": int, "context": float, "guidance": float, "strength": float, "prompt": str, "negative": str,

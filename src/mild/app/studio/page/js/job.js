@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { app } from "./app.js";
 import { selectionOf } from "./edits.js";
+import { methodNow } from "./fill.js";
 import { rememberPlace } from "./memory.js";
 import { announce, attempt, fault, note } from "./messages.js";
 import { marksOn } from "./photo.js";
@@ -38,7 +39,7 @@ export function requestNow() {
   const selection = { people: edits.now.chosen, ...selectionOf(marksOn()) };
   if (added) selection.mask_rle = added;
   if (taken) selection.spare_rle = taken;
-  return { selection };
+  return { selection, ...methodNow() };
 }
 
 /** Start a job of a kind: "erase" or "layers". */
@@ -46,7 +47,7 @@ export async function start(kind) {
   if (app.busy || (kind === "erase" && app.edits.empty)) return;
   app.set({ busy: "Sending…" });
   const { photo } = app;
-  const job = await attempt(() => api.startJob(kind, photo.id, kind === "erase" ? requestNow() : {}));
+  const job = await attempt(() => api.startJob(kind, photo.id, kind === "erase" ? requestNow() : methodNow()));
   if (photo !== app.photo) return;
   app.busy = "";
   if (!job) return app.tell();

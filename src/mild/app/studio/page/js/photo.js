@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { app } from "./app.js";
 import { inServerOrder, selectionOf } from "./edits.js";
+import { offered } from "./fill.js";
 import { recallEdits, rememberEdits, rememberPlace } from "./memory.js";
 import { announce, attempt, note } from "./messages.js";
 import { Crowd } from "./people.js";
@@ -53,6 +54,7 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.edits.begin();
   rememberPlace(info.id, job);
   app.tell();
+  void offered();
   const { people } = await api.people(info.id);
   if (mine !== turn) return;
   app.found = people;
