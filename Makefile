@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test docs
+.PHONY: demo test docs fuzz chaos
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -33,6 +33,14 @@ test: $(STAMP)
 
 docs: $(STAMP)
 	@$(OFFLINE) NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "out/site/index.html"
+
+# For whoever changes a reader or the server: see docs/reliability.md. COUNT=, SEED= and SECONDS= may be given.
+fuzz: $(STAMP)
+	$(OFFLINE) $(BIN)/python tests/hostile/fuzz.py --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+
+chaos: $(STAMP)
+	@$(BIN)/python -m mild.models.assets >/dev/null
+	$(OFFLINE) $(BIN)/python tests/hostile/chaos.py --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
 
 $(STAMP):
 	@test -n "$(PYTHON)" || { echo "MILD needs Python 3.11 or newer: install one, or say PYTHON=/path/to/python." >&2; exit 1; }

@@ -527,17 +527,3 @@ def test_models_lists_sources_and_licences(folder: Path, capfd: pytest.CaptureFi
     assert rows["blazepose"]["licence"] == "Apache-2.0"
     assert app.run(["models"]) == 0
     assert "blazepose" in capfd.readouterr().out
-
-
-# --- folders appear whole
-
-
-def test_a_folder_appears_whole_or_not_at_all(folder: Path) -> None:
-    with pytest.raises(RuntimeError), output.whole_folder(folder / "new") as inner:
-        (inner / "half.png").write_bytes(b"half")
-        raise RuntimeError
-    assert list(folder.iterdir()) == []
-    (folder / "new").mkdir()
-    with output.whole_folder(folder / "new") as inner:
-        (inner / "whole.png").write_bytes(b"whole")
-    assert sorted(contents(folder)) == [str(Path("new") / "whole.png")]

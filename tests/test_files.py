@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mild.errors import MildError
-from mild.files import read_json_lines, write_bytes, write_json
+from mild.errors import MildError, UsageError
+from mild.files import check_target, read_json_lines, replace_folder, write_bytes, write_json
 
 
 def test_json_comes_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -29,3 +32,43 @@ def test_half_a_line_is_left_out(tmp_path: Path) -> None:
     assert read_json_lines(path) == []
     write_bytes(path, b'{"step": 1}\n{"step": 2}\n{"st')
     assert read_json_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def half(folder: Path) -> None:
+        (folder / "half.png").write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(MildError, match="cannot be written"):
+        replace_folder(tmp_path / "new", half)
+    assert list(tmp_path.iterdir()) == []
+    replace_folder(tmp_path / "new", lambda folder: (folder / "old.png").write_bytes(b"one"))
+    (tmp_path / "new" / "diary").mkdir()
+    (tmp_path / "new" / "diary" / "mine.txt").write_text("mine")
+    with pytest.raises(MildError):
+        replace_folder(tmp_path / "new", half, {"old.png"})
+    assert (tmp_path / "new" / "old.png").read_bytes() == b"one"
+    replace_folder(tmp_path / "new", lambda folder: (folder / "new.png").write_bytes(b"two"), {"old.png"})
+    found = sorted(str(path.relative_to(tmp_path / "new")) for path in (tmp_path / "new").rglob("*"))
+    assert found == ["diary", "diary/mine.txt", "new.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_kill_leaves_the_old_set_whole_and_the_next_run_cleans_up(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from mild.files import replace_folder\n"
+        "replace_folder(Path(sys.argv[1]), lambda f: ((f / 'a').write_text('half'), os.kill(os.getpid(), 9)))"
+    )
+    replace_folder(tmp_path / "set", lambda folder: (folder / "a").write_text("whole"))
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "set")])
+    assert (tmp_path / "set" / "a").read_text() == "whole" and len(list(tmp_path.iterdir())) == 2
+    replace_folder(tmp_path / "set", lambda folder: (folder / "a").write_text("new"), {"a"})
+    assert (tmp_path / "set" / "a").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "a/" * 3000 + "b", "nowhere/a.png", "link.png", "pipe.png", "nul\0.png"])
+def test_a_name_that_no_file_can_have_is_said_before_the_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone" / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UsageError):
+        check_target(tmp_path / name)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from mild.errors import MildError, UsageError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 class NoSpace(MildError):
@@ -80,6 +87,98 @@ def check_target(path: Path) -> None:
 def write_bytes(path: Path, data: bytes) -> Path:
     """Write a file whole or not at all; errors as :func:`write_atomically`."""
     return write_atomically(path, lambda stream: stream.write(data))
+
+
+def replace_folder(path: Path, fill: Callable[[Path], object], old: Collection[str] = ()) -> None:
+    """Let ``fill`` write into a new folder beside ``path``, then put it in place in one step.
+
+    Whatever fails, and whenever the process is killed, ``path`` is what it was or holds all of the new. Files in it
+    that are not of the ``old`` set stay.
+
+    Args:
+        old: names, relative to ``path``, of the files that the new ones replace.
+
+    Raises:
+        MildError: it cannot be written; :class:`NoSpace` when the disk is full.
+    """
+    check_target(path.parent / ".mild")
+    target = Path(os.path.realpath(path))
+    remove_leftovers(target.parent)
+    scratch = target.parent / f"{_FOLDER}{uuid.uuid4().hex}.part"
+    try:
+        scratch.mkdir()
+        with _held(scratch):
+            fresh = scratch / "new"
+            fresh.mkdir()
+            fill(fresh)
+            if target.is_dir():
+                shutil.copymode(target, fresh)
+                _link_others(target, fresh, frozenset(old))
+                exchange(fresh, target)
+            else:
+                fresh.replace(target)
+            shutil.rmtree(scratch)
+    except BaseException as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if isinstance(error, MildError) or not isinstance(error, Exception):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else flat(error)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (NoSpace if full else MildError)(f"{path} cannot be written: {reason}.") from error
+
+
+#: How a folder under way is called; it is locked as long as somebody fills it.
+_FOLDER = ".mild-folder-"
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Delete what killed processes left of folders under way."""
+    for scratch in parent.glob(f"{_FOLDER}*.part"):
+        with suppress(OSError), _held(scratch):
+            shutil.rmtree(scratch)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the system frees however the process ends; OSError when another has it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _link_others(source: Path, target: Path, left_out: frozenset[str]) -> None:
+    """Everything of a folder but the files left out appears in another one, too, by hard links where that can be."""
+    for folder, _, names in os.walk(source):
+        for name in names:
+            path = Path(folder) / name
+            inner = path.relative_to(source)
+            if str(inner) in left_out or os.path.lexists(target / inner):
+                continue
+            (target / inner).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, target / inner, follow_symlinks=False)
+            except OSError:
+                shutil.copy2(path, target / inner, follow_symlinks=False)
+        (target / Path(folder).relative_to(source)).mkdir(parents=True, exist_ok=True)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Two folders change places, in one step where the system can (Linux), else in three."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        here, swap = -100, 2
+        done = rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0
+    except (AttributeError, OSError):
+        done = False
+    if not done:
+        aside = one.with_name(one.name + ".old")
+        other.rename(aside)
+        one.rename(other)
+        aside.rename(one)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError
-from mild.files import write_bytes
+from mild.files import replace_folder, write_bytes
 from mild.layers import Layer, LayerStack, pack
 from mild.reading import Archive, guarded, parse_json, read_bytes
+
+_OURS = re.compile(r"(mild/)?(fill|person-\d+(-\d+)?|background|composed|original)(\.generated|\.matte)?\.png")
 
 
 def files(stack: LayerStack, colour: pack.Colour) -> Iterator[tuple[str, bytes]]:
@@ -44,19 +47,19 @@ def full_frame(layer: Layer, size: tuple[int, int]) -> np.ndarray[tuple[int, ...
 
 
 def write(stack: LayerStack, folder: Path, colour: pack.Colour) -> None:
-    """Write into ``folder`` (made if missing). Other files there stay; those of an earlier stack of ours go."""
+    """Write ``folder`` (made if missing), whole or not at all.
+
+    Other files in it stay; those of an earlier stack of ours go, once the new ones are there.
+    """
     if folder.exists() and not folder.is_dir():
         raise MildError(f"{folder} is a file; give a folder for the layers.")
-    old = _listed(folder)
-    # From here on the old set is incomplete; without its description nobody takes it for whole.
-    (folder / pack.DESCRIPTION).unlink(missing_ok=True)
-    new = set()
-    for name, data in files(stack, colour):
-        new.add(name)
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, data)
-    for name in old - new:
-        (folder / name).unlink(missing_ok=True)
+
+    def fill(fresh: Path) -> None:
+        for name, data in files(stack, colour):
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(fresh / name, data)
+
+    replace_folder(folder, fill, _listed(folder))
 
 
 def write_zip(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
@@ -108,7 +111,10 @@ def _listed(folder: Path) -> set[str]:
     with suppress(MildError), guarded(folder, "a folder of layers"):
         data = parse_json(read_bytes(folder / pack.DESCRIPTION))
         if data["format"] == pack.FORMAT:
+            # What every stack of ours has beside the pictures that it lists.
+            names = {pack.DESCRIPTION, "background.png", "composed.png", "original.png"}
             for row in data["layers"]:
                 names |= {str(row[key]) for key in ("rgba", "generated", "matte") if row[key]}
-            names = {name for name in names if _inside(folder, name)}
+            # A stranger's description must not name the user's own files.
+            names = {name for name in names if name == pack.DESCRIPTION or _OURS.fullmatch(name)}
     return names

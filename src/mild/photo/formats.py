@@ -12,6 +12,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPIma
 
 from mild.errors import MildError, UsageError
 from mild.files import flat
+from mild.photo.bounds import check_tiff
 from mild.reading import open_regular
 
 #: The largest photo that is opened, in pixels; beyond it a small file could fill the memory.
@@ -62,6 +63,8 @@ def read_stream(file: IO[bytes], name: str, use: Callable[[Image.Image], T]) -> 
     file.seek(0)
     format, plugin = _reader(name, head)
     try:
+        if format == "TIFF":
+            check_tiff(file)
         # Pillow's plugin itself rather than Image.open: no global size limit, no formats by accident.
         return use(load_checked(plugin(file), name))
     except MildError:
@@ -98,7 +101,9 @@ def size_of(path: Path) -> tuple[int, int] | None:
         with open_regular(path) as file:
             head = file.read(16)
             file.seek(0)
-            _, plugin = _reader(str(path), head)
+            format, plugin = _reader(str(path), head)
+            if format == "TIFF":
+                check_tiff(file)
             return plugin(file).size
     except Exception:  # headers of damaged files raise anything; whoever opens the photo is told why
         return None

@@ -160,9 +160,16 @@ class Photo:
         return cls(array[..., :3], array[..., 3], meta)
 
     def with_pixels(self, pixels: NDArray[np.uint8]) -> Photo:
-        """The same photo (metadata, alpha, path) with other pixels ``[H, W, 3]`` of the same size."""
+        """The same photo (metadata, alpha, path) with other pixels ``[H, W, 3]`` of the same size.
+
+        A grey photo stays grey, and one of black and white has nothing else: colours become their luma.
+        """
         if pixels.shape != self.pixels.shape:
             raise UsageError(f"The new pixels are {list(pixels.shape)}, but the photo is {list(self.pixels.shape)}.")
+        if self.meta.mode in GREY_MODES:
+            luma = (pixels @ np.array([299, 587, 114], np.uint32) + 500) // 1000  # of a grey, itself
+            grey = np.where(luma >= 128, 255, 0) if self.meta.mode == "1" else luma
+            pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
         return replace(self, pixels=pixels)
 
     def to_pil(self) -> Image.Image:

@@ -71,11 +71,7 @@ def layers(
 
     with progress.bar(quiet=as_json) as report:
         result = decompose(request, progress=report)
-        if target.suffix.lower() in SUFFIXES:
-            save_stack(result.stack, target, result.photo)
-        else:
-            with output.whole_folder(target) as unfinished:
-                save_stack(result.stack, unfinished, result.photo)
+        save_stack(result.stack, target, result.photo)
     if as_json:
         output.print_json({**result.report(), "output": str(target)})
         return

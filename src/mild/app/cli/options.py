@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mild.errors import MildError, UsageError
+from mild.files import flat
+from mild.reading import parse_json, read_bytes
 
 if TYPE_CHECKING:
     from mild.request import EraseRequest
@@ -284,12 +286,15 @@ def fields_of(base: Path | None, **parts: Any) -> dict[str, Any]:
 def read_request(path: Path) -> dict[str, Any]:
     """The fields of a request saved as JSON (by ``--save-request``, or under ``request`` of a ``--json`` report)."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse_json(read_bytes(path))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise MildError(f"The request {path} cannot be read ({why}).") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"The request {path} is not JSON (line {error.lineno}).") from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else flat(error)
+        raise UsageError(f"The request {path} cannot be used: {why[:200]}.") from None
     if isinstance(fields, dict) and isinstance(fields.get("request"), dict):
         fields = fields["request"]
     if not isinstance(fields, dict):

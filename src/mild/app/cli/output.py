@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError, UsageError
+from mild.files import check_target
 
 
 def check_file(path: Path, *, suffixes: tuple[str, ...], force: bool, photo: Path | None = None) -> Path:
@@ -21,12 +20,13 @@ def check_file(path: Path, *, suffixes: tuple[str, ...], force: bool, photo: Pat
         force: an existing file may be replaced.
         photo: the input, which is never replaced without ``force``.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise UsageError(f"The output {path} is a folder; name a file, such as {path / 'out.png'}.")
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffixes)
         raise UsageError(f"The output {path} has no suffix that can be written (one of {known}).")
-    if photo is not None and not force and path.exists() and photo.exists() and path.samefile(photo):
+    check_target(path)
+    if photo is not None and not force and path.exists() and is_file(photo) and path.samefile(photo):
         raise UsageError(f"The output {path} is the photo itself; name another file, or --force to replace it.")
     if path.exists() and not force:
         raise UsageError(f"The output {path} exists already; name another file, or --force to replace it.")
@@ -49,6 +49,30 @@ def check_json(path: Path, *, force: bool) -> Path:
     return check_file(path, suffixes=(".json",), force=force)
 
 
+def distinct(*paths: Path | None) -> None:
+    """Refuse outputs that would replace each other."""
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        if path is not None and seen.setdefault(path.resolve(), path) is not path:
+            raise UsageError(f"Two outputs would have the same name, {path}; give each its own.")
+
+
+def is_folder(path: Path) -> bool:
+    """As ``Path.is_dir``, but a name that no system would take is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """As ``Path.exists``, but a name that no system would take is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 #: The file that tells a folder of layers from any other.
 MARKER = "layers.json"
 
@@ -60,6 +84,8 @@ def check_folder(path: Path, *, force: bool) -> Path:
         force: a folder that an earlier run filled may be filled again. Any other folder with something in it is
             refused all the same: a slip of the hand must not scatter files over somebody's pictures.
     """
+    if not is_folder(path):
+        check_target(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"The output {path} is a file; name a folder.")
     if path.is_dir() and any(path.iterdir()):
@@ -87,24 +113,6 @@ def write_text(path: Path, text: str) -> None:
     from mild.files import write_atomically
 
     write_atomically(path, lambda stream: stream.write(text.encode()))
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``path`` only when the block ends well.
-
-    A folder that holds an earlier result is filled in place instead: whatever else the user put there has to stay.
-    """
-    if path.is_dir() and any(path.iterdir()):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as scratch:
-        inner = Path(scratch) / path.name
-        inner.mkdir()
-        yield inner
-        if path.is_dir():
-            path.rmdir()
-        inner.replace(path)
 
 
 def print_json(value: Any) -> None:

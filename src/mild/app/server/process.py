@@ -104,6 +104,8 @@ def _limit(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
+    with contextlib.suppress(OSError):
+        os.nice(5)  # the server must answer however busy its processes are
 
 
 def main() -> None:

@@ -16,12 +16,15 @@ from mild.errors import UsageError
 from mild.people.order import estimate_order
 from mild.people.scene import KEYPOINT_NAMES, BoolMask, Person, Scene
 from mild.photo import Photo
+from mild.reading import guarded, parse_json, read_bytes
 
 #: COCO's bones, numbered from 1 as the format wants.
 _SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
+#: Bytes of an annotations file: COCO's own have half a gigabyte.
+MOST_BYTES = 2**30
 #: COCO's visibility flag as a confidence: 0 not labelled, 1 labelled but hidden, 2 in sight.
 _CONFIDENCE = (0.0, 0.3, 1.0)
 
@@ -36,12 +39,13 @@ def read_people(photo: Photo, annotations: Path) -> Scene:
         UsageError: the file cannot be read, is no instances file, or does not know this photo.
     """
     data = load_instances(annotations)
-    return people_of(photo, data, _match(data, photo, annotations), annotations)
+    with guarded(annotations.name, "a COCO instances file"):
+        return people_of(photo, data, _match(data, photo, annotations), annotations)
 
 
 def people_of(photo: Photo, data: dict[str, Any], image: dict[str, Any], annotations: Path) -> Scene:
     """:func:`read_people` for a file that was loaded before and an image of it that is known to be this photo's."""
-    persons = {c["id"] for c in data["categories"] if str(c.get("name", "")).lower() == "person"}
+    persons = [c["id"] for c in data["categories"] if str(c.get("name", "")).lower() == "person"]
     if not persons:
         raise UsageError(f"The file {annotations.name} has no category 'person'.")
     size = photo.size
@@ -53,7 +57,7 @@ def people_of(photo: Photo, data: dict[str, Any], image: dict[str, Any], annotat
                 entries.append((mask, entry))
     free = np.ones(size, bool)
     found: list[Person] = []
-    for mask, entry in sorted(entries, key=lambda e: (int(e[0].sum()), e[1].get("id", 0))):
+    for mask, entry in sorted(entries, key=lambda e: (int(e[0].sum()), _id_of(e[1]))):
         own = mask & free
         free &= ~own
         if own.any():
@@ -117,38 +121,38 @@ def decode_rle(code: Mapping[str, Any], size: tuple[int, int]) -> BoolMask:
             f"The run-length mask is made for {given[1]} x {given[0]} pixels, but the photo has {size[1]} x {size[0]}."
         )
     broken = UsageError("The run-length mask is damaged: its counts do not add up to the photo's pixels.")
+    runs: Any
     if isinstance(counts, (list, tuple)):
         runs = [c for c in counts if isinstance(c, int) and c >= 0]
         if len(runs) != len(counts) or sum(runs) != size[0] * size[1]:
             raise broken
     else:
         # The codec trusts the counts blindly (it may read and write beyond its memory), so they are added up first.
-        runs = _runs(counts.encode("ascii", "replace") if isinstance(counts, str) else counts)
-        if any(r < 0 for r in runs) or sum(runs) != size[0] * size[1]:
+        runs = _runs(counts.encode("ascii", "replace") if isinstance(counts, str) else bytes(counts))
+        if runs is None or (runs < 0).any() or (runs > size[0] * size[1]).any() or runs.sum() != size[0] * size[1]:
             raise broken
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(flat.reshape(size[1], size[0]).T)
 
 
-def _runs(text: bytes) -> list[int]:
+def _runs(text: bytes) -> NDArray[np.int64] | None:
     """Run lengths of COCO's text code: 6-bit characters from '0', 5 bits of value each, low first, sign-extended;
-    from the fourth run on, differences to the run two before."""
-    runs: list[int] = []
-    at = 0
-    while at < len(text):
-        value, shift = 0, 0
-        while True:
-            if at >= len(text) or not 48 <= text[at] < 112 or shift > 40:
-                return [-1]
-            bits = text[at] - 48
-            at += 1
-            value |= (bits & 31) << shift
-            shift += 5
-            if not bits & 32:
-                break
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+    from the fourth run on, differences to the run two before. None: it is no such code."""
+    bits = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if not len(bits):
+        return bits
+    ends = np.flatnonzero(bits & 32 == 0)
+    if bits.min() < 0 or bits.max() >= 64 or not len(ends) or ends[-1] != len(bits) - 1:
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 8:
+        return None  # more than 40 bits: no picture has so many pixels
+    places = np.arange(len(bits)) - np.repeat(starts, lengths)
+    runs: NDArray[np.int64] = np.add.reduceat((bits & 31) << 5 * places, starts)
+    runs -= np.where(bits[ends] & 16, np.int64(1) << 5 * lengths, 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
     return runs
 
 
@@ -159,14 +163,17 @@ def load_instances(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read or is none.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_bytes(path, MOST_BYTES))
     except OSError as error:
         raise UsageError(f"The annotations {path} cannot be read ({error.strerror}).") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"The annotations {path} are not a JSON file.") from None
     if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
         raise UsageError(f"The annotations {path} are not a COCO instances file (images, annotations, categories).")
     data.setdefault("categories", [])
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(data[part], list) or not all(isinstance(row, dict) for row in data[part]):
+            raise UsageError(f"In the annotations {path}, '{part}' is not a list of objects.")
     return data
 
 
@@ -180,7 +187,7 @@ def _match(data: dict[str, Any], photo: Photo, path: Path) -> dict[str, Any]:
             fitting = [i for i in named if (i.get("height"), i.get("width")) == (height, width)]
             if not fitting:
                 raise UsageError(f"In {path.name}, {name} has another size than this photo ({width} x {height}).")
-            return fitting[0]
+            return _nearest(fitting, photo.path, path)
     sized = [i for i in images if (i.get("height"), i.get("width")) == (height, width)]
     if len(sized) != 1:
         why = "none has" if not sized else f"{len(sized)} images have"
@@ -188,18 +195,40 @@ def _match(data: dict[str, Any], photo: Photo, path: Path) -> dict[str, Any]:
     return sized[0]
 
 
+def _nearest(images: list[dict[str, Any]], photo: Path, path: Path) -> dict[str, Any]:
+    """Of images of one file name, the one whose folders are the photo's."""
+
+    def common(image: dict[str, Any]) -> int:
+        ours, theirs = Path(photo).resolve().parts[::-1], Path(str(image["file_name"])).parts[::-1]
+        return next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(theirs))
+
+    best = max(common(image) for image in images)
+    nearest = [image for image in images if common(image) == best]
+    if len({image.get("id") for image in nearest}) > 1:
+        raise UsageError(
+            f"The file {path.name} has {len(nearest)} images of the name {photo.name}; keep the right one."
+        )
+    return nearest[0]
+
+
 def mask_of(entry: dict[str, Any], size: tuple[int, int], path: Path) -> BoolMask:
     """The mask ``[H, W]`` of one annotation (polygons or run-length code) of the file ``path``."""
     shape = entry.get("segmentation")
     if isinstance(shape, dict):
         return decode_rle(shape, size)
+    if shape is not None and not isinstance(shape, list):
+        raise UsageError(f"A segmentation in {path.name} is neither polygons nor run-length code.")
     polygons = [p for p in shape or [] if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
     if not polygons:
         return np.zeros(size, bool)
-    try:
-        codes = rle_codec.frPyObjects(polygons, size[0], size[1])
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"A polygon in {path.name} is malformed ({error}).") from None
+    for polygon in polygons:
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in polygon):
+            raise UsageError(f"A polygon in {path.name} holds what is no number.")
+        # The codec takes memory by the length of the lines, and does not look where it writes.
+        far = 2 * max(size)
+        if not all(-far <= value <= far for value in polygon):
+            raise UsageError(f"A polygon in {path.name} lies far outside the photo of {size[1]} x {size[0]} pixels.")
+    codes = rle_codec.frPyObjects([[float(v) for v in p] for p in polygons], size[0], size[1])
     return np.asarray(rle_codec.decode(rle_codec.merge(codes)), bool)
 
 
@@ -208,12 +237,21 @@ def _keypoints(entry: dict[str, Any]) -> NDArray[np.float32] | None:
     if not isinstance(values, list) or len(values) != 3 * len(KEYPOINT_NAMES):
         return None
     points = np.array(values, np.float32).reshape(-1, 3)
+    if not np.isfinite(points).all():
+        return None
     points[:, 2] = np.take(np.array(_CONFIDENCE, np.float32), np.clip(points[:, 2].astype(int), 0, 2))
     return points
 
 
 def _score(entry: dict[str, Any]) -> float:
-    return float(min(1.0, max(0.0, entry.get("score", 1.0))))
+    score = entry.get("score", 1.0)
+    return float(min(1.0, max(0.0, score))) if isinstance(score, int | float) and score == score else 1.0
+
+
+def _id_of(entry: dict[str, Any]) -> tuple[float, str]:
+    """What ids are sorted by: numbers first, whatever a file has for ids."""
+    id = entry.get("id", 0)
+    return (float(id) if isinstance(id, int | float) and abs(id) < 2**53 else 0.0), str(id)
 
 
 def _two(value: float) -> float:
