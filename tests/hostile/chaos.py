@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import numpy as np
 import sandbox
 
+from mild.app.cli import streams
 from mild.app.cli.app import run
 from mild.layers.export import load_stack
 from mild.photo import Photo
@@ -54,6 +55,12 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "compose to zip": (["compose", "stack.ora", "--hide", "1", "-o", "out/b.zip", "--force"], "b.zip"),
     "people": (["people", "photo.png", *WHO, "-o", "out/p.png", "--force"], "p.png"),
 }  # fmt: skip
+
+
+def command(words: Sequence[str]) -> int:
+    """A command as the console script runs it."""
+    streams.end_like_ctrl_c()
+    return run(words)
 
 
 class Report:
@@ -133,7 +140,7 @@ class Commands:
         shutil.rmtree(folder)
         for name, (words, output) in COMMANDS.items():
             folder = self.folder()
-            ended = sandbox.call(run, words, folder)
+            ended = sandbox.call(command, words, folder)
             assert ended.code == 0, (name, ended)
             self.took[name], self.right[name] = ended.seconds, fingerprint(folder / "out" / output)
             shutil.rmtree(folder)
@@ -150,7 +157,7 @@ class Commands:
         words, output = COMMANDS[name]
         folder = self.folder()
         path = folder / "out" / output
-        told(self.report, sandbox.call(run, words, folder), command=name)
+        told(self.report, sandbox.call(command, words, folder), command=name)
         (folder / "out" / "mine.txt").write_text("mine")
         for _ in range(4):
             sign = self.rng.choice(SIGNALS)
@@ -159,7 +166,7 @@ class Commands:
                 self.rng.uniform(0.0, 1.2) if self.rng.random() < 0.4 else self.rng.uniform(0.7, 1.05)
             )
             self.report.tried[f"kill {sign.name}"] += 1
-            ended = sandbox.call(run, words, folder, kill=(at, sign))
+            ended = sandbox.call(command, words, folder, kill=(at, sign))
             about = {"command": name, "signal": sign.name, "at": round(at, 3)}
             told(self.report, ended, **about)
             whole(self.report, path, self.right[name], **about)
@@ -169,7 +176,7 @@ class Commands:
             for file in (folder / "out").glob(".mild-*"):
                 if file.is_file():
                     file.unlink()  # a killed process cannot; nobody takes such a file for a result
-        ended = sandbox.call(run, words, folder)
+        ended = sandbox.call(command, words, folder)
         if ended.code != 0:
             self.report.bad("refused afterwards", command=name, code=ended.code, said=ended.said[-300:])
         whole(self.report, path, self.right[name], command=name, after="a run in peace")
@@ -189,7 +196,7 @@ class Commands:
 
         def inside(arguments: Any) -> int:
             # In the fork: only here is the disk to be seen.
-            code = run(arguments)
+            code = command(arguments)
             row: dict[str, Any] = {"code": code}
             path = folder / "out" / output
             try:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mild import machine
+from mild.app.cli import streams
 from mild.errors import Cancelled, MildError
 
 #: Set to anything, it shows the traceback of whatever ended the command.
@@ -100,7 +101,21 @@ def _placeholder() -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run ``mild`` with these arguments (default: the process's) and end the process with its exit code."""
-    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+    streams.prepare()
+    streams.end_like_ctrl_c()
+    given = list(sys.argv[1:] if argv is None else argv)
+    code = run(given)
+    if (why := streams.lost()) is not None:
+        # Where a command's output is a file, it is there; where it is what is printed, the command has failed.
+        wrote = next((word for word in given if not word.startswith("-")), "") in (
+            "erase",
+            "layers",
+            "compose",
+            "batch",
+        )
+        code = code if wrote else code or COULD_NOT
+        _fail(f"What was to be printed could not be ({why}); files were written as asked.", code)
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -129,7 +144,9 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:
         # Faults of the command line itself; by their method, since the class is typer's or click's by version.
         if hasattr(error, "format_message"):
-            hint = f" See `mild {asked} --help`." if asked in COMMANDS else " See `mild --help`."
+            # The command that was meant, such as `mild data synth`, where the parser came so far.
+            path = getattr(getattr(error, "ctx", None), "command_path", None) or "mild"
+            hint = f" See `{path} --help`."
             return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
         what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
         return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)

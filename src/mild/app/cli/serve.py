@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -140,5 +141,8 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
         http=patient(settings.client_seconds), limit_concurrency=settings.max_connections, server_header=False,
     )  # fmt: skip
     # uvicorn raises Ctrl-C again once everything is put away; that is how a server is meant to end.
+    server = Server(config)
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sees to the others
     with listener, suppress(KeyboardInterrupt):
-        Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
