@@ -51,6 +51,13 @@ class Guard:
                 if started:
                     raise
                 await document(problem.status, problem.detail, problem.headers)(scope, receive, counted)
+            except asyncio.CancelledError:
+                # The grace of a server that is stopping is over.
+                if started:
+                    raise
+                await document(503, "The server is stopping; try again shortly.", {"Retry-After": "30"})(
+                    scope, receive, counted
+                )
         finally:
             self._held -= held.bytes
             route: Any = scope.get("route")

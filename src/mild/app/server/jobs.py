@@ -126,6 +126,14 @@ class Job:
             if self.unsaved:
                 self._write(self._status)
 
+    def not_from_the_future(self) -> None:
+        """When the clock was set back, a finished job is not to be kept for years: it counts as finished now."""
+        with self._lock:
+            now = time.time()
+            if self.over and (self._status.finished or 0) > now + 1:
+                self._status = self._status.model_copy(update={"finished": now})
+                self.unsaved = True
+
     def drop_results(self) -> None:
         """Delete what a job that is not done may have written."""
         for path in (self.folder / "result.png", self.folder / "stack.zip", *self.folder.glob(".mild-*.part")):
@@ -184,8 +192,8 @@ class Jobs:
         gone = []
         over = sorted((job for job in self.all() if job.over), key=lambda job: job.status.finished or 0, reverse=True)
         for rank, job in enumerate(over):
-            # A clock that was set back must not keep them for years.
-            if rank >= keep or abs(time.time() - (job.status.finished or 0)) > keep_seconds:
+            job.not_from_the_future()
+            if rank >= keep or time.time() - (job.status.finished or 0) > keep_seconds:
                 self.delete(job)
                 gone.append(job)
         return gone

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 import time
@@ -62,12 +63,13 @@ class Photos:
         known = self._read(id)
         if known is not None:
             with suppress(OSError):
-                path.touch()
+                _stamp(path)
                 return id, known
         fresh = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
             write_bytes(fresh, data)
             known = Known(**look(str(fresh)))
+            _stamp(fresh)
             fresh.replace(path)
             write_bytes(self._record(id), json.dumps(asdict(known)).encode())
         except BaseException:
@@ -124,8 +126,10 @@ class Photos:
                     found.append((path.stat().st_mtime, path))
         now = time.time()
         for rank, (when, path) in enumerate(sorted(found, reverse=True)):
-            # A clock that was set back must not keep them for years.
-            if rank >= keep or not -keep_seconds <= now - when <= keep_seconds:
+            if when > now + 1:
+                with suppress(OSError):
+                    _stamp(path)  # the clock was set back: they are not to be kept for years
+            if rank >= keep or now - when > keep_seconds:
                 with suppress(Problem):
                     gone.append((path, self.delete(path.name)))
         self.sweep()
@@ -160,3 +164,9 @@ class Photos:
             return Known(int(row["width"]), int(row["height"]), str(row["pixels"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _stamp(path: Path) -> None:
+    """Say that a photo is used now, by the clock that :meth:`Photos.prune` asks."""
+    now = time.time()
+    os.utime(path, (now, now))
