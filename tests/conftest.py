@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+#: How the reason of such a skip begins (studio_browser.py, which would be heavy to import for every test).
+NO_BROWSER = "no browser"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,6 +17,15 @@ def _forgetful() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILD_REMEMBER", "0")
         yield
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tests of the studio that had no browser are said aloud, not hidden among the letters."""
+    reasons = [str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", [])]
+    without = [reason for reason in reasons if NO_BROWSER in reason]
+    if without:
+        terminalreporter.write_sep("=", f"THE STUDIO WAS NOT TESTED IN A BROWSER ({len(without)} tests)", red=True)
+        terminalreporter.write_line(without[0].removeprefix("Skipped: "))
 
 
 @pytest.fixture

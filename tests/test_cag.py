@@ -399,5 +399,5 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     from mild.lab.cag_report import plotting
 
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
-    with pytest.raises(MildError, match=r"pip install mild\[report\]"):
+    with pytest.raises(MildError, match=r"pip install .mild-erase\[bench,torch\]."):
         plotting()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import re
 import signal
 import subprocess
@@ -131,22 +133,88 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
             # In an annotation typer keeps the first name where a default would stand.
             names = (option.default, *option.param_decls)
             told[next(n for n in names if str(n).startswith("--")).removeprefix("--")] = match[1]
-    assert {
-        "seed",
-        "steps",
-        "resolution",
-        "dilate",
-        "feather",
-        "model",
-        "sma",
-        "hmg",
-        "finder",
-        "runtime",
-        "device",
-        "dtype",
-        "fill",
-    } == set(told)
+    assert {"seed", "steps", "resolution", "dilate", "feather", "model", "sma", "hmg", "finder", "runtime"} <= set(told)
     assert told == {name: str(known[name]) for name in told}
+
+
+def commands(command: Any, *path: str) -> list[tuple[tuple[str, ...], Any]]:
+    """Every command below this one that is no group: the words that call it, and itself."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [(path, command)]
+    return [found for name, one in inner.items() for found in commands(one, *path, name)]
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_the_defaults_are_seen_in_the_rendered_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich took ``[default: 1]`` for a style and printed nothing."""
+    monkeypatch.setenv("COLUMNS", "240")
+    for path, command in commands(app.build(name).commands[name], name):
+        assert app.run([*path, "-h"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        for option in command.params:
+            for default in re.findall(r"\[default: [^]]+\]", getattr(option, "help", None) or ""):
+                assert default in shown, (path, option.name)
+
+
+def test_a_shell_completes_options_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = {"_MILD_COMPLETE": "complete_bash", "COMP_WORDS": "mild erase --per", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mild"], capture_output=True, text=True, env={**os.environ, **line}, check=False
+    )
+    assert done.stdout.split() == ["--person"]
+
+
+def test_an_error_of_the_library_names_no_option_of_the_command_line() -> None:
+    """Who calls the library, the API or the studio has never seen ``--person``."""
+    root = Path(app.__file__).parents[2]
+    wrong = []
+    for path in root.rglob("*.py"):
+        if path.relative_to(root).parts[0] in ("app", "lab"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Raise):
+                texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+                wrong += [f"{path.name}: {t}" for t in texts if re.search(r"--[a-z]", re.sub(r"`[^`]*`?", "", t))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "extra"),
+    [
+        (["data", "curate", ".", "out", "--licence", "CC0-1.0", "--coco", "people.json", "--min-side", "16"], "data"),
+        (["train", "config.yaml"], "train"),
+        (["serve"], "server"),
+        (["erase", "photo.png", "--coco", "people.json", "--all", "--steps", "2"], "torch"),
+        (["erase", "photo.png", "--coco", "people.json", "--all", "--report", "cag"], "bench,torch"),
+        (["bench", "run", "--set", "samples:x", "-m", "mild"], "bench"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else " ".join(v[:2]),
+)
+def test_a_missing_extra_is_one_sentence_that_names_it(argv: list[str], extra: str, photo: Path) -> None:
+    """In a process of its own, in which the extras' packages cannot be imported."""
+    (photo.parent / "set").mkdir()
+    (photo.parent / "config.yaml").write_text("stage: base")
+    code = f"""
+import sys, importlib.util
+from mild.extras import EXTRAS
+hidden = {{m for modules in EXTRAS.values() for m in modules}}
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name.partition(".")[0])
+sys.meta_path.insert(0, Hide())
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in hidden else find_spec(name, package)
+from mild.app.cli import main
+main({argv!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert f"pip install 'mild-erase[{extra}]'" in done.stderr
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd\nmore"), ValueError(), OSError(5, "disk on fire")])
@@ -434,9 +502,99 @@ def test_people_as_json(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert contents(photo.parent) == before
 
 
-def test_nobody_found_is_an_answer_for_people(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_not_searched_is_not_nobody_found(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert app.run(["people", "photo.png", "--finder", "none"]) == 0
-    assert "Nobody was found" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "Nobody was searched for" in out and "found" not in out
+
+
+def test_a_mask_needs_no_finder(
+    photo: Path, model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first thing that somebody tries, before any nets were fetched; and nobody claims to have looked."""
+    monkeypatch.setenv("MILD_CACHE", str(photo.parent / "empty"))
+    mask = np.zeros(SIZE, np.uint8)
+    mask[24:80, 20:40] = 255
+    Image.fromarray(mask).save("mask.png")
+    assert app.run(["erase", "photo.png", "--mask", "mask.png", "--model", model, "--resolution", "64"]) == 0
+    assert "Nobody was searched for" in capfd.readouterr().out
+    assert app.run(["erase", "photo.png", "--at", "30,30", "--model", model, "--resolution", "64", "--force"]) == 1
+    assert "mild models --fetch" in one_sentence(capfd)
+
+
+def test_the_first_run_offers_the_nets_and_fetches_none_unasked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mild.app.cli import first
+    from mild.models import assets
+    from mild.request import Finder
+
+    monkeypatch.setenv("MILD_CACHE", str(folder / "empty"))
+    monkeypatch.delenv("MILD_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    fetched: list[str] = []
+    monkeypatch.setattr(assets, "ensure", lambda name, download=False: fetched.append(name))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    finder = Finder.model_validate({})
+    assert not first.offer(finder, ask=False)
+    said = iter([False, True])
+    monkeypatch.setattr(first.typer, "confirm", lambda *args, **kwargs: next(said))
+    assert not first.offer(finder, ask=True)
+    assert fetched == []
+    told = capfd.readouterr().err
+    assert "Apache-2.0" in told and "MB" in told
+    assert first.offer(finder, ask=True)
+    assert fetched == ["blazepose"]
+
+
+# --- doctor and cache
+
+
+def test_the_doctor_tries_the_default_job(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["doctor", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["job"]["erase"] > 0
+    assert {"torch", "heic", "server", "data", "train", "bench"} <= set(found["extras"])
+    assert {"people", "models"} <= set(found["folders"])
+    assert app.run(["doctor", "--quick"]) == 0
+    assert "default job" not in capfd.readouterr().out
+
+
+def test_the_cache_is_cleared_and_the_models_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MILD_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    kept = folder / "cache" / "people" / "one.npz"
+    net, upload = folder / "cache" / "blazepose" / "net", folder / "state" / "mild" / "studio" / "photos" / "x"
+    for path in (kept, net, upload):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+    assert app.run(["cache", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capfd.readouterr().out)}
+    assert (rows["people"]["files"], rows["people"]["kept"]) == (1, "30 days")
+    assert rows["studio"]["files"] == 1
+    assert app.run(["cache", "--clear"]) == 0
+    assert (kept.exists(), upload.exists(), net.exists()) == (False, False, True)
+    assert app.run(["cache", "--clear", "--models"]) == 0
+    assert not net.exists()
+
+
+def test_the_cache_of_a_running_studio_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mild.app.server import Settings
+    from mild.app.server.service import lock
+
+    monkeypatch.setenv("MILD_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    state = folder / "state" / "mild" / "studio"
+    (state / "photos").mkdir(parents=True)
+    with lock(Settings(state=state)):
+        assert app.run(["cache", "--clear"]) == 1
+    assert "mild studio" in one_sentence(capfd)
+    assert (state / "photos").is_dir()
 
 
 def test_erase_takes_one_and_leaves_the_other(erase: Run, capfd: pytest.CaptureFixture[str]) -> None:

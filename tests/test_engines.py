@@ -130,7 +130,7 @@ def test_workers_do_not_outlive_whoever_started_them(tmp_path: Path) -> None:
 def test_engines_that_are_not_there() -> None:
     with pytest.raises(UsageError, match="There is no engine 'cloud'"):
         chosen("cloud", Work(begin))
-    with pytest.raises(UsageError, match="for --engine ray"):
+    with pytest.raises(UsageError, match="for the engine ray"):
         chosen("local", Work(begin), gpus=1)
 
 

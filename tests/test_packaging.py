@@ -7,12 +7,17 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from mild import __version__
+from mild.app.cli.reference import reference
+from mild.extras import DISTRIBUTION, EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -38,8 +43,42 @@ def test_the_two_commands_of_the_readme_are_the_makefile_s() -> None:
     phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)
     assert phony is not None
     assert phony[1].split()[:2] == promised  # what else there is, is for who works on the code
-    for name in promised:
-        assert re.search(rf"^{name}: \$\(STAMP\)$", MAKEFILE, re.M)
+    for name, stamp in (("demo", "PLAIN"), ("test", "STAMP")):
+        assert re.search(rf"^{name}: \$\({stamp}\)$", MAKEFILE, re.M)
+
+
+def test_the_extras_bring_the_modules_that_the_sentences_promise() -> None:
+    """Module by module, as far as they are installed here; and the plain installation has none of them."""
+    owners = packages_distributions()
+    extras = PROJECT["optional-dependencies"]
+
+    def brought(lines: list[str]) -> set[str]:
+        found: set[str] = set()
+        for requirement in map(Requirement, lines):
+            found |= {canonicalize_name(requirement.name)}
+            for extra in requirement.extras:
+                found |= brought(extras[extra])
+        return found
+
+    plain = brought(PROJECT["dependencies"])
+    for extra, modules in EXTRAS.items():
+        with_extra = brought(extras[extra])
+        for module in modules:
+            names = {canonicalize_name(name) for name in owners.get(module, [])}
+            assert not names or names & with_extra, (extra, module)
+            assert not names & plain, module
+
+
+def test_no_sentence_advises_somebody_else_s_package() -> None:
+    """`mild` on the index is another program; and a bracket without quotes is a pattern to zsh."""
+    texts = [path for folder in ("src", "docs", "bench") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"]
+    for path in texts:
+        if path.suffix in (".py", ".md", ".toml", ".yaml", ".html", ".js"):
+            wrong = re.findall(
+                r"pip install [\"']?mild\b(?!-erase).*|pip install (?:-\S+ )*mild-erase\[.*", path.read_text()
+            )
+            assert wrong == [], path
 
 
 def test_pytest_runs_last_so_that_its_closing_line_does() -> None:
@@ -53,6 +92,7 @@ def test_ci_runs_the_tests() -> None:
     assert os.access(script, os.X_OK)
     lines = script.read_text().splitlines()
     assert "set -euo pipefail" in lines
+    assert "export MILD_BROWSER=required" in lines
     assert lines[-1] == "make test"
 
 
@@ -76,6 +116,10 @@ def test_local_links_lead_somewhere(page: str) -> None:
     assert not missing
 
 
+def test_one_name_and_one_version() -> None:
+    assert (PROJECT["name"], PROJECT["version"]) == (DISTRIBUTION, __version__)
+
+
 def test_the_citation_names_the_paper_and_the_version() -> None:
     text = (ROOT / "CITATION.cff").read_text()
     assert "arXiv:2508.06543" in text
@@ -88,3 +132,8 @@ def test_the_dockerfile_is_linted() -> None:
         pytest.skip("hadolint has no wheel for this machine")
     done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_page_of_all_options_is_up_to_date() -> None:
+    """Whoever adds an option runs ``python -m mild.app.cli.reference > docs/options.md``."""
+    assert (ROOT / "docs" / "options.md").read_text() == reference()

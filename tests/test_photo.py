@@ -417,7 +417,7 @@ def test_heic_round_trip_and_missing_package(tmp_path, monkeypatch):
     assert Photo.open(transparent.save(tmp_path / "c.heic")).alpha is not None
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for action in (lambda: Photo.open(tmp_path / "a.heic"), lambda: photo.save(tmp_path / "d.heic")):
-        with pytest.raises(MildError, match=r"pip install mild\[heic\]") as error:
+        with pytest.raises(MildError, match=r"pip install .mild-erase\[heic\].") as error:
             action()
         assert_sentence(error)
     assert not (tmp_path / "d.heic").exists()

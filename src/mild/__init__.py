@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mild import machine
+from mild.extras import needs
 
 if TYPE_CHECKING:
     from mild.diffusion.pipeline import MildPipeline
@@ -66,7 +67,8 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'mild' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
+    with needs(f"mild.{name}", "torch"):
+        value = getattr(importlib.import_module(module), name)
     globals()[name] = value
     return value
 

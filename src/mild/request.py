@@ -67,6 +67,12 @@ class Selection(_Part):
         named = self.people or self.points or self.boxes or self.mask or self.mask_rle
         return not (named or self.everyone or self.bystanders) and self.keep is None and self.keep_subjects is None
 
+    @property
+    def drawn(self) -> bool:
+        """Is all that goes a mask, so that nobody need be found?"""
+        named = self.people or self.everyone or self.points or self.boxes or self.keep is not None
+        return not named and not self.empty
+
 
 class Finder(_Part):
     """How people are found."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mild.errors import UsageError
 from mild.fill import fillers
 from mild.layers import LayerStack
-from mild.people.find import find_people, select
+from mild.people.find import find_people, missing, select
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
 from mild.photo import Photo
@@ -54,11 +54,11 @@ def run(
         MildError: one sentence that says what is wrong.
     """
     if request.selection.empty:
-        raise UsageError("Nobody is chosen: say whom to erase, for example with --person 1; `mild people` lists them.")
+        raise UsageError("Nobody is chosen: say who goes, by number, point, box or mask, or whom to keep.")
     clock = _clock(progress, request, scene)
     with clock.stage("find"):
         photo = _opened(request, photo)
-        scene = find_people(photo, request.finder) if scene is None else scene
+        scene = _searched(photo, request) if scene is None else scene
         scene, erased = select(scene, request.selection)
     with clock.stage("plan"):
         plan = _planned(scene, erased, request)
@@ -88,7 +88,7 @@ def decompose(
         if request.selection.empty:
             everyone = tuple(person.id for person in scene.sure)
             if not everyone:
-                raise UsageError("Nobody was surely found in this photo: mark people with --box, --at or --mask.")
+                raise UsageError("Nobody was surely found in this photo: mark people by a box, a point or a mask.")
         else:
             scene, everyone = select(scene, request.selection)
     with clock.stage("plan"):
@@ -109,6 +109,13 @@ def _opened(request: EraseRequest, photo: Photo | None) -> Photo:
     if request.photo is None:
         raise UsageError("The request names no photo.")
     return Photo.open(request.photo)
+
+
+def _searched(photo: Photo, request: EraseRequest) -> Scene:
+    """Who is in the photo. For a mask nobody need be found: where the finder's weights are missing, nobody is."""
+    if request.selection.drawn and request.finder.backend == "auto" and missing(request.finder) is not None:
+        return Scene(photo)
+    return find_people(photo, request.finder)
 
 
 def _planned(

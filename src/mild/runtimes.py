@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from mild.diffusion import one_step
 from mild.errors import UsageError
+from mild.extras import needs
 from mild.models import assets, onnx
 from mild.request import Method, Model
 
@@ -41,7 +43,7 @@ def chosen_runtime(method: Method, *, probed: bool = False) -> Literal["torch", 
             return "onnx"
         if model.runtime == "onnx":
             raise UsageError(
-                "This onnxruntime has no CUDA: install onnxruntime-gpu in its place, or choose --device cpu."
+                "This onnxruntime has no CUDA: install onnxruntime-gpu in its place, or choose the device cpu."
             )
     if model.runtime == "onnx":
         raise UsageError(
@@ -89,16 +91,20 @@ class Models:
             UsageError: torch does not see this device here.
             MildError: there is no such model, or it cannot be loaded.
         """
-        device = torch_device(model)
-        kind = torch_dtype(model, device)
-
-        def load() -> MildPipeline:
+        with needs("More than one step, a switch of the method or another model than mild-small", "torch"):
             import torch
 
             from mild.diffusion.pipeline import MildPipeline
+        device = torch_device(model)
+        kind = torch_dtype(model, device)
+        # accelerate, which would load sparingly, belongs to another extra; without it diffusers would complain.
+        sparing = find_spec("accelerate") is not None
 
+        def load() -> MildPipeline:
             folder = str(assets.model_folder(model.name))
-            pipeline: MildPipeline = MildPipeline.from_pretrained(folder, torch_dtype=getattr(torch, kind))
+            pipeline: MildPipeline = MildPipeline.from_pretrained(
+                folder, torch_dtype=getattr(torch, kind), low_cpu_mem_usage=sparing
+            )
             pipeline.unet.to(memory_format=torch.channels_last)
             pipeline.set_progress_bar_config(disable=True)
             return pipeline.to(device)
@@ -141,7 +147,7 @@ def torch_device(model: Model) -> str:
     kind, _, number = model.device.partition(":")
     if not seen[kind] or (number and int(number) >= torch.cuda.device_count()):
         raise UsageError(
-            f"torch sees no device {model.device} here: choose --device cpu, or install a build of torch for it."
+            f"torch sees no device {model.device} here: choose the device cpu, or install a build of torch for it."
         )
     return model.device
 

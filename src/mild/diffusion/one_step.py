@@ -68,7 +68,7 @@ class OneStep:
         except Exception as error:
             raise MildError(
                 f"{folder / FILE} does not fit the weights beside it; export it again "
-                f"(python -m mild.lab.train.one_step_export {folder}), or choose --runtime torch."
+                f"(python -m mild.lab.train.one_step_export {folder}), or choose the runtime torch."
             ) from error
         #: Where it runs: ``cpu`` or ``cuda``.
         self.device = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
@@ -105,7 +105,7 @@ class OneStep:
         """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""
         (rgba,) = self._session.run(None, self.feeds(crops, bodies, hmg))
         if not np.isfinite(rgba).all():
-            raise MildError("The denoiser returned values that are not numbers; choose --runtime torch.")
+            raise MildError("The denoiser returned values that are not numbers; choose the runtime torch.")
         return np.asarray(rgba, np.float32)
 
     def feeds(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> dict[str, Any]:

@@ -34,7 +34,7 @@ def chosen(
     limits = limits or Limits()
     if name == "local":
         if address or gpus:
-            raise UsageError("An address and GPUs per worker are for --engine ray; leave them out, or choose it.")
+            raise UsageError("An address and GPUs per worker are for the engine ray; leave them out, or choose it.")
         from mild.engines.local import LocalEngine
 
         return LocalEngine(work, jobs or cores(), limits)

@@ -49,7 +49,7 @@ class RayEngine:
             most = min(most, int(there.get("GPU", 0) / gpus))
             if not most:
                 self.close()
-                raise MildError(f"No machine of the Ray cluster has {gpus:g} GPUs: leave out --gpus-per-worker.")
+                raise MildError(f"No machine of the Ray cluster has {gpus:g} GPUs: leave out the GPUs per worker.")
         self._jobs = min(jobs or most, most)
         self.name = f"Ray, {self._jobs} actor{'s' if self._jobs > 1 else ''}"
 
@@ -127,5 +127,5 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ImportError:
-        raise MildError("The engine ray needs one more package: pip install 'mild[ray]'.") from None
+        raise MildError("The engine ray needs one more package: pip install 'mild-erase[ray]'.") from None
     return ray

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.diffusion.cag import LayerCag
-from mild.errors import MildError
+from mild.extras import needs
 from mild.files import write_atomically
 
 Float = NDArray[np.float32]
@@ -25,11 +25,9 @@ def plotting() -> Any:
     Raises:
         MildError: matplotlib, an extra, is not installed.
     """
-    try:
+    with needs("The report on attention", "bench", "torch"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MildError("The report's picture needs matplotlib: pip install mild[report].") from None
 
     def figure(**kwargs: Any) -> Any:
         made = Figure(**kwargs)

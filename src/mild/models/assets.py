@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.names
     try:
         if options.given is not None and len(names) != 1:
-            raise UsageError("--from goes with one name.")
+            raise UsageError("A file of your own goes with one name.")
         if not names:
             for sentence in fetch_finder():
                 print(f"note: {sentence}", file=sys.stderr)

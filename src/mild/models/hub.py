@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError
+from mild.extras import needs
 from mild.files import flat
 from mild.models.download import sha256_of
 
@@ -21,6 +23,8 @@ def locate_hub(model: str, revision: str = "") -> Path | None:
     """The folder of a hub model (a local folder, or a hub id in the hub's cache), or None. Never the network."""
     if Path(model).is_dir():
         return Path(model)
+    if find_spec("huggingface_hub") is None:  # an extra; without it nothing could use the model either
+        return None
     if not _repository(model).is_dir():
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -46,7 +50,8 @@ def fetch_hub(model: str, revision: str = "") -> Path:
     Raises:
         MildError: it could not be fetched.
     """
-    from huggingface_hub import snapshot_download
+    with needs("Fetching a model of the hub", "torch"):
+        from huggingface_hub import snapshot_download
 
     try:
         return Path(
@@ -60,6 +65,8 @@ def fetch_hub(model: str, revision: str = "") -> Path:
 
 def remove_hub(model: str) -> None:
     """Delete a model from the hub's cache, all revisions."""
+    if find_spec("huggingface_hub") is None:
+        return
     shutil.rmtree(_repository(model), ignore_errors=True)
 
 

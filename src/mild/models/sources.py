@@ -46,7 +46,7 @@ def obtain(file: ModelFile, folder: Path, scratch: Path, archives: Archives, tel
             failure = error
     if failure is None:
         raise MildError(
-            f"Nobody offers {file.name} for download with a known checksum: bring the file, with --from FILE."
+            f"Nobody offers {file.name} for download with a known checksum: bring it (`mild models --fetch --from`)."
         )
     raise failure
 

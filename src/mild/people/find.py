@@ -17,6 +17,7 @@ from pathlib import Path
 from mild.errors import UsageError
 from mild.models import assets
 from mild.models import registry as asset_registry
+from mild.models.spec import ModelSpec
 from mild.people import memory
 from mild.people.overlay import draw_overlay
 from mild.people.roles import with_roles
@@ -144,6 +145,12 @@ def resolve(finder: Finder) -> Backend:
         return BACKENDS[name]
     except KeyError:
         raise UsageError(f"There is no finder '{name}' (known: auto, {', '.join(BACKENDS)}).") from None
+
+
+def missing(finder: Finder) -> ModelSpec | None:
+    """The weights that a search would need and that are not on this machine; None: it can be searched."""
+    known = asset_registry.REGISTRY.get(resolve(finder).name)
+    return known if known is not None and assets.locate(known.name) is None else None
 
 
 def find_people(photo: Photo, finder: Finder | None = None) -> Scene:

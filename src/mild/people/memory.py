@@ -2,7 +2,8 @@
 
 The one cache of found people. A few photos' are held in this process; on disk there is one small file per photo in
 the user's cache folder (a server has it in its state folder), holding masks and poses, never pixels of the photo. The
-oldest go when there are many. ``MILD_REMEMBER=0`` keeps nothing on disk; deleting the folder loses only seconds.
+oldest go when there are many, and so does what was not asked for in 30 days: outlines of people are personal data.
+``MILD_REMEMBER=0`` keeps nothing on disk; ``mild cache --clear`` deletes them all, which loses only seconds.
 
 A file's name begins with the fingerprint of the photo's pixels, so that all that is known of a photo can be forgotten.
 """
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -31,6 +33,8 @@ Found = tuple[tuple[Person, ...], tuple[int, ...]]
 
 #: Photos that are kept on disk, and in this process.
 MOST_FILES, MOST_HELD = 256, 8
+#: How long they stay on disk after they were last asked for.
+MOST_DAYS = 30
 #: Bytes of one file's content; the masks of a crowd in a large photo are far less.
 _LARGEST = 512 * 2**20
 _ARRAYS = {"mask": "b", "keypoints": "f", "landmarks": "f", "parts": "u"}
@@ -59,7 +63,10 @@ def recall(pixels: str, key: Sequence[str]) -> Found | None:
             _held.move_to_end(name)
             return _held[name]
     path = _path(name)
-    if path is None:
+    if path is None or not path.is_file():
+        return None
+    if path.stat().st_mtime < time.time() - MOST_DAYS * 24 * 3600:
+        prune()
         return None
     try:
         with guarded(path.name, "a file of the cache"):
@@ -95,9 +102,7 @@ def keep(pixels: str, key: Sequence[str], found: Found) -> None:
         with scratch.open("wb") as file:
             np.savez_compressed(file, about=np.asarray(about), **arrays)
         scratch.replace(path)
-        kept = sorted(path.parent.glob("*.npz"), key=lambda p: p.stat().st_mtime)
-        for old in kept[:-MOST_FILES]:
-            old.unlink(missing_ok=True)
+        prune()
     except OSError:
         with contextlib.suppress(OSError):
             scratch.unlink()
@@ -109,8 +114,23 @@ def forget(pixels: str) -> None:
         for name in [name for name in _held if name[0] == pixels]:
             del _held[name]
     with contextlib.suppress(OSError):
-        for path in _place().glob(f"{pixels[:32]}-*.npz"):
+        for path in folder().glob(f"{pixels[:32]}-*.npz"):
             path.unlink(missing_ok=True)
+
+
+def prune() -> None:
+    """Delete what was not asked for in :data:`MOST_DAYS`, and the oldest beyond :data:`MOST_FILES`."""
+    kept = sorted(((p.stat().st_mtime, p) for p in folder().glob("*.npz")), reverse=True)
+    oldest = time.time() - MOST_DAYS * 24 * 3600
+    for place, (used, path) in enumerate(kept):
+        if place >= MOST_FILES or used < oldest:
+            path.unlink(missing_ok=True)
+
+
+def clear() -> None:
+    """Delete them all, those half-written too."""
+    for path in (*folder().glob("*.npz"), *folder().glob("*.part")):
+        path.unlink(missing_ok=True)
 
 
 def _hold(name: tuple[str, str], found: Found) -> None:
@@ -149,11 +169,12 @@ def _name(pixels: str, key: Sequence[str]) -> tuple[str, str]:
     return pixels, hashlib.sha256(json.dumps([pixels, *key, code]).encode()).hexdigest()
 
 
-def _place() -> Path:
+def folder() -> Path:
+    """Where they lie on disk."""
     return _folder or assets.cache_dir() / "people"
 
 
 def _path(name: tuple[str, str]) -> Path | None:
     if os.environ.get("MILD_REMEMBER", "1") == "0":
         return None
-    return _place() / f"{name[0][:32]}-{name[1][:32]}.npz"
+    return folder() / f"{name[0][:32]}-{name[1][:32]}.npz"

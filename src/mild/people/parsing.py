@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 from mild.models import assets
 from mild.people.body import PARTS
 from mild.people.scene import Person, Scene
@@ -111,7 +112,8 @@ def part_of(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _loaded(folder: str) -> tuple[Any, Any]:
-    transformers = import_module("transformers")
+    with needs("A parser of people", "torch"):
+        transformers = import_module("transformers")
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         model = transformers.AutoModelForSemanticSegmentation.from_pretrained(folder, local_files_only=True)

@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 from mild.files import flat
 from mild.photo.bounds import check_tiff
 from mild.reading import open_regular
@@ -121,10 +122,8 @@ def format_of(path: Path) -> str:
 
 def heif() -> Any:
     """The optional HEIC library, imported on first need."""
-    try:
+    with needs("Reading and writing HEIC photos", "heic"):
         import pillow_heif
-    except ImportError:
-        raise MildError("HEIC photos need one more package: pip install mild[heic].") from None
     return pillow_heif
 
 

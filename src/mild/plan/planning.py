@@ -163,7 +163,7 @@ def plan_layers(
         MildError: somebody's keypoints are not numbers.
     """
     if not erase:
-        raise UsageError("Nobody is chosen: say whom to erase, for example with --person 1.")
+        raise UsageError("Nobody is chosen: say who goes, by number, point, box or mask.")
     for person in scene.people:
         checked_keypoints(person.keypoints, scene.size, f"person {person.id}")
     going = [scene.person(i) for i in erase]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 from mild.files import flat
 
 
@@ -155,7 +156,8 @@ def text_of(place: str) -> str:
 
 def filesystem(place: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URI, and the path in it."""
-    import fsspec.core
+    with needs("A store at an address", "stores"):
+        import fsspec.core
 
     return fsspec.core.url_to_fs(place)
 

@@ -17,9 +17,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mild import machine
+from mild import __version__, machine
 from mild.app.cli import streams
 from mild.errors import Cancelled, MildError
+from mild.extras import extra_of, sentence
 
 #: Set to anything, it shows the traceback of whatever ended the command.
 DEBUG_VARIABLE = "MILD_DEBUG"
@@ -35,10 +36,12 @@ class Command:
         target: ``"module:name"`` of a function (one command) or of a :class:`typer.Typer` (a group of commands). Any
             module of the package may offer one; it is imported when the command is used, not before.
         help: the line shown by ``mild --help``; the target's own docstring is shown by ``mild NAME --help``.
+        extra: whose packages it needs, if any.
     """
 
     target: str
     help: str
+    extra: str = ""
 
     def load(self) -> Any:
         module, _, name = self.target.partition(":")
@@ -52,30 +55,36 @@ COMMANDS: dict[str, Command] = {
     "batch": Command("mild.app.cli.batch:batch", "Erase people from many photos; goes on after whatever stopped it."),
     "layers": Command("mild.app.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
     "compose": Command("mild.app.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
-    "studio": Command("mild.app.studio.command:studio", "Erase people in the browser; nothing leaves this machine."),
-    "serve": Command("mild.app.cli.serve:serve", "Serve the HTTP API on this machine."),
-    "data": Command("mild.app.cli.data:data", "Make data sets: synthesise, curate, validate, describe."),
-    "train": Command("mild.app.cli.train:train", "Train a model; measure what each part of the method gives."),
-    "bench": Command("mild.app.cli.bench:bench", "The benchmark: run it, compare two runs, ask people."),
+    "studio": Command(
+        "mild.app.studio.command:studio", "Erase people in the browser; nothing leaves this machine.", "server"
+    ),
+    "serve": Command("mild.app.cli.serve:serve", "Serve the HTTP API on this machine.", "server"),
+    "data": Command("mild.app.cli.data:data", "Make data sets: synthesise, curate, validate, describe.", "data"),
+    "train": Command("mild.app.cli.train:train", "Train a model; measure what each part of the method gives.", "train"),
+    "bench": Command("mild.app.cli.bench:bench", "The benchmark: run it, compare two runs, ask people.", "bench"),
     "models": Command("mild.app.cli.models:models", "Which models are installed, from where, under which licence."),
+    "doctor": Command("mild.app.cli.doctor:doctor", "What works on this machine, how fast, and what is missing."),
+    "cache": Command("mild.app.cli.cache:cache", "What MILD keeps on this machine, and how to clear it."),
 }
+
+
+#: Commands that are groups of commands.
+GROUPS = ("data", "train", "bench")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"mild {version('mild')}")
+        typer.echo(f"mild {__version__}")
         raise typer.Exit
 
 
-def build(asked: str) -> typer.Typer:
+def build(asked: str) -> Any:
     """The application, with the command ``asked`` (if there is one) imported and the others known by name only."""
     app = typer.Typer(
         name="mild",
         help="Chosen people leave a photo, layer by layer; everybody else stays as they are.",
         pretty_exceptions_enable=False,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     @app.callback()
@@ -92,7 +101,17 @@ def build(asked: str) -> typer.Typer:
             app.add_typer(target, name=name, short_help=command.help)
         else:
             app.command(name, short_help=command.help)(target)
-    return app
+    return _literal(typer.main.get_command(app))
+
+
+def _literal(command: Any) -> Any:
+    """The command with its help texts as they are written: to Rich ``[default: 1]`` would be a style, and vanish."""
+    for part in (command, *command.params):
+        if isinstance(text := getattr(part, "help", None), str):
+            part.help = text.replace("[", "\\[")
+    for inner in getattr(command, "commands", {}).values():
+        _literal(inner)
+    return command
 
 
 def _placeholder() -> None:
@@ -122,8 +141,10 @@ def run(argv: Sequence[str]) -> int:
     """Run ``mild`` and return the exit code: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
     argv = list(argv) or ["--help"]
     _quieten()
+    # A shell that completes a line hands it over in a variable.
+    words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
     # The program's own options are switches, so the first word that is no option names the command.
-    asked = next((word for word in argv if not word.startswith("-")), "")
+    asked = next((word for word in (words or argv) if not word.startswith("-")), "")
     try:
         machine.threads()  # nonsense there is said before the work
         code = build(asked)(argv, prog_name="mild", standalone_mode=False)
@@ -135,6 +156,14 @@ def run(argv: Sequence[str]) -> int:
         return int(stop.exit_code)
     except MildError as error:
         return _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = extra_of(error, COMMANDS[asked].extra) if asked in COMMANDS else None
+        if extra is None:
+            return _unexpected(error)
+        what = (
+            " ".join(["mild", *[word for word in argv if word.isalpha()][:2]]) if asked in GROUPS else f"mild {asked}"
+        )
+        return _fail(sentence(f"`{what}`", extra, module=error.name or ""), COULD_NOT)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone. Point stdout elsewhere, or the flush at exit complains too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -148,8 +177,12 @@ def run(argv: Sequence[str]) -> int:
             path = getattr(getattr(error, "ctx", None), "command_path", None) or "mild"
             hint = f" See `{path} --help`."
             return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
-        what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
-        return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    what = f"{type(error).__name__}: {error}".strip().rstrip(":.").splitlines()[0]
+    return _fail(f"MILD failed unexpectedly ({what}); set {DEBUG_VARIABLE}=1 to see where.", COULD_NOT)
 
 
 def _quieten() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from mild.app.cli import output
 from mild.errors import MildError, UsageError
+from mild.extras import EXTRAS, sentence
 
 bench = typer.Typer(no_args_is_help=True, help="The benchmark: run it, compare two runs, ask people.")
 study = typer.Typer(no_args_is_help=True, help="Blind pairs for people to judge.")
@@ -202,10 +203,9 @@ def _ready() -> None:
     """Raises :class:`MildError` where the benchmark's packages are not installed."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("jinja2", "matplotlib", "scipy", "statsmodels", "yaml")
-               if find_spec(name) is None]  # fmt: skip
-    if missing:
-        raise MildError(f"The benchmark needs more packages ({', '.join(missing)}): pip install 'mild[bench]'.")
+    missing = next((name for name in EXTRAS["bench"] if find_spec(name) is None), None)
+    if missing is not None:
+        raise MildError(sentence("The benchmark", "bench", module=missing))
 
 
 def _tell(text: str) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import first, options, output, progress
 from mild.errors import UsageError
+from mild.extras import needs
 
 if TYPE_CHECKING:
     from mild.result import EraseResult
@@ -118,6 +119,7 @@ def erase(
 
     from mild.road import run
 
+    searched = first.offer(request.finder, ask=not as_json and not request.selection.drawn)
     with progress.bar(quiet=as_json) as tell:
         result = run(request, progress=tell, probe=None if measure is None else measure.probe)
         result.save(target)
@@ -129,6 +131,8 @@ def erase(
         output.print_json({**result.report(), "output": str(target), **({} if measure is None else measure.files)})
     else:
         _show(result, target)
+        if not searched:
+            typer.echo(first.NOT_SEARCHED)
         if measure is not None:
             measure.show()
 
@@ -149,9 +153,9 @@ class _Measure:
         self.table, self.picture = target.with_suffix(".cag.json"), target.with_suffix(".cag.png")
         output.check_json(self.table, force=force)
         output.check_file(self.picture, suffixes=(".png",), force=force, photo=source)
-        from mild.diffusion.cag import CagProbe
-        from mild.lab.cag_report import plotting
-
+        with needs("--report cag", "bench", "torch"):
+            from mild.diffusion.cag import CagProbe
+            from mild.lab.cag_report import plotting
         plotting()
         self.probe = CagProbe()
 

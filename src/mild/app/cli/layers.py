@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import first, options, output, progress
 
 
 def layers(
@@ -69,6 +69,7 @@ def layers(
 
     from mild.road import decompose
 
+    first.offer(request.finder, ask=not as_json)
     with progress.bar(quiet=as_json) as report:
         result = decompose(request, progress=report)
         save_stack(result.stack, target, result.photo)
@@ -78,6 +79,6 @@ def layers(
     from rich.console import Console
 
     console = Console(highlight=False)
-    people = ", ".join(layer.name for layer in result.stack.people) or "nobody was found"
+    people = ", ".join(layer.name for layer in result.stack.people) or "nobody"
     console.print(f"background and {len(result.stack.people)} layers of people ({people})", soft_wrap=True)
     console.print(f"layers: {target}", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import first, options, output, progress
 
 if TYPE_CHECKING:
     from mild.people.scene import Scene
@@ -60,6 +60,7 @@ def people(
     from mild.people.find import find_people, select
     from mild.photo import Photo, write_image
 
+    first.offer(request.finder, ask=not as_json)
     with progress.bar(quiet=as_json) as report:
         if report:
             report("find", 0.0)
@@ -75,7 +76,7 @@ def people(
     if as_json:
         output.print_json(_report(scene, chosen, picture))
     else:
-        _show(scene, chosen, picture)
+        _show(scene, chosen, picture, searched=request.finder.backend != "none")
 
 
 def _report(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _report(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> dict
     }
 
 
-def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> None:
+def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None, *, searched: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -107,7 +108,7 @@ def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> None:
         if any(not p.sure for p in scene.people):
             console.print("Unsure finds are left alone unless named with --person.")
     else:
-        console.print("Nobody was found.")
+        console.print("Nobody was found." if searched else "Nobody was searched for: the finder is none.")
     console.print("Somebody missing? Point at them: `mild erase PHOTO --at X,Y`, or --box, or --mask.")
     if picture is not None:
         console.print(f"picture: {picture}", soft_wrap=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -57,11 +58,9 @@ def serve(
     check_key(api_key, open_to_all=open_to_all)
     if host not in LOOPBACK and api_key is None and not open_to_all:
         raise UsageError(f"Anybody who reaches {host} could use this server: set MILD_API_KEY, or say --open.")
-    try:
+    with needs("The server", "server"):
         from mild.app.server.app import create_app
         from mild.app.server.settings import Settings, default_state
-    except ImportError as error:
-        raise MildError(f"The server needs more packages ({error.name}): pip install mild[server].") from None
     settings = Settings(
         state=state or default_state(),
         max_bytes=int(max_megabytes * 2**20),

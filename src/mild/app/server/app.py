@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.middleware.cors import CORSMiddleware
 
+from mild import __version__
 from mild.app.server import docs_page, openapi, problems, routes_jobs, routes_photos
 from mild.app.server.guard import Guard
 from mild.app.server.metrics import Metrics
@@ -86,7 +86,7 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
         await asyncio.to_thread(app.state.service.close)
 
     app = FastAPI(
-        title="MILD", version=version("mild"), description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="MILD", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )  # fmt: skip
     app.state.settings, app.state.metrics = settings, metrics
     problems.install(app)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 
 
 def studio(
@@ -28,14 +29,12 @@ def studio(
     keep_hours: Annotated[float, typer.Option(min=0.01, help="Delete photos and results after.")] = 24.0,
 ) -> None:
     """Erase people in the browser. Everything stays on this machine; Ctrl-C ends it."""
-    try:
+    with needs("The studio", "server"):
         from mild.app.cli.serve import LOOPBACK, check_key, listen
         from mild.app.server.app import create_app
         from mild.app.server.settings import Settings, default_state
         from mild.app.server.state import lock
         from mild.app.studio.page import PREFIX, add_studio
-    except ImportError as error:
-        raise MildError(f"The studio needs more packages ({error.name}): pip install mild[server].") from None
     check_key(api_key)
     if host not in LOOPBACK and api_key is None:
         raise UsageError(f"Anybody who reaches {host} could use this studio: set MILD_API_KEY.")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mild import __version__
 from mild.errors import MildError
 from mild.lab.data.ingredients import Split
 from mild.lab.data.sample import Sample, Source, Subject, Tags
@@ -116,7 +116,7 @@ def real_sample(
         sources=(source,),
         seed=-1,
         split=split,
-        made_by=f"{made_by} {_version()}",
+        made_by=f"{made_by} {__version__}",
     )
     return replace(sample, tags=tags_of(sample, hides))
 
@@ -302,10 +302,3 @@ def _chain(order: Sequence[int], hides: Mapping[tuple[int, int], float]) -> int:
 
 def _cut(box: Box, size: tuple[int, int]) -> bool:
     return box.x0 <= 0 or box.y0 <= 0 or box.x1 >= size[1] or box.y1 >= size[0]
-
-
-def _version() -> str:
-    try:
-        return version("mild")
-    except PackageNotFoundError:
-        return "0"

@@ -8,8 +8,6 @@ A sample is a function of the library, the settings, the seed and its number alo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import cv2
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from mild import __version__
 from mild.errors import MildError
 from mild.lab.data import tone as toning
 from mild.lab.data.actors import Actor, equip, rendered
@@ -288,7 +287,7 @@ def _finished(
         sources=tuple(sources.values()),
         seed=recipe.seed,
         split=recipe.split,
-        made_by=f"mild {_version()} data synth",
+        made_by=f"mild {__version__} data synth",
     )
 
 
@@ -307,11 +306,3 @@ def _sources(library: Library, entry: dict[str, Any], cast: list[Actor]) -> list
         if actor.thing_source is not None:
             sources.append(library.source(actor.thing_source, "texture"))
     return sources
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    try:
-        return version("mild")
-    except PackageNotFoundError:
-        return "0"

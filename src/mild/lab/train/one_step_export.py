@@ -24,6 +24,7 @@ from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.one_step import BODY_INPUTS, FILE, LAYER_INPUTS
 from mild.diffusion.rows import LayerRows
 from mild.errors import MildError
+from mild.extras import needs
 
 #: Components whose weights the graph reads, and the file that each keeps them in.
 PARTS = ("unet", "adapters", "modulation", "morphology")
@@ -96,10 +97,8 @@ def export(pipeline: Any, folder: Path) -> Path:
     missing = [name for name in (*PARTS, "codec") if getattr(pipeline, name, None) is None]
     if missing or pipeline.adapters.domains != ("background", "person"):
         raise MildError("A one-step graph is for models like mild-small: a codec, adapters, modulation and morphology.")
-    try:
+    with needs("Writing a graph", "train"):
         import onnx
-    except ImportError:
-        raise MildError("Writing a graph needs the package onnx: pip install onnx.") from None
     step = _Step(pipeline.to(torch.float32)).eval()
     inputs = example_inputs(2, 128, 192)
     names = [*LAYER_INPUTS, *BODY_INPUTS]

@@ -8,7 +8,7 @@ _COCO = "Trained on COCO's photos and outlines (annotations CC-BY-4.0, photos fr
 
 
 def _mediapipe(name: str, member: str, size: int, sha256: str) -> ModelFile:
-    return ModelFile(name, size, sha256, (WheelMember(_MEDIAPIPE, member, _WHEEL),))
+    return ModelFile(name, size, sha256, (WheelMember(_MEDIAPIPE, member, _WHEEL, 35_622_638),))
 
 
 BLAZEPOSE = ModelSpec(

@@ -10,7 +10,10 @@ Coordinates are pixels of the picture handed in, x to the right, y down. The net
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -241,14 +244,37 @@ def load_nets() -> BlazeNets:
     return _loaded(folder, machine.threads(most=2))
 
 
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without what the runtime tells programmers: it writes past Python, so the process's own stderr is turned away."""
+    with _stderr:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none, as under a windowed program
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
+_stderr = threading.Lock()
+
+
 class TfliteNet:
     """One ``.tflite`` file: an array in, arrays out, named by their shapes (which differ within every net)."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter: Any = Interpreter(str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _hushed():
+            self._interpreter: Any = Interpreter(str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [(tuple(d["shape"][1:]), d["index"]) for d in self._interpreter.get_output_details()]
         self._lock = threading.Lock()

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
+from mild.extras import needs
 from mild.models import assets
 from mild.models import registry as asset_registry
 from mild.people.order import estimate_order
@@ -76,9 +77,9 @@ def people_of(photo: Photo, masks: list[tuple[BoolMask, float]], pose: str | Non
 
 def instance_masks(pixels: NDArray[np.uint8], folder: str) -> list[tuple[BoolMask, float]]:
     """Masks ``[H, W]`` and scores 0..1 of the people in ``pixels`` uint8 ``[H, W, 3]``, by the model in a folder."""
+    processor, model = _loaded(folder)
     import torch
 
-    processor, model = _loaded(folder)
     people = {int(i) for i, label in model.config.id2label.items() if str(label).strip().lower() == "person"}
     if not people:
         raise UsageError(f"The model '{folder}' has no label 'person', so it cannot find people.")
@@ -111,9 +112,9 @@ def read_segmentation(result: dict[str, Any], people: set[int], size: tuple[int,
 
 def keypoints(pixels: NDArray[np.uint8], boxes: list[Any], folder: str) -> list[NDArray[np.float32] | None]:
     """COCO keypoints ``[17, 3]`` for each box, by the ViTPose model in a folder."""
+    processor, model = _loaded_pose(folder)
     import torch
 
-    processor, model = _loaded_pose(folder)
     coco = np.array([[b.x0, b.y0, b.width, b.height] for b in boxes], np.float32)
     with torch.inference_mode():
         inputs = processor(pixels, boxes=[coco], return_tensors="pt", input_data_format="channels_last")
@@ -131,7 +132,7 @@ def _folder(model: str | None, allow_download: bool) -> str:
     if folder is None:
         if not allow_download:
             raise MildError(
-                f"The weights of '{wanted}' are not on this machine; allow the download (--allow-download), run "
+                f"The weights of '{wanted}' are not on this machine; allow the download, run "
                 f"`mild models --fetch {DEFAULTS[0]}` once, or use the finder 'blazepose'."
             )
         if assets.offline():
@@ -166,7 +167,8 @@ def _loaded_pose(folder: str) -> tuple[Any, Any]:
 
 def _transformers() -> Any:
     # Seconds to import, and only half typed: imported where needed, as an untyped module.
-    return import_module("transformers")
+    with needs("The finder 'hub'", "torch"):
+        return import_module("transformers")
 
 
 def _brief(error: BaseException) -> str:

