@@ -187,8 +187,8 @@ class Commands:
             if left and sign != signal.SIGKILL:
                 self.report.bad("left behind", files=left[:5], **about)
             for file in (folder / "out").glob(".mild-*"):
-                if file.is_file():
-                    file.unlink()  # a killed process cannot; nobody takes such a file for a result
+                # A killed process cannot; nobody takes these for a result.
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
         ended = sandbox.call(command, words, folder)
         if ended.code != 0:
             self.report.bad("refused afterwards", command=name, code=ended.code, said=ended.said[-300:])

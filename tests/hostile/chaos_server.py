@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
@@ -78,7 +79,7 @@ class Round:
             try:
                 self.call("GET", "/health", timeout=5)
                 return process
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.1)
         raise AssertionError("the server does not start")
 
@@ -123,7 +124,7 @@ class Round:
                             self.call("POST", f"/v1/jobs/{json.loads(answer)['id']}/cancel")
                     else:
                         self.judge(status, answer, k, seed, broken)
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 self.count("server: connection ended by a restart")
                 time.sleep(0.5)
             time.sleep(rng.uniform(0, 1.0))
@@ -164,7 +165,7 @@ class Round:
                 state = json.loads(answer)
                 if status not in (200, 503) or (status == 503) != (state["status"] == "failing"):
                     self.bad("health", status=status, state=state["status"])
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.05)
 
@@ -194,7 +195,7 @@ class Round:
                     self.process.wait(60)
                     self.count(f"server: {sign.name} of itself")
                     self.process = self.start()
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, http.client.HTTPException):
                 continue
 
     def run(self) -> None:
