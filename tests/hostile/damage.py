@@ -102,7 +102,7 @@ def _json(data: bytes, rng: random.Random) -> bytes:
         del node[key]
     elif way < 0.3 and isinstance(node, list):
         node.extend([node[key]] * rng.choice((1, 30, 2000)))
-    elif way < 0.4 and isinstance(node[key], int | float):
+    elif way < 0.4 and isinstance(node[key], int | float) and abs(node[key]) < 1e300:
         node[key] = node[key] + rng.choice((-1, 1, 0.5, 1e9))
     else:
         node[key] = rng.choice(_VALUES)
