@@ -5,6 +5,7 @@ No weights: they stand in for files that cannot be had here, so that adapters ar
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ class Graph:
         onnx.checker.check_model(model)
         onnx.save(model, str(path))
         return path
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def ints(*values: int) -> Any:
@@ -166,7 +171,7 @@ def rf_detr(path: Path, side: int = 96, queries: int = 20, probabilities: bool =
     zero = g("Mul", g("ReduceMean", "input", axes=[1, 2, 3], keepdims=1), 0.0)
     flat = g("Reshape", zero, ints(1, 1, 1))
     g("Add", boxes, flat, out="dets")
-    g("Add", labels, g("Mul", g("Reshape", redness, ints(1, 1, 1)), column), out="labels")
+    g("Add", labels, g("Mul", g("Reshape", g("Mul", 0.1, redness), ints(1, 1, 1)), column), out="labels")
     g("Add", masks, zero, out="masks")
     g.gives("dets", FLOAT, [1, queries, 4])
     g.gives("labels", FLOAT, [1, queries, 91])
@@ -196,8 +201,8 @@ def sam2(folder: Path) -> Path:
         g.takes(name, FLOAT, ["batch_size", channels, side, side])
     y, x = np.mgrid[:256, :256].astype(np.float32) * 4 + 2
     # Boxes add their middle as a positive point.
-    corners = g("Reshape", "input_boxes", ints(1, 1, -1, 2, 2))
-    middles = g("ReduceMean", corners, axes=[3], keepdims=0)
+    corner = [g("Slice", "input_boxes", ints(a), ints(a + 2), ints(2)) for a in (0, 2)]
+    middles = g("Unsqueeze", g("Mul", 0.5, g("Add", *corner)), ints(1))
     points = g("Concat", middles, "input_points", axis=2)
     ones = g("Cast", g("ReduceSum", g("Mul", middles, 0.0), ints(3), keepdims=0), to=INT64)
     labels = g("Concat", g("Add", ones, ints(1)), "input_labels", axis=2)

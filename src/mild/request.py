@@ -34,6 +34,20 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Click(_Part):
+    """One thing, said by points on it and points on what is not part of it, or by a box around it, or by both."""
+
+    on: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y) of it.")
+    off: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y) that are not part of it.")
+    box: tuple[int, int, int, int] | None = Field(None, description="Box (x0, y0, x1, y1) around it.")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Click:
+        if not self.on and self.box is None:
+            raise ValueError("a click needs a point on the thing, or a box around it")
+        return self
+
+
 class Selection(_Part):
     """Who or what goes. The entries add up: two people and a mask are all erased."""
 
@@ -46,6 +60,9 @@ class Selection(_Part):
     )
     points: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y): the person there, or what is there.")
     boxes: tuple[tuple[int, int, int, int], ...] = Field((), description="Boxes (x0, y0, x1, y1) around a person.")
+    clicks: tuple[Click, ...] = Field(
+        (), description="Things said by several points each; with points to leave out this needs a click model."
+    )
     mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
     mask_rle: dict[str, object] | None = Field(None, description="A mask as COCO run-length code {size, counts}.")
     spare_rle: dict[str, object] | None = Field(
@@ -64,7 +81,7 @@ class Selection(_Part):
 
     @property
     def empty(self) -> bool:
-        named = self.people or self.points or self.boxes or self.mask or self.mask_rle
+        named = self.people or self.points or self.boxes or self.clicks or self.mask or self.mask_rle
         return not (named or self.everyone or self.bystanders) and self.keep is None and self.keep_subjects is None
 
     @property

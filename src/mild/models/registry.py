@@ -10,12 +10,12 @@ To add a model, add a spec to the file of its task in ``known/``.
 from __future__ import annotations
 
 from mild.errors import UsageError
-from mild.models.known import backbones, erasers, fillers, finders, parts
+from mild.models.known import backbones, clicks, erasers, fillers, finders, parts
 from mild.models.spec import ModelSpec, Task
 
 REGISTRY: dict[str, ModelSpec] = {
     spec.name: spec
-    for group in (erasers.SPECS, finders.SPECS, fillers.SPECS, parts.SPECS, backbones.SPECS)
+    for group in (erasers.SPECS, finders.SPECS, fillers.SPECS, clicks.SPECS, parts.SPECS, backbones.SPECS)
     for spec in group
 }
 

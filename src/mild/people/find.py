@@ -8,13 +8,14 @@ One entry per backend in :data:`BACKENDS`, with provenance and licence. Find onc
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mild.errors import UsageError
+from mild.errors import MildError, UsageError
 from mild.models import assets
 from mild.models import registry as asset_registry
 from mild.models.spec import ModelSpec
@@ -69,7 +70,15 @@ def _find_blazepose(photo: Photo, finder: Finder) -> Scene:
 def _find_hub(photo: Photo, finder: Finder) -> Scene:
     from mild.people.finders import hub
 
-    return hub.find(photo, finder.model, finder.allow_download)
+    if finder.backend != "auto" or finder.model is not None:
+        return hub.find(photo, finder.model, finder.allow_download)
+    try:
+        return hub.find(photo)
+    except MildError as error:
+        # Nobody asked for these by name: what cannot be used is said, and the offline finder does it.
+        name = _offline()
+        logging.getLogger("mild").warning("%s The finder '%s' is used.", error, name)
+        return BACKENDS[name].find(photo, finder)
 
 
 def _find_coco(photo: Photo, finder: Finder) -> Scene:
@@ -134,13 +143,12 @@ def resolve(finder: Finder) -> Backend:
     """
     name = finder.backend
     if name == "auto":
-        from mild.people.finders.hub import default_model
+        from mild.people.finders import hub
 
         if finder.annotations is not None:
             name = "coco"
         else:
-            hub = finder.model is not None or default_model() is not None
-            name = "hub" if hub else assets.finder_boxes() or "blazepose"
+            name = "hub" if finder.model is not None or hub.here() else _offline()
     try:
         return BACKENDS[name]
     except KeyError:
@@ -151,6 +159,11 @@ def missing(finder: Finder) -> ModelSpec | None:
     """The weights that a search would need and that are not on this machine; None: it can be searched."""
     known = asset_registry.REGISTRY.get(resolve(finder).name)
     return known if known is not None and assets.locate(known.name) is None else None
+
+
+def _offline() -> str:
+    """The offline finder: the first whose nets are here."""
+    return assets.finder_boxes() or "blazepose"
 
 
 def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
@@ -177,7 +190,7 @@ def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
 
 
 #: Packages whose next version may find other people.
-_DECIDING = ("ai-edge-litert", "numpy", "opencv-python-headless", "torch", "transformers")
+_DECIDING = ("ai-edge-litert", "numpy", "onnxruntime", "opencv-python-headless", "torch", "transformers")
 
 
 def decides(backend: Backend, finder: Finder) -> tuple[str, ...]:
@@ -185,8 +198,8 @@ def decides(backend: Backend, finder: Finder) -> tuple[str, ...]:
     from mild.people.finders import hub
 
     if backend.name == "hub":
-        model = str(assets.locate_hub(finder.model) or finder.model) if finder.model else hub.default_model() or ""
-        weights = [model, str(assets.locate(hub.KEYPOINTS) or "")]
+        names = [finder.model] if finder.model else hub.here()
+        weights = [str(assets.locate_model(name) or name) for name in (*names, *hub.pose_models())]
     else:
         weights = [str(assets.cache_dir() / backend.name)]
     files = [
@@ -196,6 +209,7 @@ def decides(backend: Backend, finder: Finder) -> tuple[str, ...]:
         for path in sorted(Path(folder).rglob("*"))
         if path.is_file()
     ]
+    files += [f"{f}:{Path(f).stat().st_mtime_ns}" for f in weights if Path(f).is_file()]
     return backend.name, finder.model_dump_json(), *weights, *files, *(f"{p} {_version(p)}" for p in _DECIDING)
 
 

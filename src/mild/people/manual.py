@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
+from mild.people import clicks
 from mild.people.finders.blaze_candidates import Candidate, verify
 from mild.people.finders.blaze_masks import claim
 from mild.people.finders.blaze_nets import BlazeNets, Landmarks, Picture, Region, Window, load_nets
@@ -32,7 +33,7 @@ _GROW_LIMIT = 0.15
 
 
 def at_point(photo: Photo, x: int, y: int, id: int) -> Person:
-    """What is at a pixel: the person there, otherwise the region of similar colour around it.
+    """What is at a pixel: as a click segmenter sees it, or else the person there, or the region of similar colour.
 
     Raises:
         UsageError: the point is outside the photo.
@@ -40,6 +41,9 @@ def at_point(photo: Photo, x: int, y: int, id: int) -> Person:
     height, width = photo.size
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(f"The point ({x}, {y}) is outside the photo ({width} x {height} pixels).")
+    cut = clicks.cut_out(photo, clicks.Clicks(on=((x, y),)))
+    if cut is not None:
+        return Person.from_mask(id, cut[0], source="click")
     nets = _nets_for(photo)
     if nets is not None:
         picture, scale = working_copy(photo)
@@ -51,12 +55,15 @@ def at_point(photo: Photo, x: int, y: int, id: int) -> Person:
 
 
 def in_box(photo: Photo, box: Box, id: int) -> Person:
-    """What a box frames: the person whom it fits, otherwise the whole box with rounded corners.
+    """What a box frames: as a click segmenter sees it, or else the person whom it fits, or the box, rounded.
 
     Raises:
         UsageError: the box is empty or outside the photo.
     """
     inside = valid_box(photo, box)
+    cut = clicks.cut_out(photo, clicks.Clicks(box=inside))
+    if cut is not None:
+        return Person.from_mask(id, cut[0], source="box")
     nets = _nets_for(photo)
     if nets is not None:
         picture, scale = working_copy(photo)

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import NobodyError, UsageError
-from mild.people import manual
+from mild.people import clicks, manual
 from mild.people.finders.coco import decode_rle
 from mild.people.roles import subjects
 from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo import read_mask
-from mild.request import Selection
+from mild.request import Click, Selection
 
 #: A mask over this much of a find means that person.
 MEANS_PERSON = 0.6
@@ -56,6 +56,9 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         chosen.add(number)
     for corners in selection.boxes:
         scene, numbers = _in_box(scene, Box(*corners))
+        chosen |= numbers
+    for click in selection.clicks:
+        scene, numbers = apply_mask(scene, _clicked(scene, click), kept, frozenset(chosen))
         chosen |= numbers
     if selection.mask is not None:
         scene, numbers = apply_mask(scene, read_mask(Path(selection.mask), scene.size), kept, frozenset(chosen))
@@ -95,6 +98,28 @@ def _by_number(scene: Scene, selection: Selection) -> Iterable[int]:
     if selection.keep_subjects is not None:
         kept = set(subjects(scene)[: selection.keep_subjects])
     return [p.id for p in scene.sure if p.id not in kept]
+
+
+def _clicked(scene: Scene, click: Click) -> BoolMask:
+    """The mask ``[H, W]`` of a thing that several points, or a box, mean.
+
+    Raises:
+        UsageError: a point is outside the photo, or there is no click model, or it sees nothing there.
+    """
+    height, width = scene.size
+    for x, y in (*click.on, *click.off):
+        if not (0 <= x < width and 0 <= y < height):
+            raise UsageError(f"The point ({x}, {y}) is outside the photo ({width} x {height} pixels).")
+    box = None if click.box is None else manual.valid_box(scene.photo, Box(*click.box))
+    cut = clicks.cut_out(scene.photo, clicks.Clicks(click.on, click.off, box))
+    if cut is not None:
+        return cut[0]
+    if not clicks.available():
+        raise UsageError(
+            "Several points that mean one thing need a click model: run `mild models --fetch edgetam` once, or mark it "
+            "with a mask."
+        )
+    raise UsageError("The click model sees nothing at these points; try others, or a box.")
 
 
 def _at_point(scene: Scene, x: int, y: int) -> tuple[Scene, int]:

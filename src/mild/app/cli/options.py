@@ -7,6 +7,7 @@ texts name those defaults for the reader, and a test compares them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,12 @@ KeepSubjects = Annotated[
 ]
 At = Annotated[
     list[str] | None,
-    typer.Option("--at", metavar="X,Y", rich_help_panel=WHO, help="The person at this pixel, or else what is there."),
+    typer.Option(
+        "--at",
+        metavar="X,Y",
+        rich_help_panel=WHO,
+        help="Who or what is at this pixel; X,Y+X,Y-X,Y: also, and not.",
+    ),
 ]
 Boxes = Annotated[
     list[str] | None,
@@ -188,6 +194,18 @@ def numbers(option: str, values: Sequence[str], length: int | None = None) -> li
     return out
 
 
+#: ``310,95+320,120-40,60``: more points of the same thing, and points that are not part of it.
+_REFINED = re.compile(r"\d[+-]\d")
+
+
+def _click(text: str) -> dict[str, Any]:
+    parts = re.findall(r"([+-]?)(\d+),(\d+)", text)
+    if "".join(f"{sign}{x},{y}" for sign, x, y in parts) != text.strip().lstrip("+") or parts[0][0] == "-":
+        raise UsageError(f"--at takes x,y or x,y+x,y-x,y (of it, also of it, not of it), not {text!r}.")
+    points = [(sign, (int(x), int(y))) for sign, x, y in parts]
+    return {"on": [p for s, p in points if s != "-"], "off": [p for s, p in points if s == "-"]}
+
+
 def selection(
     person: Sequence[str] | None,
     keep: Sequence[str] | None,
@@ -202,7 +220,8 @@ def selection(
     fields: dict[str, Any] = {
         "people": tuple(dict.fromkeys(n for found in numbers("--person", person or ()) for n in found)),
         "everyone": everyone,
-        "points": tuple(numbers("--at", at or (), 2)),
+        "points": tuple(numbers("--at", [one for one in at or () if not _REFINED.search(one)], 2)),
+        "clicks": tuple(_click(one) for one in at or () if _REFINED.search(one)),
         "boxes": tuple(numbers("--box", box or (), 4)),
         "mask": None if mask is None else str(mask),
         "bystanders": bystanders,

@@ -1,6 +1,7 @@
 """Models that find people."""
 
-from mild.models.spec import Cut, ModelFile, ModelSpec, NpmMember, Snapshot, WheelMember
+from mild.models.contracts import FinderContract
+from mild.models.spec import Cut, HubFile, ModelFile, ModelSpec, NpmMember, Snapshot, WheelMember
 
 _MEDIAPIPE = "mediapipe==0.10.21"
 _WHEEL = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
@@ -122,6 +123,26 @@ SPECS = (
     NANODET,
     SSD,
     BLAZEPOSE,
+    ModelSpec(
+        name="rf-detr-seg-onnx",
+        task="finder",
+        purpose="finds people better: instance masks, without torch",
+        runtime="onnx",
+        licence="Apache-2.0",
+        code_licence="Apache-2.0",
+        data=_COCO,
+        good=True,
+        default=True,
+        contract=FinderContract(person=1),
+        files=(
+            ModelFile(
+                "model.onnx",
+                130098762,
+                "29f12eb98f8c8143145501fcb6e2fbe1043dc242155afff90227b7e9aed3768e",
+                (HubFile("AnnotateIt/rfdetr-seg-medium-coco-onnx", "model.onnx"),),
+            ),
+        ),
+    ),
     ModelSpec(
         name="rf-detr-seg",
         task="finder",
