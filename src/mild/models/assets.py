@@ -197,7 +197,8 @@ def remove(name: str) -> None:
     if known.runtime == "embedded":
         raise MildError(f"The model '{name}' is part of the program; it cannot be removed.")
     if known.snapshot is not None:
-        remove_hub(known.snapshot.repository)
+        if locate(name) is not None:
+            remove_hub(known.snapshot.repository)
     else:
         try:
             if (cache_dir() / name).exists():

@@ -104,7 +104,7 @@ class SamExporter:
             return Encoded({n: v for n, v in out.items() if n in self._decoder.inputs}, _squashed(pixels))
         scale = SIDE / max(pixels.shape[:2])
         h, w = (max(1, round(side * scale)) for side in pixels.shape[:2])
-        small = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        small: NDArray[Any] = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.float32)
         if len(port.shape) == 4:
             small = (small / 255 - np.asarray(_MEAN, np.float32)) / np.asarray(_STD, np.float32)
             padded = np.pad(small, ((0, SIDE - h), (0, SIDE - w), (0, 0)))
