@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -11,10 +12,17 @@ from mild.layers import LayerStack, folder, ora, pack, psd
 from mild.photo import Photo
 from mild.reading import guarded
 
+Write = Callable[[LayerStack, IO[bytes], pack.Colour], None]
+Read = Callable[[Path], tuple[LayerStack, pack.Colour]]
+
+#: Suffix of a layered file -> how it is written to an open file, and read. To add a format, add a line.
+FORMATS: dict[str, tuple[Write, Read]] = {
+    ".psd": (psd.write, psd.read),
+    ".ora": (ora.write, ora.read),
+    ".zip": (folder.write_zip, folder.read_zip),
+}
 #: Suffixes that mean a layered file; no suffix means a folder.
-SUFFIXES = (".psd", ".ora", ".zip")
-_WRITERS = {".psd": psd.write, ".ora": ora.write, ".zip": folder.write_zip}
-_READERS = {".psd": psd.read, ".ora": ora.read, ".zip": folder.read_zip}
+SUFFIXES = tuple(FORMATS)
 
 
 def save_stack(stack: LayerStack, path: str | Path, photo: Photo | None = None) -> Path:
@@ -35,14 +43,14 @@ def save_stack(stack: LayerStack, path: str | Path, photo: Photo | None = None) 
         except OSError as error:
             raise MildError(f"{path} cannot be written: {error.strerror or error}.") from None
         return path
-    if suffix not in _WRITERS:
+    if suffix not in FORMATS:
         raise UsageError(f"Layers are written as {', '.join(SUFFIXES)} or into a folder, not as {suffix}.")
     return write_atomically(path, lambda out: write_stack(stack, out, suffix, photo))
 
 
 def write_stack(stack: LayerStack, out: IO[bytes], suffix: str, photo: Photo | None = None) -> None:
     """As :func:`save_stack`, to an open binary file; ``suffix`` is one of :data:`SUFFIXES`."""
-    _WRITERS[suffix](stack, out, colour_of(photo))
+    FORMATS[suffix][0](stack, out, colour_of(photo))
 
 
 def load_stack(path: str | Path) -> LayerStack:
@@ -67,9 +75,9 @@ def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
             return folder.read(path)
         if not path.exists():
             raise MildError(f"There is no file {path}.")
-        if suffix not in _READERS:
+        if suffix not in FORMATS:
             raise MildError(f"{path.name} is no layered file; give one of {', '.join(SUFFIXES)} or a folder of layers.")
-        return _READERS[suffix](path)
+        return FORMATS[suffix][1](path)
 
 
 def colour_of(photo: Photo | None) -> pack.Colour:
