@@ -3,13 +3,14 @@
     python bench/people.py --samples out/mild-bench VARIANT...
 
 Every kept person of the samples whom an erased one covered is a row; its layer is made by each variant and compared
-with the truth: IoU of the hidden part, PSNR and SSIM of the colour where the truth is hidden (over grey), which share
-of the hidden part is left empty, how much is made where nothing is (as a share of the hidden part), and processor
-seconds. Differences are against the first variant, row by row, with 95 % bootstrap intervals over the background
-photos. A variant is ``name=key:value,…`` of
+with the truth: IoU of the hidden part, alpha's absolute error in parts of the hidden one, PSNR and SSIM of the colour
+where the truth is hidden (over grey), which share of the hidden part is left empty, how much is made where nothing is
+(as a share of the hidden part), and processor seconds. Differences are against the first variant, row by row, with
+95 % bootstrap intervals over the background photos. A variant is ``name=key:value,…`` of
 
     fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
     paint: detail (the road's), enlarged (the canvas as it is)
+    hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
     mirror: yes (the mean with the mirrored row)              model: a folder
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
@@ -30,7 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.diffusion.bodies import BodyRow
+from mild.diffusion.denoiser import Denoiser
+from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.one_step import LAYER_INPUTS, OneStep
+from mild.diffusion.rows import LayerRows
 from mild.fill.canvas import LayerCrop, View, content_of, searched_size
 from mild.fill.first import diffused_fill
 from mild.fill.prior import exemplar_fill
@@ -51,7 +55,7 @@ Rgb = NDArray[np.uint8]
 LEAST = 16
 #: From this share of a person hidden, occlusion is called severe.
 SEVERE = 0.4
-FIGURES = ("iou", "psnr", "ssim", "left", "invented", "cpu")
+FIGURES = ("iou", "alpha", "psnr", "ssim", "left", "invented", "cpu")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Variant:
     mirror: str = "no"
     model: str = "mild-small"
     paint: str = "detail"
+    hmg: str = "all"
+    sma: str = "on"
+    adapters: str = "on"
     alone: str = ""
 
     @classmethod
@@ -82,12 +89,31 @@ class Variant:
         crop = self._cut(photo, row)
         model = _model(self.model)
         body = BodyRow.of(scene, row)
-        made = model.rows([crop], [body])[0]
+        sources: Any = self.hmg if self.hmg in ("all", "none") else tuple(self.hmg.split("+"))
+        if self.sma != "on" or self.adapters != "on":
+            made = self._in_torch(crop, scene, row, sources)
+        else:
+            made = model.rows([crop], [body], sources)[0]
         if self.mirror == "yes":
             made = (made + _mirrored(model, crop, body)) / 2
         clean = content_of(made, row)
         colour = _colour(crop, clean, plan.mattes, self.paint == "detail", True)
         return np.clip(np.rint(colour), 0, 255).astype(np.uint8), _alpha(row, clean)[inner]
+
+    def _in_torch(self, crop: LayerCrop, scene: Scene, row: LayerPlan, hmg: Any) -> NDArray[np.float32]:
+        """The row by the pipeline's parts, some of them off; float32 ``[4, h, w]``."""
+        import torch
+
+        pipe = _pipeline(self.model)
+        adapters = pipe.adapters if self.adapters == "on" else None
+        denoiser = Denoiser(pipe.unet, pipe.codec, adapters, pipe.modulation, self.sma, morphology=pipe.morphology)
+        noise = pipe.prepare_latents(row, torch.Generator().manual_seed(0))
+        bodies = MorphologyRows.of([(scene, row)], hmg)
+        rows = LayerRows.of([crop])
+        with torch.no_grad(), denoiser.installed(rows, bodies) as predict:
+            time = torch.full((1,), int(pipe.scheduler.config.num_train_timesteps) - 1)
+            clean = predict(noise, time, torch.zeros(1))
+        return np.asarray(pipe.codec.decode(clean, rows)[0].numpy(), np.float32)
 
     def _cut(self, photo: Rgb, row: LayerPlan) -> LayerCrop:
         if self.fill == "person":
@@ -127,6 +153,13 @@ def _model(name: str) -> OneStep:
     return OneStep(Path(name) if Path(name).is_dir() else assets.model_folder(name))
 
 
+@lru_cache(maxsize=4)
+def _pipeline(name: str) -> Any:
+    from mild.diffusion.pipeline import MildPipeline
+
+    return MildPipeline.from_pretrained(name if Path(name).is_dir() else str(assets.model_folder(name)))
+
+
 def judged(item: Item, variant: Variant) -> Iterator[dict[str, Any]]:
     """The figures of every hidden person of an item."""
     budget = {"fine": None, "shared": 1.1}[variant.canvas]
@@ -144,13 +177,14 @@ def judged(item: Item, variant: Variant) -> Iterator[dict[str, Any]]:
         colour, alpha = variant.layer(scene, plan, row)
         spent = time.process_time() - begun
         visible = scene.mask_of((row.owner,))
-        made, given = np.zeros(scene.size, bool), scene.photo.pixels.copy()
-        made[row.focus.slices] = alpha > 127 / 255
+        opacity, given = np.zeros(scene.size, np.float32), scene.photo.pixels.copy()
+        opacity[row.focus.slices] = alpha
+        opacity[visible] = 1
         given[row.focus.slices] = colour
         given[visible] = scene.photo.pixels[visible]
         truth = whole[..., 3] > 127
         hidden = truth & hole & ~visible
-        made = (made | visible) & hole
+        made = (opacity > 127 / 255) & hole
         if hidden.sum() < LEAST:
             # Nothing of them is hidden: whatever is made is too much.
             yield {"id": item.id, "photo": item.cluster, "owner": row.owner, "hidden": 0.0, "cpu": spent,
@@ -162,6 +196,7 @@ def judged(item: Item, variant: Variant) -> Iterator[dict[str, Any]]:
             "photo": item.cluster,
             "owner": row.owner,
             "hidden": float(hidden.sum() / truth.sum()),
+            "alpha": float(np.abs(opacity - whole[..., 3] / np.float32(255))[hole].sum() / hidden.sum()),
             "iou": float((made & truth & hole).sum() / ((made | truth) & hole).sum()),
             "psnr": psnr(given, whole[..., :3], hidden),
             "ssim": float(ssim_map(over[0], over[1])[hidden].mean()),

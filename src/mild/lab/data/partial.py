@@ -86,6 +86,11 @@ class VisiblePeople:
         found = self._kept[number]
         return found if min(found.rgba.shape[0] - LEAST[0], found.rgba.shape[1] - LEAST[1]) >= 0 else None
 
+    def line(self, number: int) -> dict[str, Any]:
+        """The manifest's line of person ``number``."""
+        first = len(self.cutouts)
+        return self.cutouts[number] if number < first else self.scenes[number - first][0]
+
     def _cutout(self, line: dict[str, Any]) -> Visible:
         rgba, points = tight(
             without_crumbs(clean_cutout(self.photos.rgba(line))), read_keypoints(line.get("keypoints"))
@@ -113,10 +118,18 @@ class VisiblePeople:
         return Visible(rgba, (here != 0) & (here != number), points, edges, moved)
 
 
-def partial_row(rng: Generator, people: VisiblePeople, size: int) -> tuple[Row, Sequence[tuple[Box, bool]]]:
-    """One person, partly behind somebody else's outline; and the others: a box, and whether they stand in front."""
+def partial_row(
+    rng: Generator, people: VisiblePeople, size: int, chosen: list[int] | None = None
+) -> tuple[Row, Sequence[tuple[Box, bool]]]:
+    """One person, partly behind somebody else's outline; and the others: a box, and whether they stand in front.
+
+    ``chosen`` is told the people's numbers that were tried; the last one is this row's.
+    """
     while True:
-        found = people.person(int(rng.integers(len(people))))
+        number = int(rng.integers(len(people)))
+        found = people.person(number)
+        if chosen is not None:
+            chosen.append(number)
         row = None if found is None else _covered(rng, people.photos, found, size)
         if row is not None:
             return row
