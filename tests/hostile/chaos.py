@@ -273,7 +273,10 @@ def main() -> int:
                     rounds += [commands.disk] * 2 + [lambda: commands.disk(read_only=True)]
             if given.part != "commands":
                 rounds += [lambda: server(Path(place), rng, report, given.seconds - (time.monotonic() - begun))] * 2
-            rng.choice(rounds)()
+            try:
+                rng.choice(rounds)()
+            except Exception as error:
+                report.bad("round", error=f"{type(error).__name__}: {error}"[:1000])
     asked = sorted(report.more.pop("health_seconds", []))
     if asked:
         share = {name: asked[min(len(asked) - 1, int(q * len(asked)))] for name, q in (("median", 0.5), ("99 %", 0.99))}

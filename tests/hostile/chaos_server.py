@@ -74,14 +74,15 @@ class Round:
             [sys.executable, __file__, str(self.state), str(self.port), str(self.clock)],
             env=os.environ | {"PYTHONPATH": places}, stderr=(self.state.parent / "server.log").open("ab"),
         )  # fmt: skip
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while time.monotonic() < end and process.poll() is None:
             try:
                 self.call("GET", "/health", timeout=5)
                 return process
             except (OSError, http.client.HTTPException):
                 time.sleep(0.1)
-        raise AssertionError("the server does not start")
+        log = (self.state.parent / "server.log").read_text("utf-8", "replace")[-600:]
+        raise AssertionError(f"the server does not start (exit code {process.poll()}): {log}")
 
     def call(self, method: str, path: str, body: Any = None, timeout: float = 100) -> tuple[int, bytes]:
         data = None if body is None else json.dumps(body).encode()

@@ -94,7 +94,7 @@ def cache(
     table = Table("what", "files", "size", "kept for")
     for p, n, size in rows:
         table.add_row(p.holds, str(n), f"{size / 1e6:.1f} MB", p.kept)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     for p, _, _ in rows:
         console.print(f"{p.name}: {p.folder}", soft_wrap=True)

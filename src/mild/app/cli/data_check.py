@@ -59,7 +59,7 @@ def stats(
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False)
     console.print(f"{numbers['samples']} samples, {numbers['people']} people; {', '.join(numbers['sizes'])}")
     for title in ("scenarios", "people_per_sample", "objects", "original_photos"):
         table = Table(title.replace("_", " "), "count")

@@ -178,7 +178,7 @@ class _Measure:
             cells = [layer.mean(values) for values in (layer.cag, layer.area)]
             shown = ["none foreign" if cell is None else f"{cell:.3f}" for cell in cells]
             table.add_row(layer.layer.name, *shown, f"{100 * layer.foreign_share:.0f} %")
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         console.print(table)
         console.print(f"report: {self.table}, {self.picture}", soft_wrap=True)
 
@@ -186,7 +186,7 @@ class _Measure:
 def _show(result: EraseResult, target: Path) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     who = ", ".join(str(n) for n in result.erased)
     took = sum(result.seconds.values())
     console.print(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")

@@ -78,7 +78,7 @@ def layers(
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     people = ", ".join(layer.name for layer in result.stack.people) or "nobody"
     console.print(f"background and {len(result.stack.people)} layers of people ({people})", soft_wrap=True)
     console.print(f"layers: {target}", soft_wrap=True)

@@ -247,7 +247,7 @@ def _list(chosen: list[ModelSpec], as_json: bool) -> None:
             "yes" if row.installed else "no", "yes" if known.default else "no", known.licence + _use(known),
         )  # fmt: skip
         task = known.task
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     if not chosen:
         from mild.people.find import resolve

@@ -93,7 +93,7 @@ def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None, *, search
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False)
     if scene.people:
         table = Table("person", "box x0, y0, x1, y1", "height", "certain", "role", "depth", "found by")
         if chosen:
