@@ -12,6 +12,7 @@ import pytest
 
 from mild.errors import MildError, UsageError
 from mild.files import check_target, read_json_lines, replace_folder, write_bytes, write_json
+from mild.photo import Photo
 
 
 def test_json_comes_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -72,3 +73,10 @@ def test_a_name_that_no_file_can_have_is_said_before_the_work(tmp_path: Path, na
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(UsageError):
         check_target(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "/dev/null"])
+def test_a_pipe_or_a_device_is_no_photo(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MildError, match=r"pipe or a device\)|is not a file"):
+        Photo.open(tmp_path / name)

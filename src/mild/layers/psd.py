@@ -51,8 +51,7 @@ def write(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
     )
 
     height, width = stack.size
-    if max(stack.size) > LONGEST:
-        raise MildError(f"A PSD holds at most {LONGEST} pixels a side, the photo has {max(stack.size)}; write .ora.")
+    check_size(stack.size)
     records: list[Any] = []
     channels: list[Any] = []
     pictures = [""] * len(stack.layers)
@@ -77,6 +76,16 @@ def write(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
     PSD(
         header=header, image_resources=resources, layer_and_mask_information=information, image_data=merged
     ).write(out)  # fmt: skip
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Refuse a photo of ``size`` that the format cannot hold.
+
+    Raises:
+        MildError: a side is too long.
+    """
+    if max(size) > LONGEST:
+        raise MildError(f"A PSD holds at most {LONGEST} pixels a side, the photo has {max(size)}; write .ora.")
 
 
 def read(path: Path) -> tuple[LayerStack, pack.Colour]:

@@ -113,6 +113,10 @@ def erase(
     target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
     if save_request is not None:
         output.check_json(save_request, force=force)
+        try:
+            request.model_dump_json()
+        except ValueError:
+            raise UsageError("A name in the request is no Unicode, which no JSON can hold; rename that file.") from None
         cag = target.with_suffix(".cag.json") if report is not None else None
         output.distinct(target, save_request, cag)
     measure = None if report is None else _Measure(report, target, source, force, request.method.parts.denoise)

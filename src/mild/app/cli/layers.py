@@ -70,8 +70,14 @@ def layers(
     from mild.road import decompose
 
     first.offer(request.finder, ask=not as_json)
+    from mild.layers import psd
+    from mild.photo import Photo
+
+    opened = Photo.open(source)
+    if target.suffix.lower() == ".psd":
+        psd.check_size(opened.size)
     with progress.bar(quiet=as_json) as report:
-        result = decompose(request, progress=report)
+        result = decompose(request, opened, progress=report)
         save_stack(result.stack, target, result.photo)
     if as_json:
         output.print_json({**result.report(), "output": str(target)})
