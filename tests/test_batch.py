@@ -184,10 +184,12 @@ def test_a_dry_run_writes_no_photo_and_no_ledger_of_the_batch(place: Path) -> No
 def test_lists_and_manifests(place: Path) -> None:
     Path("list.txt").write_text(f"in/a.png\n# not this\n\n{place}/in/trip/c.png\n")
     assert [item.name for item in items_of("list.txt")] == ["a.png", "trip/c.png"]
-    Path("some.csv").write_text('photo,seed,people,mask,output\nin/a.png,3,,,x/y.png\nin/b.jpg,,"1,3",mask.png,\n')
+    Path("some.csv").write_text(
+        'photo,seed,people,mask,output,steps\nin/a.png,3,,,x/y.png,\nin/b.jpg,,"1,3",mask.png,,2\n'
+    )
     first, second = items_of("some.csv")
     assert (first.fields, first.output) == ({"seed": 3}, "x/y.png")
-    assert second.fields == {"selection": {"people": [1, 3], "mask": str(place / "mask.png")}}
+    assert second.fields == {"selection": {"people": [1, 3], "mask": str(place / "mask.png")}, "method": {"steps": 2}}
     Path("more.jsonl").write_text(json.dumps({"photo": "in/a.png", "selection": {"boxes": [[20, 10, 40, 30]]}}) + "\n")
     assert run("more.jsonl")[0].counts == {"done": 1}
     assert rows()[0]["fields"]["selection"] == {"boxes": [[20, 10, 40, 30]]}

@@ -227,6 +227,11 @@ class EraseRequest(_Part):
     finder: Finder = Finder()
     region: Region = Region()
     method: Method = Method()
+    also: tuple[str, ...] = Field(
+        (),
+        max_length=32,
+        description="Paths of other shots of the same scene, or of a plate: evidence of what is hidden.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pixels.")
 
     @classmethod

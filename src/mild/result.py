@@ -36,6 +36,7 @@ class EraseResult:
         request: the complete request; running it again gives the same pixels.
         seconds: wall time per stage.
         runtime: what made the layers, and where: ``onnx cpu``, ``torch cuda``.
+        seen: of the background's hole, 0..1, what other shots really saw; None without any.
     """
 
     photo: Photo
@@ -46,6 +47,7 @@ class EraseResult:
     request: EraseRequest
     seconds: dict[str, float] = field(default_factory=dict)
     runtime: str = ""
+    seen: float | None = None
 
     @property
     def image(self) -> Image.Image:
@@ -89,6 +91,7 @@ class EraseResult:
                 for row in self.plan.layers
             ],
             "changed_pixels": changed,
+            **({} if self.seen is None else {"seen": round(self.seen, 4)}),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "runtime": self.runtime,
             "request": self.request.model_dump(mode="json"),

@@ -22,6 +22,7 @@ from mild.progress import Clock, Progress
 from mild.request import EraseRequest
 from mild.result import EraseResult
 from mild.runtimes import Models, canvas_budget, chosen_runtime, torch_device
+from mild.shots.evidence import gather
 
 if TYPE_CHECKING:
     from mild.diffusion.cag import CagProbe
@@ -62,10 +63,20 @@ def run(
         scene, erased = select(scene, request.selection)
     with clock.stage("plan"):
         plan = _planned(scene, erased, request)
-    stack, runtime = _made(scene, plan, request, clock, probe, models, kept)
+    evidence = None
+    if request.also:
+        with clock.stage("also"):
+            evidence = gather(request.also, scene, plan, request.finder)
+    if evidence is None:
+        stack, runtime = _made(scene, plan, request, clock, probe, models, kept)
+    else:
+        # What is kept is kept of the photo alone.
+        stack, runtime = _made(evidence.scene, evidence.plan, request, clock, probe, models, None)
+        stack = evidence.shown(stack)
     with clock.stage("compose"):
         result = photo.with_pixels(stack.compose())
-    return EraseResult(result, scene, erased, stack, plan, request, clock.seconds, runtime)
+    seen = None if evidence is None else evidence.share
+    return EraseResult(result, scene, erased, stack, plan, request, clock.seconds, runtime, seen)
 
 
 def decompose(

@@ -185,13 +185,18 @@ def _sort(fields: dict[str, Any], key: str, value: Any) -> None:
             fields[key] = value
         return
     for candidate in [part] if part else PARTS:
-        inner: Any = known[candidate].annotation
-        if name in inner.model_fields:
+        if name in _fields(known[candidate].annotation):
             if name in ("people", "keep") and isinstance(value, int):
                 value = [value]
             fields.setdefault(candidate, {})[name] = value
             return
     raise KeyError(key)
+
+
+def _fields(part: Any) -> set[str]:
+    """The names of a part's fields, and of those of its groups, which a request takes by their own names too."""
+    groups = [field.annotation for field in part.model_fields.values()]
+    return set(part.model_fields).union(*(group.model_fields for group in groups if hasattr(group, "model_fields")))
 
 
 def _named(rows: list[Item]) -> list[Item]:

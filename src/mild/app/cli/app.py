@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "people": Command("mild.app.cli.people:people", "Find the people in a photo: a numbered picture and a table."),
     "erase": Command("mild.app.cli.erase:erase", "Erase chosen people from a photo."),
     "batch": Command("mild.app.cli.batch:batch", "Erase people from many photos; goes on after whatever stopped it."),
+    "plate": Command("mild.app.cli.plate:plate", "A place without anybody, from a video; for erase --also."),
     "layers": Command("mild.app.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
     "compose": Command("mild.app.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
     "studio": Command(

@@ -43,6 +43,7 @@ def erase(
     device: options.Device = None,
     dtype: options.Dtype = None,
     fill: options.Fill = None,
+    also: options.Also = None,
     dilate: options.Dilate = None,
     feather: options.Feather = None,
     correct: options.Correct = None,
@@ -105,6 +106,7 @@ def erase(
             fill,
             correct,
         ),
+        also=tuple(str(path) for path in also) if also else None,
         seed=seed,
     )
     source = Path(request.photo or "")
@@ -194,4 +196,6 @@ def _show(result: EraseResult, target: Path) -> None:
     who = ", ".join(str(n) for n in result.erased)
     took = sum(result.seconds.values())
     console.print(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
+    if result.seen is not None:
+        console.print(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
     console.print(f"photo: {target}", soft_wrap=True)

@@ -112,6 +112,15 @@ Resolution = Annotated[
         "--resolution", rich_help_panel=METHOD, help="Long side the denoiser works at, pixels. [default: 256]"
     ),
 ]
+Also = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also",
+        metavar="PHOTO",
+        rich_help_panel=METHOD,
+        help="Another shot of the same scene, or a plate: what it saw fills the hole. Repeatable.",
+    ),
+]
 Dilate = Annotated[
     float | None,
     typer.Option(

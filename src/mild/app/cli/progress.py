@@ -14,6 +14,7 @@ WORDS = {
     "find": "finding people",
     "plan": "planning layers",
     "load": "loading the model",
+    "also": "looking at the other shots",
     "layers": "making layers",
     "fill": "filling from the photo",
     "denoise": "denoising",

@@ -89,6 +89,8 @@ def check_http(request: EraseRequest, settings: Settings, *, erase: bool) -> Non
         raise UsageError("request.photo is a path, which the server does not read; upload the photo.")
     if request.selection.mask is not None:
         raise UsageError("selection.mask is a path, which the server does not read; upload the mask or send mask_rle.")
+    if request.also:
+        raise UsageError("request.also holds paths, which the server does not read; leave it out.")
     check_finder(request.finder)
     if request.method.model.name not in settings.models:
         raise UsageError(f"This server offers no such model (it has: {', '.join(settings.models)}).")

@@ -1,0 +1,1 @@
+"""Other shots of the same scene: where what somebody hides was really seen."""
