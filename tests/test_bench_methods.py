@@ -13,12 +13,14 @@ import torch
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 import standins
 from bench_items import two_people
 from fake_road import FakeRoad
 from mild.app.server import Settings
 from mild.app.server.app import create_app
+from mild.diffusion.adapters import DomainAdapters
 from mild.errors import MildError, UsageError
 from mild.fill.windows import square, through_window
 from mild.lab.bench.items import make_job, without
@@ -118,6 +120,22 @@ def test_any_inpainting_pipeline_of_diffusers_and_its_attention() -> None:
     assert -1 <= found["cag"] <= 1
     assert pipeline.unet.attn_processors == processors
     assert json.dumps(dict(method.about()))
+
+
+def test_a_named_pipeline_with_a_lora(tmp_path: Path) -> None:
+    pipeline = sd15()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    adapters = DomainAdapters.for_unet(pipeline.unet, rank=2)
+    torch.nn.init.normal_(next(iter(adapters.up.values())))
+    save_file(adapters.domain_state("background"), tmp_path / "lora.safetensors")
+    named = f"{tmp_path / 'tiny'},pipeline=StableDiffusionInpaintPipeline,steps=2,size=64"
+    bare = load(parse(f"diffusers:{named}"))
+    adapted = load(parse(f"diffusers:{named},lora={tmp_path / 'lora.safetensors'}"))
+    job = make_job(two_people(), "tight")
+    assert (checked(bare(job), job) != checked(adapted(job), job)).any()
+    for wrong, why in (("pipeline=AutoModel", "no inpainting pipeline"), ("dtype=integer", "no dtype")):
+        with pytest.raises(UsageError, match=why):
+            load(parse(f"diffusers:{tmp_path / 'tiny'},{wrong}"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mild.errors import MildError
+from mild.errors import MildError, UsageError
 from mild.fill.windows import through_window
 from mild.lab.bench.items import Job
 from mild.lab.bench.methods.base import Answer, options_of
@@ -19,6 +20,7 @@ from mild.lab.bench.methods.base import Answer, options_of
 _OPTIONS: dict[str, type] = {
     "steps": int, "size": int, "context": float, "guidance": float, "strength": float, "prompt": str, "negative": str,
 }  # fmt: skip
+_LOADING: dict[str, type] = {"pipeline": str, "lora": str, "dtype": str, "device": str, "revision": str}
 
 
 class DiffusersMethod:
@@ -38,8 +40,12 @@ class DiffusersMethod:
         guidance: float = 7.5, strength: float = 1.0, prompt: str = "", negative: str = "person",
     ) -> None:  # fmt: skip
         self.pipeline, self.name, self.size, self.context = pipeline, name, size, context
-        self._call = {"num_inference_steps": steps, "guidance_scale": guidance, "strength": strength}
-        self._words = {"prompt": prompt, "negative_prompt": negative}
+        call = {"num_inference_steps": steps, "guidance_scale": guidance, "strength": strength}
+        words = {"prompt": prompt, "negative_prompt": negative}
+        # Not every pipeline has a strength, or words for what is not to be seen.
+        known = inspect.signature(type(pipeline).__call__).parameters
+        self._call = {name: value for name, value in call.items() if name in known}
+        self._words = {name: value for name, value in words.items() if name in known}
 
     @classmethod
     def parse(cls, rest: str) -> DiffusersMethod:
@@ -47,9 +53,22 @@ class DiffusersMethod:
         from diffusers.pipelines.auto_pipeline import AutoPipelineForInpainting
 
         name, _, options = rest.partition(",")
-        chosen = options_of(options, _OPTIONS, "diffusers")
+        chosen = options_of(options, _OPTIONS | _LOADING, "diffusers")
+        how = {key: chosen.pop(key) for key in _LOADING if key in chosen}
+        kind = AutoPipelineForInpainting if "pipeline" not in how else _pipeline(how["pipeline"])
+        loading: dict[str, Any] = {"torch_dtype": getattr(torch, how.get("dtype", "float32"), None)}
+        if not isinstance(loading["torch_dtype"], torch.dtype):
+            raise UsageError(f"The method diffusers: there is no dtype {how['dtype']!r}; say float32 or bfloat16.")
+        if "pipeline" not in how:
+            loading["safety_checker"] = None
+        if "revision" in how:
+            loading["revision"] = how["revision"]
         try:
-            pipeline = AutoPipelineForInpainting.from_pretrained(name, torch_dtype=torch.float32, safety_checker=None)
+            # Pickles are programs, not data.
+            pipeline = kind.from_pretrained(name, use_safetensors=True, **loading)
+            if "lora" in how:
+                pipeline.load_lora_weights(how["lora"])
+            pipeline.to(how.get("device", "cpu"))
         except (OSError, ValueError) as error:
             where = "in this folder" if Path(name).is_dir() else "on this machine, and it could not be fetched"
             raise MildError(f"There is no inpainting pipeline {name!r} {where} ({error}).") from None
@@ -112,3 +131,13 @@ class DiffusersMethod:
             **self._call,
             **self._words,
         }
+
+
+def _pipeline(name: str) -> Any:
+    """The class of diffusers of this name; :class:`UsageError` when there is no such inpainting pipeline."""
+    import diffusers
+
+    found = getattr(diffusers, name, None) if name.endswith("InpaintPipeline") else None
+    if found is None:
+        raise UsageError(f"diffusers has no inpainting pipeline {name!r}; such as Flux2KleinInpaintPipeline.")
+    return found
