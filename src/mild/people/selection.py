@@ -134,7 +134,8 @@ def _at_point(scene: Scene, x: int, y: int) -> tuple[Scene, int]:
         if best[0]:
             return scene, best[1]
     number = scene.next_id
-    return scene.with_person(manual.at_point(scene.photo, x, y, number)), number
+    others = scene.mask_of(p.id for p in scene.sure)
+    return scene.with_person(manual.at_point(scene.photo, x, y, number, others)), number
 
 
 def _in_box(scene: Scene, box: Box) -> tuple[Scene, set[int]]:
@@ -149,7 +150,7 @@ def _in_box(scene: Scene, box: Box) -> tuple[Scene, set[int]]:
             # An uncertain find beside sure ones is not what a box means; alone in it, it is.
             meant = [p for p in framed if p.sure] or framed
             return scene, {p.id for p in meant}
-    person = manual.in_box(scene.photo, inside, scene.next_id)
+    person = manual.in_box(scene.photo, inside, scene.next_id, scene.mask_of(p.id for p in scene.sure))
     taken = scene.mask_of(p.id for p in scene.people)[person.box.slices]
     if not (person.mask & ~taken).any():
         best = max(scene.people, key=lambda p: (_pixels_in(p, inside), -p.id))
