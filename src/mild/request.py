@@ -63,6 +63,9 @@ class Selection(_Part):
     clicks: tuple[Click, ...] = Field(
         (), description="Things said by several points each; with points to leave out this needs a click model."
     )
+    also: tuple[tuple[int, int], ...] = Field(
+        (), description="Pixels (x, y) of things or shadows that go with the nearest person who is erased."
+    )
     mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
     mask_rle: dict[str, object] | None = Field(None, description="A mask as COCO run-length code {size, counts}.")
     spare_rle: dict[str, object] | None = Field(

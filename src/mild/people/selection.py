@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import NobodyError, UsageError
-from mild.people import clicks, manual
+from mild.people import belongings, clicks, manual
 from mild.people.finders.coco import decode_rle
 from mild.people.roles import subjects
 from mild.people.scene import BoolMask, Box, Person, Scene
@@ -66,6 +66,8 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
     if selection.mask_rle is not None:
         scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
         chosen |= numbers
+    for x, y in selection.also:
+        scene = _with_belonging(scene, chosen, x, y)
     if selection.spare_rle is not None:
         scene, chosen = spare(scene, decode_rle(selection.spare_rle, scene.size), chosen)
     both = sorted(chosen & kept)
@@ -120,6 +122,37 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
             "with a mask."
         )
     raise UsageError("The click model sees nothing at these points; try others, or a box.")
+
+
+def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:
+    """Give the thing or the shadow at a pixel to the nearest of the chosen."""
+    height, width = scene.size
+    if not (0 <= x < width and 0 <= y < height):
+        raise UsageError(f"The point ({x}, {y}) is outside the photo ({width} x {height} pixels).")
+    if not chosen:
+        raise UsageError("A thing or a shadow goes with somebody who is erased: say whom, for example by number.")
+
+    def away(person: Person) -> float:
+        rows, columns = np.nonzero(person.mask)
+        return float(np.hypot(rows + person.box.y0 - y, columns + person.box.x0 - x).min())
+
+    nearest = min((scene.person(number) for number in sorted(chosen)), key=away)
+    taken = scene.mask_of(p.id for p in scene.people if p.sure or p.id in chosen)
+    if taken[y, x]:
+        return scene
+    more = belongings.attached(scene.photo, x, y, taken)
+    people = []
+    for person in scene.people:
+        if person.id == nearest.id:
+            person = with_mask(person, person.full_mask(scene.size) | more)
+        elif (more[person.box.slices] & person.mask).any():
+            left = person.full_mask(scene.size) & ~more
+            if not left.any():
+                continue
+            person = with_mask(person, left)
+        people.append(person)
+    numbers = {person.id for person in people}
+    return Scene(scene.photo, tuple(people), tuple(number for number in scene.order if number in numbers))
 
 
 def _at_point(scene: Scene, x: int, y: int) -> tuple[Scene, int]:

@@ -29,6 +29,7 @@ def erase(
     bystanders: options.Bystanders = False,
     keep_subjects: options.KeepSubjects = None,
     at: options.At = None,
+    also_at: options.AlsoAt = None,
     box: options.Boxes = None,
     mask: options.Mask = None,
     finder: options.Finder = None,
@@ -84,7 +85,7 @@ def erase(
     request = options.build(
         request_file,
         photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects),
+        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects, also_at),
         finder=options.finder(finder, coco, finder_model, allow_download),
         region={name: value for name, value in (("dilate", dilate), ("feather", feather)) if value is not None},
         method=options.method(

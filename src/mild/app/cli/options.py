@@ -53,6 +53,12 @@ At = Annotated[
         help="Who or what is at this pixel; X,Y+X,Y-X,Y: also, and not.",
     ),
 ]
+AlsoAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also-at", metavar="X,Y", rich_help_panel=WHO, help="A thing or a shadow there goes with the nearest of them."
+    ),
+]
 Boxes = Annotated[
     list[str] | None,
     typer.Option("--box", metavar="X0,Y0,X1,Y1", rich_help_panel=WHO, help="The person in this box, in pixels."),
@@ -224,6 +230,7 @@ def selection(
     mask: Path | None,
     bystanders: bool = False,
     keep_subjects: int | None = None,
+    also_at: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The fields of :class:`~mild.request.Selection` that were given."""
     fields: dict[str, Any] = {
@@ -232,6 +239,7 @@ def selection(
         "points": tuple(numbers("--at", [one for one in at or () if not _REFINED.search(one)], 2)),
         "clicks": tuple(_click(one) for one in at or () if _REFINED.search(one)),
         "boxes": tuple(numbers("--box", box or (), 4)),
+        "also": tuple(numbers("--also-at", also_at or (), 2)),
         "mask": None if mask is None else str(mask),
         "bystanders": bystanders,
         "keep_subjects": keep_subjects,

@@ -27,6 +27,7 @@ def people(
     bystanders: options.Bystanders = False,
     keep_subjects: options.KeepSubjects = None,
     at: options.At = None,
+    also_at: options.AlsoAt = None,
     box: options.Boxes = None,
     mask: options.Mask = None,
     finder: options.Finder = None,
@@ -46,7 +47,7 @@ def people(
     request = options.build(
         None,
         photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects),
+        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects, also_at),
         finder=options.finder(finder, coco, finder_model, allow_download),
     )
     source = Path(request.photo or "")
