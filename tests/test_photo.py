@@ -20,12 +20,15 @@ from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, Tiff
 from mild.errors import MildError, UsageError
 from mild.photo import Photo, PhotoMeta, read_mask, write_image
 from mild.photo import formats as _photo_files
-from mild.photo.exif import clean_exif
+from mild.photo.exif import read_exif
 
 LOSSLESS = [".png", ".webp", ".tif"]
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/><xmpGImg:image>/9j/4AAQ</xmpGImg:image></x:xmpmeta>'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4" xmlns:xmpGImg="http://ns.adobe.com/xap/1.0/g/img/"><xmp:Thumbnails>'
+    b"<rdf:Alt><rdf:li xmpGImg:image='/9j/4AAQ'/></rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 THUMBNAIL = b"\xff\xd8\xff\xdb" + b"the erased person" * 9 + b"\xff\xd9"
 MAKER_NOTE = b"MAKER\0" + bytes(range(90))
@@ -285,35 +288,23 @@ def test_metadata_survives_between_all_formats(tmp_path, source, out, order):
         image.load()
         exif = image.getexif()
         assert exif[0x010F].rstrip("\0") == "ACME" and exif.get(0x0112, 1) == 1
-        assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+        assert 0x927C not in exif.get_ifd(0x8769)
         assert exif.get_ifd(0x8825)[2] == (48.0, 8.0, 3.0)
         assert not exif.get_ifd(0x0201) and 0x0201 not in exif
         assert image.info["icc_profile"] == ICC
         if out != ".webp" and source != ".webp":
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert b'tiff:Orientation="1"' in image.info["xmp"] or b"tiff:Orientation" not in image.info["xmp"]
+        assert b"<tiff:Orientation>1</tiff:Orientation>" in image.info["xmp"]
         assert b"x:xmpmeta" in image.info["xmp"]
 
 
-def test_maker_note_stays_at_its_offset_and_previews_go(tmp_path):
+def test_maker_note_and_thumbnail_are_not_copied_and_the_rest_is_readable(tmp_path):
     preview = b"\xff\xd8\xff\xe0" + b"old picture" + b"\xff\xd9"
     block = exif_block(6, preview=preview)
     Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block)
     saved = Photo.open(tmp_path / "a.jpg").meta.exif
-    assert saved.index(MAKER_NOTE) == block.index(MAKER_NOTE)
-    assert b"old picture" not in saved and b"erased" not in saved
-    assert len(saved) == len(block) - len(THUMBNAIL)
-
-
-def test_uncompressed_thumbnail_goes_and_its_neighbours_stay():
-    block = bytearray(exif_block())
-    strips = struct.pack("<4I", 500, 520, 20, 10)  # two offsets, two lengths, at 350
-    rows = struct.pack("<HHIIHHII", 0x0111, 4, 2, 350, 0x0117, 4, 2, 358)
-    block[300 : 300 + 2 + len(rows)] = struct.pack("<H", 2) + rows
-    block[350:366] = strips
-    block[500:530] = b"x" * 30
-    cleaned, _ = clean_exif(bytes(block))
-    assert cleaned[500:530] == bytes(30) and cleaned[366:500] == bytes(block[366:500])
+    assert b"old picture" not in saved and b"erased" not in saved and MAKER_NOTE not in saved
+    assert b"ACME" in saved and len(saved) < len(block) / 2
 
 
 @pytest.mark.parametrize("block", [b"", b"II", b"garbage" * 4, b"II*\0\xff\xff\xff\xff", exif_block()[:30]])
@@ -330,9 +321,9 @@ def test_damaged_exif_never_raises(tmp_path_factory, data):
     block = bytearray(exif_block())
     for _ in range(data.draw(st.integers(1, 8))):
         block[data.draw(st.integers(0, 399))] = data.draw(st.integers(0, 255))
-    cleaned, orientation = clean_exif(bytes(block))
-    assert 1 <= orientation <= 8 and (cleaned is None or len(cleaned) <= len(block))
-    photo = Photo(noise(8, 8), meta=PhotoMeta(exif=cleaned))
+    found = read_exif(bytes(block))
+    assert 1 <= found.orientation <= 8 and (found.block is None or len(found.block) <= len(block))
+    photo = Photo(noise(8, 8), meta=PhotoMeta(exif=found.block))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for suffix in (".jpg", ".tif"):
@@ -409,7 +400,7 @@ def test_heic_round_trip_and_missing_package(tmp_path, monkeypatch):
     assert photo.size == (80, 64)
     again = Photo.open(photo.save(tmp_path / "b.heic"))
     assert again.size == photo.size and again.meta.icc == ICC
-    assert b"ACME" in again.meta.exif and MAKER_NOTE in again.meta.exif and b"x:xmpmeta" in again.meta.xmp
+    assert b"ACME" in again.meta.exif and MAKER_NOTE not in again.meta.exif and b"x:xmpmeta" in again.meta.xmp
     assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 3
     assert b"the erased person" not in (tmp_path / "b.heic").read_bytes()
     transparent = Photo.from_array(np.dstack([smooth(), smooth()[..., 0]]))
@@ -481,7 +472,7 @@ def test_tiff_thumbnail_page_is_dropped_and_raw_is_refused(tmp_path):
     photo = Photo.open(tmp_path / "a.tif")
     assert np.array_equal(photo.pixels, noise())
     with Image.open(photo.save(tmp_path / "b.tif")) as image:
-        assert image.n_frames == 1 and image.getexif().get_ifd(0x8769)[0x927C] == MAKER_NOTE
+        assert image.n_frames == 1 and image.getexif()[0x010F].rstrip("\0") == "ACME"
     small.save(tmp_path / "c.dng", "TIFF", tiffinfo=tags)
     with pytest.raises(MildError, match="raw"):
         Photo.open(tmp_path / "c.dng")
@@ -503,8 +494,8 @@ def test_truncated_files(tmp_path, suffix, cut):
 def test_what_is_no_photo(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("hello")
-    Image.fromarray(noise()).save(tmp_path / "a.gif")
-    cases = {"empty.jpg": "0 bytes", "text.jpg": "not an image", "a.gif": "not an image"}
+    Image.fromarray(noise()).save(tmp_path / "a.ppm")
+    cases = {"empty.jpg": "0 bytes", "text.jpg": "not an image", "a.ppm": "not an image"}
     for name, message in cases.items():
         with pytest.raises(MildError, match=message) as error:
             Photo.open(tmp_path / name)
@@ -557,7 +548,7 @@ def test_what_cannot_be_saved(tmp_path):
     with pytest.raises(UsageError, match="transparency") as error:
         Photo.from_array(noise(channels=4)).save(tmp_path / "a.jpg")
     assert_sentence(error)
-    with pytest.raises(MildError, match="cannot be written") as error:
+    with pytest.raises(UsageError, match="at most 65500") as error:
         Photo.from_array(np.zeros((1, 70_000, 3), np.uint8)).save(tmp_path / "wide.jpg")
     assert_sentence(error)
     photo.save(tmp_path / "there.png")

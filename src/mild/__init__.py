@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mild import machine
+from mild import machine, moved
 from mild.extras import needs
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Before any library is loaded: they read the environment when they are imported.
 machine.settle()
+moved.install()
 
 __version__ = "0.1.0"
 

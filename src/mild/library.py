@@ -13,7 +13,7 @@ from PIL import Image
 from mild.errors import UsageError
 from mild.photo import Photo
 from mild.progress import Progress
-from mild.request import EraseRequest, Finder, Method, Region, Selection
+from mild.request import EraseRequest, Finder, Method, Output, Region, Selection
 from mild.result import EraseResult
 from mild.runtimes import Models
 
@@ -137,6 +137,7 @@ _PART_OF: dict[str, str] = {
     **dict.fromkeys(Finder.model_fields, "finder"),
     "finder_model": "finder",
     **dict.fromkeys(Region.model_fields, "region"),
+    **dict.fromkeys(Output.model_fields, "output"),
     **dict.fromkeys(Selection.model_fields, "selection"),
     **{
         field: "method"

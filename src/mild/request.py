@@ -222,6 +222,16 @@ _GROUP_OF = {
 }
 
 
+class Output(_Part):
+    """What the written photo says of itself."""
+
+    metadata: Literal["keep", "clean", "none"] = Field(
+        "clean",
+        description="clean: text and numbers known to be harmless and still true; keep: unknown ones, too; none.",
+    )
+    mark: bool = Field(True, description="Say in the file that it was edited, and by which model.")
+
+
 class EraseRequest(_Part):
     """One job: this photo, these people, this way."""
 
@@ -235,6 +245,7 @@ class EraseRequest(_Part):
         max_length=32,
         description="Paths of other shots of the same scene, or of a plate: evidence of what is hidden.",
     )
+    output: Output = Output()
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pixels.")
 
     @classmethod

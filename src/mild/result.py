@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mild.layers import LayerStack
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
+from mild.photo.edit import Told
 from mild.plan.planning import Plan
 from mild.request import EraseRequest
 
@@ -37,6 +38,7 @@ class EraseResult:
         seconds: wall time per stage.
         runtime: what made the layers, and where: ``onnx cpu``, ``torch cuda``.
         seen: of the background's hole, 0..1, what other shots really saw; None without any.
+        metadata: what happened to the photo's metadata.
     """
 
     photo: Photo
@@ -48,6 +50,7 @@ class EraseResult:
     seconds: dict[str, float] = field(default_factory=dict)
     runtime: str = ""
     seen: float | None = None
+    metadata: Told = field(default_factory=Told)
 
     @property
     def image(self) -> Image.Image:
@@ -92,6 +95,7 @@ class EraseResult:
             ],
             "changed_pixels": changed,
             **({} if self.seen is None else {"seen": round(self.seen, 4)}),
+            "metadata": self.metadata.report(),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "runtime": self.runtime,
             "request": self.request.model_dump(mode="json"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mild.errors import UsageError
 from mild.fill import fillers
 from mild.layers import LayerStack
+from mild.layers.finish import finish
 from mild.people.find import find_people, missing, select
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
@@ -74,9 +75,9 @@ def run(
         stack, runtime = _made(evidence.scene, evidence.plan, request, clock, probe, models, None)
         stack = evidence.shown(stack)
     with clock.stage("compose"):
-        result = photo.with_pixels(stack.compose())
+        result, told = finish(photo, stack, request)
     seen = None if evidence is None else evidence.share
-    return EraseResult(result, scene, erased, stack, plan, request, clock.seconds, runtime, seen)
+    return EraseResult(result, scene, erased, stack, plan, request, clock.seconds, runtime, seen, told)
 
 
 def decompose(
@@ -106,7 +107,8 @@ def decompose(
         plan = _planned(scene, everyone, request, complete=everyone)
     stack, runtime = _made(scene, plan, request, clock, None, models, kept)
     stack = LayerStack(stack.photo, stack.layers, frozenset())
-    return EraseResult(photo, scene, (), stack, plan, request, clock.seconds, runtime)
+    result, told = finish(photo, stack, request)
+    return EraseResult(result, scene, (), stack, plan, request, clock.seconds, runtime, metadata=told)
 
 
 def _clock(progress: Progress | None, request: EraseRequest, scene: Scene | None) -> Clock:

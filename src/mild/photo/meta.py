@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,13 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from mild.photo.exif import clean_exif
+from mild.photo import colour, exif, iptc
+from mild.photo.allowed import TIFF, kept
+from mild.photo.icc import clean_icc
+from mild.photo.plain import decoded, is_plain
+from mild.photo.regions import turn_regions
+from mild.photo.tiff import byte_order
+from mild.photo.xmp import Xmp, read_xmp, write_xmp
 
 #: Modes of grey sources; their photos are processed as RGB and saved as grey again while the pixels are grey.
 GREY_MODES = frozenset({"1", "L", "LA"})
@@ -31,12 +36,15 @@ _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma", "zstd", 
 class PhotoMeta:
     """What saving needs to know of the source; all empty for a photo made from an array.
 
+    No picture gets in here: of what the file said, text and a few numbers a field are kept. What of them an edited
+    photo keeps, :mod:`mild.photo.edit` says.
+
     Attributes:
         format: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"HEIF"``, or None.
         mode: Pillow's mode of the source (``"RGB"``, ``"L"``, ``"P"``, …).
-        exif: EXIF as a TIFF block (no ``Exif\\0\\0`` in front), orientation 1, without any thumbnail; or None.
-        icc: ICC profile, or None.
-        xmp: XMP packet, or None.
+        exif: EXIF as a TIFF block (no ``Exif\\0\\0`` in front), orientation 1, text and numbers only; or None.
+        icc: ICC profile, public tags only, or None.
+        xmp: XMP packet in UTF-8, text only, its regions turned with the pixels; or None.
         iptc: IPTC record (captions, credits), or None. Written to JPEG and TIFF only.
         dpi: dots per inch, ``(x, y)``, or None.
         comment: comment of a JPEG, or None.
@@ -45,6 +53,8 @@ class PhotoMeta:
         progressive: was the JPEG progressive?
         compression: Pillow's name of a TIFF's compression, or None.
         png_chunks: text and colour chunks ``(name, data)`` of a PNG.
+        cicp: colours by the numbers of H.273 (primaries, transfer, matrix, full range), or None; ``icc`` says the same.
+        notes: sentences on what the file held that is not written again.
     """
 
     format: str | None = None
@@ -60,41 +70,51 @@ class PhotoMeta:
     progressive: bool = False
     compression: str | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    cicp: tuple[int, int, int, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def collect(image: Image.Image) -> tuple[PhotoMeta, int]:
     """The metadata of a loaded image, and the EXIF orientation (1..8) its pixels still need."""
     info = image.info
-    exif, orientation = clean_exif(_exif_block(image))
-    xmp = info.get("xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    if not isinstance(xmp, bytes):
-        xmp = None
-    if xmp:
-        xmp = re.sub(rb"(xmpGImg:image(?:>|=\"))[^<\"]*", rb"\1", xmp)  # thumbnails that show the unedited photo
-        # EXIF's orientation counts, XMP's copy of it does not; but some readers would turn the photo by it.
-        xmp = re.sub(rb"(tiff:Orientation(?:>|=\"))[2-8]", rb"\g<1>1", xmp)
+    found = exif.read_exif(_exif_block(image))
+    xmp = Xmp()
+    for packet in (*_packets(image), found.inner.get(exif.XMP)):
+        xmp = xmp.merged(read_xmp(packet) or Xmp())
+    xmp, notes = kept(xmp)
+    # HEIF says by itself how it is turned, and Pillow's reader has done it already.
+    turned = info.get("original_orientation")
+    turned = turned if isinstance(turned, int) and turned in range(1, 9) else found.orientation
+    stored = image.size[::-1] if turned >= 5 and turned != found.orientation else image.size
+    xmp = turn_regions(xmp, turned, stored)
+    # EXIF's orientation counts, XMP's copy of it does not; but some readers would turn the photo by it.
+    properties = {name: "1" if name == (TIFF, "Orientation") else value for name, value in xmp.properties.items()}
+    if turned != 1:  # directions that point into the stored picture
+        properties = {n: v for n, v in properties.items() if n[0] != "http://ns.google.com/photos/1.0/panorama/"}
+    packet = write_xmp(Xmp(properties, xmp.prefixes))
+    cicp = _cicp(image)
     jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     tables: dict[int, list[int]] = getattr(image, "quantization", {}) if jpeg else {}
     comment = info.get("comment") if jpeg else None
     meta = PhotoMeta(
         format="JPEG" if jpeg else image.format,
         mode=image.mode,
-        exif=exif,
-        icc=info.get("icc_profile") or None,
-        xmp=xmp or None,
-        iptc=_iptc(image),
+        exif=found.block,
+        icc=clean_icc(info.get("icc_profile")) or (colour.profile(*cicp[:2]) if cicp else None),
+        xmp=packet,
+        iptc=iptc.read_iptc(_iptc(image, found.inner)),
         dpi=_dpi(info.get("dpi")),
-        comment=comment.encode() if isinstance(comment, str) else comment,
+        comment=_comment(comment),
         qtables=tuple(tuple(tables[i]) for i in sorted(tables)),
         # An exotic sampling (4:1:1, 4:4:0) cannot be written again; full chroma loses nothing.
         subsampling=max(0, JpegImagePlugin.get_sampling(image)) if jpeg else 0,
         progressive=bool(jpeg and info.get("progressive")),
         compression=info.get("compression") if image.format == "TIFF" else None,
         png_chunks=tuple(_png_chunks(image)) if isinstance(image, PngImagePlugin.PngImageFile) else (),
+        cicp=cicp,
+        notes=(*notes, *info.get("mild_notes", ())),
     )
-    return meta, orientation
+    return meta, found.orientation
 
 
 def encoder_options(meta: PhotoMeta, format: str, mode: str) -> dict[str, Any]:
@@ -113,6 +133,8 @@ def encoder_options(meta: PhotoMeta, format: str, mode: str) -> dict[str, Any]:
         chunks = PngImagePlugin.PngInfo()
         for name, data in meta.png_chunks:
             chunks.add(name, data)
+        if meta.cicp is not None:
+            chunks.add(b"cICP", bytes((*meta.cicp[:2], 0, 1)))
         if meta.xmp:
             chunks.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + meta.xmp)
         options |= {"pnginfo": chunks, "xmp": None}
@@ -124,6 +146,9 @@ def encoder_options(meta: PhotoMeta, format: str, mode: str) -> dict[str, Any]:
         options["compression"] = meta.compression if meta.compression in _LOSSLESS_TIFF else "tiff_adobe_deflate"
         if any(tag in tags for tag in _GROUPS):
             options["compression"] = "raw"  # Pillow's compressing writer fails on EXIF's and GPS's directories
+    elif format == "HEIF" and meta.cicp is not None:
+        names = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+        options |= dict(zip(names, (*meta.cicp[:2], meta.cicp[2] or 6, 1), strict=True))
     return {key: value for key, value in options.items() if value is not None}
 
 
@@ -166,13 +191,61 @@ def _tiff_tags(meta: PhotoMeta) -> Image.Exif:
     return tags
 
 
-def _iptc(image: Image.Image) -> bytes | None:
+def _packets(image: Image.Image) -> Iterator[bytes | str]:
+    """Every XMP packet of a file, the main one first; extended XMP, which a JPEG holds in pieces, comes whole."""
+    info = image.info
+    for value in (info.get("xmp"), *info.get("mild_xmp", ()), info.get("XML:com.adobe.xmp")):
+        if isinstance(value, bytes | str):
+            yield value
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        lead, extended = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+        pieces: dict[bytes, list[tuple[int, bytes]]] = {}
+        for marker, body in getattr(image, "applist", ()):
+            if marker == "APP1" and body.startswith(lead):
+                yield body[len(lead) :]
+            elif marker == "APP1" and body.startswith(extended) and len(body) >= len(extended) + 40:
+                row = body[len(extended) :]
+                pieces.setdefault(row[:32], []).append((struct.unpack_from(">I", row, 36)[0], row[40:]))
+        for rows in pieces.values():
+            yield b"".join(part for _, part in sorted(rows))
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tag = image.tag_v2.get(700)
+        if isinstance(tag, bytes | str):
+            yield tag
+
+
+def _cicp(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """The colours by numbers, when they count: a PNG's always, another file's when it has no ICC profile."""
+    numbers = image.info.get("mild_cicp")
+    if numbers is None and not image.info.get("icc_profile"):
+        nclx = image.info.get("nclx_profile")
+        if isinstance(nclx, dict):
+            keys = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+            numbers = tuple(int(nclx.get(key, 2)) for key in keys)
+    if numbers is None or colour.is_srgb(*numbers[:2]):
+        return None
+    return (numbers[0], numbers[1], numbers[2], numbers[3])
+
+
+def _comment(comment: bytes | str | None) -> bytes | None:
+    text = decoded(comment) if isinstance(comment, bytes) else comment
+    return text.encode() if text and is_plain(text) else None
+
+
+def _iptc(image: Image.Image, inner: dict[int, bytes]) -> bytes | None:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         found = image.tag_v2.get(33723)
+        blocks = image.tag_v2.get(34377)
+        if isinstance(found, tuple) and all(isinstance(value, int) for value in found):  # Adobe counts it in longs
+            found = b"".join(struct.pack(f"{byte_order(image.tag_v2.prefix) or '<'}I", value) for value in found)
+        if not isinstance(found, bytes) and isinstance(blocks, bytes):
+            found = iptc.photoshop_iptc(blocks)
     else:
-        blocks = image.info.get("photoshop")
-        found = blocks.get(0x0404) if isinstance(blocks, dict) else None
-    return found if isinstance(found, bytes) and found else None
+        resources = image.info.get("photoshop")
+        found = resources.get(0x0404) if isinstance(resources, dict) else None
+    if not isinstance(found, bytes) or not found:
+        found = inner.get(exif.IPTC) or iptc.photoshop_iptc(inner.get(exif.PHOTOSHOP, b""))
+    return found
 
 
 def _app13(iptc: bytes | None) -> bytes | None:
@@ -200,10 +273,12 @@ def _png_chunks(image: PngImagePlugin.PngImageFile) -> Iterator[tuple[bytes, byt
         yield b"cHRM", struct.pack(">8I", *(round(v * 100_000) for v in info["chromaticity"]))
     if "srgb" in info:
         yield b"sRGB", bytes([info["srgb"]])
-    text = PngImagePlugin.PngInfo()
-    for key, value in image.text.items():
+    texts = info.get("mild_text")
+    for key, value in dict(image.text).items() if texts is None else texts:
         # XMP and EXIF are kept separately; other raw profiles may hold Photoshop's thumbnail.
-        if key != "XML:com.adobe.xmp" and not key.startswith("Raw profile type"):
+        raw = key == "XML:com.adobe.xmp" or key.startswith("Raw profile type")
+        if not raw and 0 < len(key) < 80 and is_plain(value) and is_plain(key):
+            text = PngImagePlugin.PngInfo()
             text.add_text(key, value)
-    for name, data, _ in text.chunks:
-        yield name, data
+            for name, data, _ in text.chunks:
+                yield name, data

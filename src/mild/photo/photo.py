@@ -16,7 +16,11 @@ from PIL import Image
 
 from mild.errors import MildError, UsageError
 from mild.files import write_atomically
+from mild.photo.alpha import filled_alpha
+from mild.photo.colour import HLG, PQ
+from mild.photo.edit import Mode, Told, edited_meta
 from mild.photo.formats import format_of, heif, load_checked, read_image, read_stream
+from mild.photo.mark import Mark
 from mild.photo.meta import GREY_MODES, PhotoMeta, collect, encoder_options
 
 __all__ = ["Photo", "PhotoMeta", "write_image"]
@@ -93,10 +97,11 @@ class Photo:
 
     @classmethod
     def open(cls, path: PathLike) -> Photo:
-        """Read a JPEG, PNG, WebP, TIFF or (with the extra ``heic``) HEIC file.
+        """Read a JPEG, PNG, WebP, TIFF, AVIF, GIF, BMP or (with the extra ``heic``) HEIC file.
 
-        Grey, palette and 1-bit files become RGB without loss; of an MPO the first picture is read. Any EXIF
-        thumbnail is dropped, because it would still show who is erased.
+        Grey, palette and 1-bit files become RGB without loss; of an MPO the first picture is read, of a HEIC the
+        primary one, brought to 8 bits. Of the metadata no picture is read (thumbnails, previews, maker notes): it
+        would still show who is erased.
 
         Raises:
             UsageError: there is no such file, or it is a folder.
@@ -172,6 +177,52 @@ class Photo:
             pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
         return replace(self, pixels=pixels)
 
+    def edited(
+        self,
+        pixels: NDArray[np.uint8],
+        erased: NDArray[np.bool_] | None = None,
+        *,
+        shown: NDArray[np.bool_] | None = None,
+        metadata: Mode = "clean",
+        mark: Mark | None = None,
+    ) -> tuple[Photo, Told]:
+        """The photo after an edit: other pixels, alpha filled where somebody was, and metadata that is still true.
+
+        Args:
+            pixels: uint8 ``[H, W, 3]``.
+            erased: bool ``[H, W]``, true where somebody was erased.
+            shown: bool ``[H, W]``, true where somebody who stays is to be seen, hidden parts included.
+            metadata: ``keep`` all text and numbers, ``clean`` (those known to be harmless and true), or ``none``.
+            mark: what is said of the edit; None for nothing.
+
+        Returns:
+            The photo, and what happened to its metadata.
+        """
+        meta, told = edited_meta(self.meta, self.size, erased, metadata, mark)
+        alpha = self.alpha
+        if alpha is not None and erased is not None and erased.any():
+            alpha = filled_alpha(alpha, erased, shown)
+        return replace(self.with_pixels(pixels), meta=meta, alpha=alpha), told
+
+    def check_format(self, path: PathLike) -> None:
+        """Refuse, before any work, a file that could not hold this photo.
+
+        Raises:
+            UsageError: unknown suffix, transparency or colours that the format lacks, or too many pixels a side.
+        """
+        path = Path(path)
+        format = format_of(path)
+        if format == "JPEG" and self.alpha is not None and self.alpha.min() < 255:
+            raise UsageError(f"The photo has transparency, which a JPEG cannot hold: save {path.stem}.png instead.")
+        longest = {"JPEG": 65_500, "WEBP": 16_383, "HEIF": 16_384}.get(format, 2**31)
+        if max(self.size) > longest:
+            raise UsageError(
+                f"{path.name} can have at most {longest} pixels a side, the photo has {max(self.size)}: "
+                f"save {path.stem}.png instead."
+            )
+        if self.meta.cicp is not None and self.meta.cicp[1] in (PQ, HLG) and format != "PNG":
+            raise UsageError(f"The photo's high dynamic range can only be said in a PNG: save {path.stem}.png instead.")
+
     def to_pil(self) -> Image.Image:
         """A Pillow image, RGB or RGBA; ``info`` carries the ICC profile, EXIF, XMP and DPI."""
         image = Image.fromarray(self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha]))
@@ -198,7 +249,8 @@ class Photo:
         format = format_of(path)
         if not overwrite and path.exists():
             raise UsageError(f"{path} exists already: choose another name or allow overwriting.")
-        image = self._to_save(format, path)
+        self.check_format(path)
+        image = self._to_save(format)
         options = encoder_options(self.meta, format, image.mode)
 
         def write(file: IO[bytes]) -> None:
@@ -209,12 +261,10 @@ class Photo:
 
         return write_atomically(path, write)
 
-    def _to_save(self, format: str, path: Path) -> Image.Image:
+    def _to_save(self, format: str) -> Image.Image:
         """The image in the mode it is written in: grey only where nothing is lost."""
         alpha = self.alpha
-        if format == "JPEG" and alpha is not None:
-            if alpha.min() < 255:
-                raise UsageError(f"The photo has transparency, which a JPEG cannot hold: save {path.stem}.png instead.")
+        if format == "JPEG":
             alpha = None
         grey = self.pixels[..., 0]
         if self.meta.mode not in GREY_MODES or (self.pixels != grey[..., None]).any():

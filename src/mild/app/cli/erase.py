@@ -74,6 +74,8 @@ def erase(
             help="Measure leaking attention: OUTPUT.cag.json and OUTPUT.cag.png beside the output.",
         ),
     ] = None,
+    metadata: options.Metadata = None,
+    no_mark: options.NoMark = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -108,6 +110,7 @@ def erase(
             correct,
         ),
         also=tuple(str(path) for path in also) if also else None,
+        output=options.written(metadata, no_mark),
         seed=seed,
     )
     source = Path(request.photo or "")
@@ -124,11 +127,16 @@ def erase(
         output.distinct(target, save_request, cag)
     measure = None if report is None else _Measure(report, target, source, force, request.method.parts.denoise)
 
+    from mild.photo import Photo
+
+    opened = Photo.open(source)
+    opened.check_format(target)
+
     from mild.road import run
 
     searched = first.offer(request.finder, ask=not as_json and not request.selection.drawn)
     with progress.bar(quiet=as_json) as tell:
-        result = run(request, progress=tell, probe=None if measure is None else measure.probe)
+        result = run(request, opened, progress=tell, probe=None if measure is None else measure.probe)
         result.save(target)
         if measure is not None:
             measure.write(result)
@@ -191,12 +199,15 @@ class _Measure:
 
 
 def _show(result: EraseResult, target: Path) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
     who = ", ".join(str(n) for n in result.erased)
     took = sum(result.seconds.values())
-    console.print(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
+    typer.echo(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
     if result.seen is not None:
-        console.print(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
-    console.print(f"photo: {target}", soft_wrap=True)
+        typer.echo(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
+    told = result.metadata
+    for note in told.notes:
+        typer.echo(f"note: {note}")
+    if told.left:
+        typer.echo(f"note: names in the metadata that no face region places were left: {', '.join(told.left)}; "
+                   "--metadata none leaves none.")  # fmt: skip
+    typer.echo(f"photo: {target}")

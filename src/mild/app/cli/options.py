@@ -84,6 +84,18 @@ FinderModel = Annotated[
 AllowDownload = Annotated[
     bool, typer.Option("--allow-download", rich_help_panel=FINDING, help="Finder `hub` may fetch its weights.")
 ]
+Metadata = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata",
+        metavar="MODE",
+        rich_help_panel=OUTPUT,
+        help="What the file goes on saying: clean, keep (unknown fields, too) or none. [default: clean]",
+    ),
+]
+NoMark = Annotated[
+    bool, typer.Option("--no-mark", rich_help_panel=OUTPUT, help="Do not say in the file that it was edited.")
+]
 AsJson = Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON, and nothing else.")]
 Force = Annotated[bool, typer.Option("--force", "-f", rich_help_panel=OUTPUT, help="Replace an existing output.")]
 
@@ -290,6 +302,12 @@ def method(
     given |= {"device": device, "dtype": dtype, "fill": fill, "correct": correct}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | {name: False for name, is_off in off.items() if is_off}
+
+
+def written(metadata: str | None, no_mark: bool) -> dict[str, Any]:
+    """The fields of :class:`~mild.request.Output` that were given."""
+    fields: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
+    return fields | ({"mark": False} if no_mark else {})
 
 
 def build(base: Path | None, **parts: Any) -> EraseRequest:

@@ -236,7 +236,7 @@ class Service:
         target = await asyncio.to_thread(self.scratch.new, format)
         assert target.suffix == FORMATS[format][0]
         try:
-            await self.result("render", job, format, choice, str(target))
+            await self.result("render", job, format, choice, str(target), job.status.request)
         except BaseException:
             discard(target.parent)
             raise

@@ -23,6 +23,7 @@ from mild.app.server.settings import Settings
 from mild.errors import MildError
 from mild.layers import LayerStack, pack
 from mild.layers.export import colour_of
+from mild.layers.finish import finish
 from mild.layers.recompose import recompose
 from mild.people import memory
 from mild.people.finders.coco import decode_rle, encode_rle
@@ -139,19 +140,16 @@ class Tasks:
         report: dict[str, Any] = result.report()
         return report
 
-    def do_render(self, folder: str, format: str, choice: Choice, target: str) -> None:
-        """Write a file of a finished job."""
+    def do_render(self, folder: str, format: str, choice: Choice, target: str, request: EraseRequest) -> None:
+        """Write a file of a finished job; ``request`` is the job's, which says how much metadata stays."""
         photo, stack = self._result(folder)
         out = Path(target)
         if format in results.LAYERED:
             from mild.layers.export import save_stack
 
             save_stack(recompose(stack, choice.hide, choice.show, choice.front), out, photo)
-        elif choice:
-            stack = recompose(stack, choice.hide, choice.show, choice.front)
-            photo.with_pixels(stack.compose()).save(out)
         else:
-            photo.with_pixels(Photo.open(Path(folder) / "result.png").pixels).save(out)
+            finish(photo, recompose(stack, choice.hide, choice.show, choice.front), request)[0].save(out)
 
     def do_layers(self, folder: str) -> dict[str, Any]:
         _, stack = self._result(folder)

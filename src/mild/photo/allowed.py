@@ -1,0 +1,150 @@
+"""Which properties of XMP stay in an edited photo, and which text of other places.
+
+``clean`` keeps what is listed here: text and numbers that a public specification names, that show nobody and that the
+edit did not make false. ``keep`` keeps also what nobody listed, but nothing that is known to hold pictures, hashes of
+the unedited file, or claims about parts that are gone (gain map, depth, video).
+"""
+
+from __future__ import annotations
+
+from mild.photo.plain import is_plain
+from mild.photo.xmp import Name, Value, Xmp, leaves
+
+DC, XAP = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xap/1.0/"
+MM, PHOTOSHOP = "http://ns.adobe.com/xap/1.0/mm/", "http://ns.adobe.com/photoshop/1.0/"
+TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
+CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+
+_KEPT: dict[str, str | None] = {
+    DC: "contributor coverage creator date description language publisher relation rights source subject title type",
+    XAP: "CreateDate ModifyDate MetadataDate CreatorTool Label Rating Nickname BaseURL",
+    "http://ns.adobe.com/xap/1.0/rights/": None,
+    MM: "DocumentID InstanceID OriginalDocumentID History",
+    PHOTOSHOP: "AuthorsPosition CaptionWriter Category City Country Credit DateCreated Headline Instructions Source "
+    "State SupplementalCategories TransmissionReference Urgency ColorMode",
+    TIFF: "Make Model Artist Copyright ImageDescription DateTime Software Orientation",
+    EXIF: "ExifVersion FlashpixVersion ColorSpace UserComment DateTimeOriginal DateTimeDigitized ExposureTime FNumber "
+    "ExposureProgram ISOSpeedRatings ShutterSpeedValue ApertureValue BrightnessValue ExposureBiasValue "
+    "MaxApertureValue SubjectDistance MeteringMode LightSource Flash FocalLength FocalPlaneXResolution "
+    "FocalPlaneYResolution FocalPlaneResolutionUnit ExposureIndex SensingMethod FileSource ExposureMode WhiteBalance "
+    "DigitalZoomRatio FocalLengthIn35mmFilm SceneCaptureType GainControl Contrast Saturation Sharpness "
+    "SubjectDistanceRange GPSVersionID GPSLatitude GPSLongitude GPSAltitudeRef GPSAltitude GPSTimeStamp GPSSatellites "
+    "GPSStatus GPSMeasureMode GPSDOP GPSSpeedRef GPSSpeed GPSTrackRef GPSTrack GPSImgDirectionRef GPSImgDirection "
+    "GPSMapDatum GPSDestLatitude GPSDestLongitude GPSDestBearingRef GPSDestBearing GPSDestDistanceRef GPSDestDistance "
+    "GPSProcessingMethod GPSAreaInformation GPSDifferential GPSHPositioningError",
+    "http://cipa.jp/exif/1.0/": "BodySerialNumber CameraOwnerName Gamma ISOSpeed LensMake LensModel LensSerialNumber "
+    "LensSpecification PhotographicSensitivity RecommendedExposureIndex SensitivityType StandardOutputSensitivity "
+    "OffsetTime OffsetTimeOriginal OffsetTimeDigitized",
+    "http://ns.adobe.com/exif/1.0/aux/": "Lens LensInfo LensID LensSerialNumber SerialNumber Firmware OwnerName "
+    "ImageNumber FlashCompensation ApproximateFocusDistance",
+    CORE: None,
+    EXT: "AddlModelInfo AIPromptInformation AIPromptWriterName AISystemUsed AISystemVersionUsed ArtworkOrObject "
+    "AboutCvTerm Contributor Creator CVterm DigImageGUID DigitalSourceType Event EventExt EventId Genre ImageRegion "
+    "ImageRating LocationCreated LocationShown MaxAvailHeight MaxAvailWidth ModelAge OrganisationInImageCode "
+    "OrganisationInImageName PersonInImage PersonInImageWDetails ProductInImage RegistryId",
+    "http://ns.useplus.org/ldf/xmp/1.0/": None,
+    "http://ns.adobe.com/lightroom/1.0/": "hierarchicalSubject weightedFlatSubject privateRTKInfo",
+    "http://www.metadataworkinggroup.com/schemas/regions/": "Regions",
+    "http://www.metadataworkinggroup.com/schemas/keywords/": "Keywords",
+    "http://ns.microsoft.com/photo/1.0/": "Rating LastKeywordXMP LastKeywordIPTC DateAcquired CameraSerialNumber "
+    "LensModel LensManufacturer FlashManufacturer FlashModel",
+    "http://ns.microsoft.com/photo/1.2/": "RegionInfo",
+    "http://www.digikam.org/ns/1.0/": "TagsList CaptionsAuthorNames CaptionsDateTimeStamps ColorLabel PickLabel",
+    "http://ns.iview-multimedia.com/mediapro/1.0/": "CatalogSets Event Location People Status UserFields",
+    "http://ns.acdsee.com/regions/": "Regions",
+    "http://ns.google.com/photos/1.0/panorama/": "ProjectionType UsePanoramaViewer PoseHeadingDegrees "
+    "PosePitchDegrees PoseRollDegrees InitialViewHeadingDegrees InitialViewPitchDegrees InitialViewRollDegrees "
+    "InitialHorizontalFOVDegrees CroppedAreaImageWidthPixels CroppedAreaImageHeightPixels FullPanoWidthPixels "
+    "FullPanoHeightPixels CroppedAreaLeftPixels CroppedAreaTopPixels StitchingSoftware CaptureSoftware",
+    "http://creativecommons.org/ns#": None,
+}
+_LISTED = {space: None if names is None else frozenset(names.split()) for space, names in _KEPT.items()}
+
+#: Never kept: fields that hold pictures, hashes or offsets of the unedited file.
+_NEVER = {
+    XAP: {"Thumbnails", "PageInfo"},
+    MM: {"Pantry", "Ingredients", "Manifest", "DerivedFrom"},
+    PHOTOSHOP: {"DocumentAncestors", "LegacyIPTCDigest", "EmbeddedXMPDigest", "History", "TextLayers"},
+    TIFF: {"NativeDigest", "ImageWidth", "ImageLength"},
+    EXIF: {"NativeDigest", "MakerNote", "PixelXDimension", "PixelYDimension", "SubjectArea", "SubjectLocation"},
+    DC: {"format"},
+}
+#: Parts of a file that are not written again, by their namespaces, with the sentence for the report.
+_GAIN = "An HDR gain map was left out: the photo is shown in standard dynamic range."
+_MOTION = "A motion video was left out."
+_DEPTH = "A depth map or a second picture was left out."
+_GONE = {
+    "http://ns.adobe.com/hdr-gain-map/1.0/": _GAIN,
+    "http://ns.apple.com/HDRGainMap/1.0/": _GAIN,
+    "http://ns.google.com/photos/1.0/camera/": _MOTION,
+    "http://ns.google.com/photos/1.0/container/": None,
+    "http://ns.google.com/photos/1.0/container/item/": None,
+    "http://ns.google.com/photos/1.0/depthmap/": _DEPTH,
+    "http://ns.google.com/photos/1.0/image/": _DEPTH,
+    "http://ns.google.com/photos/1.0/audio/": "A sound was left out.",
+    "http://ns.google.com/photos/1.0/focus/": None,
+    "http://ns.google.com/photos/1.0/creations/": None,
+    "http://ns.adobe.com/xmp/note/": None,
+    "http://purl.org/dc/terms/": None,
+    "http://ns.adobe.com/camera-raw-settings/1.0/": None,
+    "http://ns.adobe.com/camera-raw-defaults/1.0/": None,
+    "http://ns.adobe.com/camera-raw-embedded-lens-profile/1.0/": None,
+}
+_GONE_BEGINNINGS = (
+    "http://ns.google.com/photos/dd/", "http://ns.apple.com/", "http://ns.xiaomi.com/", "http://ns.samsung.com/",
+    "http://ns.adobe.com/raw-",
+)  # fmt: skip
+_GONE_ENDINGS = ("data", "digest", "hash", "thumbnail", "thumbnails", "preview", "image", "gainmap", "depthmap", "icon")
+
+
+def kept(xmp: Xmp) -> tuple[Xmp, list[str]]:
+    """What any mode may keep, and sentences on parts of the photo that its metadata told of and that are gone."""
+    told: list[str] = []
+    found: dict[Name, Value] = {}
+    for name, value in xmp.properties.items():
+        space, local = name
+        sentence = _GONE.get(space)
+        if sentence == _MOTION and not local.startswith(("MotionPhoto", "MicroVideo")):
+            sentence = None
+        if "GainMap" in set(leaves(value)):
+            sentence = _GAIN
+        if sentence and sentence not in told:
+            told.append(sentence)
+        if space in _GONE or space.startswith(_GONE_BEGINNINGS) or local in _NEVER.get(space, ()):
+            continue
+        if (space not in _LISTED and local.lower().endswith(_GONE_ENDINGS)) or not _plain(value):
+            continue
+        found[name] = value
+    return Xmp(found, xmp.prefixes), told
+
+
+def listed(xmp: Xmp) -> Xmp:
+    """The properties that ``clean`` keeps."""
+    found = {}
+    for (space, local), value in xmp.properties.items():
+        names = _LISTED.get(space, frozenset())
+        if names is None or local in names:
+            found[space, local] = value
+    return Xmp(found, xmp.prefixes)
+
+
+#: Keywords of PNG text that its specification names, and those of `keep` beside them.
+PNG_TEXT = frozenset(
+    {"Title", "Author", "Description", "Copyright", "Creation Time", "Software", "Disclaimer", "Warning", "Source"}
+    | {"Comment", "Collection"}
+)
+
+
+def _plain(value: Value) -> bool:
+    """Does a value hold text only? The items of a list are judged together, too: a picture may be dealt out to them."""
+    if isinstance(value, str):
+        return is_plain(value)
+    if isinstance(value, dict):
+        long = "".join(part for part in value.values() if isinstance(part, str) and len(part) > 40)
+        return all(map(_plain, value.values())) and (not long or len(long) <= 300 or is_plain(long))
+    texts = [item for _, item in value.items if isinstance(item, str)]
+    if not all(_plain(item) for _, item in value.items):
+        return False
+    joined = " ".join(texts)
+    return len(joined) <= 600 or is_plain(joined)

@@ -1,0 +1,93 @@
+"""The mark of an edit: what a machine can read of how this picture came about.
+
+IPTC's digital source type (https://cv.iptc.org/newscodes/digitalsourcetype/), IPTC 2025.1's name and version of the AI
+system, and an entry in XMP's history; EXIF's and PNG's ``Software`` name the program.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mild.photo.allowed import EXIF, EXT, MM, TIFF, XAP
+from mild.photo.xmp import Array, Name, Value, Xmp
+
+_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+#: A photo of which a trained model made a part; one that was made whole by one; one edited without.
+COMPOSITE, MADE, EDITED = (
+    _TYPES + name for name in ("compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia", "humanEdits")
+)
+_EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is said of the edit.
+
+    Attributes:
+        version: MILD's version.
+        model: the model that made pixels, or None when only the photo's own were copied.
+        when: the time in ISO 8601, or None for a file that shall not depend on it.
+    """
+
+    version: str
+    model: str | None = None
+    when: str | None = None
+
+    @classmethod
+    def now(cls, model: str | None) -> Mark:
+        """A mark of this moment, or of ``SOURCE_DATE_EPOCH``, when that is set."""
+        from mild import __version__
+
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        moment = time.gmtime(int(epoch)) if epoch and epoch.isdigit() else time.gmtime()
+        return cls(__version__, model, time.strftime("%Y-%m-%dT%H:%M:%SZ", moment))
+
+    @property
+    def software(self) -> str:
+        return f"MILD {self.version}"
+
+    @property
+    def source_type(self) -> str:
+        return COMPOSITE if self.model else EDITED
+
+    def report(self) -> dict[str, Any]:
+        """For the account of a job."""
+        return {"DigitalSourceType": self.source_type, "Software": self.software}
+
+
+def marked(xmp: Xmp, mark: Mark | None) -> Xmp:
+    """The packet with the mark, or (None) without claims that the edit made false."""
+    found: dict[Name, Value] = dict(xmp.properties)
+    found.pop((MM, "InstanceID"), None)  # it named the unedited file
+    inherited = found.get((EXT, "DigitalSourceType"))
+    made = isinstance(inherited, str) and inherited.rsplit("/", 1)[-1] in (
+        "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia",
+    )  # fmt: skip
+    if not made:
+        found.pop((EXT, "DigitalSourceType"), None)
+    if mark is None:
+        return Xmp(found, xmp.prefixes)
+    found.setdefault((EXT, "DigitalSourceType"), mark.source_type)
+    if mark.model:
+        found[EXT, "AISystemUsed"] = f"MILD ({mark.model})"
+        found[EXT, "AISystemVersionUsed"] = mark.version
+    for name in ((TIFF, "Software"), (EXIF, "Software")):
+        if name in found:
+            found[name] = mark.software
+    found.setdefault((XAP, "CreatorTool"), mark.software)
+    event = {"action": "edited", "softwareAgent": mark.software, "changed": "/"}
+    event["parameters"] = (
+        f"people erased; the place they left was filled by the model {mark.model}"
+        if mark.model
+        else "people erased; the place they left was filled with the photo's own texture"
+    )
+    if mark.when:
+        event["when"] = found[XAP, "MetadataDate"] = found[XAP, "ModifyDate"] = mark.when
+    before = found.get((MM, "History"))
+    entry: tuple[None, Value] = (None, {(_EVENT, key): text for key, text in event.items()})
+    items = before.items if isinstance(before, Array) else ()
+    found[MM, "History"] = Array("Seq", (*items, entry))
+    return Xmp(found, xmp.prefixes)

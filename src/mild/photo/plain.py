@@ -1,0 +1,55 @@
+"""Is a piece of text only text? Pictures hide in text: in base64, in hexadecimal, as lists of numbers.
+
+Metadata is kept by allow-list, and what is on the list is still held against this: a caption field with a picture in it
+is no caption.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: The longest text that is kept, in characters; a picture needs room, a caption does not.
+LONGEST = 16_000
+#: Up to this many characters no encoding of text holds a picture that shows anybody.
+SHORT = 160
+#: A text of more characters must be made of words to at least this share.
+PROSE = 0.6
+_LONGEST_WORD = 120
+
+# The first bytes of JPEG, PNG, GIF, WebP (RIFF) and TIFF, and of gzip, in base64 and in hexadecimal.
+_STARTS = re.compile(
+    r"(?:/9j/|_9j_|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK|H4sI|ZnR5c|data:[\w/+.-]*;base64)[\w+/=%-]{24}"
+    r"|(?i:ff ?d8 ?ff|89 ?50 ?4e ?47|52 ?49 ?46 ?46|47 ?49 ?46 ?38)[\s0-9a-f]{24}"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+_URL = re.compile(r"https?://[\w./?=&%#:~+-]{1,180}")
+_WORD = re.compile(r"[(\[\"'«„“]*(?:[A-Z]?[a-z'’-]{1,29}|[A-Z]{1,12}|\d{1,6})[)\]\"'»“”.,;:!?…]*")
+
+
+def is_plain(text: str) -> bool:
+    """Can this text be kept, holding no picture in any encoding?"""
+    if len(text) > LONGEST or _CONTROL.search(text) or _STARTS.search(text):
+        return False
+    words = text.split()
+    if any(len(word) > _LONGEST_WORD and not _URL.fullmatch(word) and not _foreign(word) for word in words):
+        return False
+    if len(text) <= SHORT:
+        return True
+    digits = sum(character.isdigit() for character in text)
+    good = sum(len(word) for word in words if _foreign(word) or _WORD.fullmatch(word) or _URL.fullmatch(word))
+    return good >= PROSE * sum(map(len, words)) and digits <= 0.3 * len(text)
+
+
+def decoded(raw: bytes) -> str:
+    """Bytes of a text field as text: UTF-8 where they are, else Latin-1; trailing zeros and spaces are cut."""
+    raw = raw.rstrip(b"\0 ")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _foreign(word: str) -> bool:
+    """A word in another script than Latin's ASCII, whose length says nothing (Chinese has no spaces)."""
+    letters = sum(character.isalpha() and ord(character) > 127 for character in word)
+    return 0 < len(word) <= 2_000 and letters >= 0.2 * len(word) and sum(map(str.isdigit, word)) <= 0.5 * len(word)
