@@ -125,7 +125,7 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
     request = EraseRequest().model_dump()
     known = {"seed": request["seed"], "finder": request["finder"]["backend"], **request["region"]}
     known |= {**request["method"]["model"], "model": request["method"]["model"]["name"]}
-    known |= {**request["method"]["sampling"], **request["method"]["parts"]}
+    known |= {**request["method"]["sampling"], **request["method"]["parts"], **request["output"]}
     told: dict[str, str] = {}
     for option in (getattr(option, "__metadata__", [None])[0] for option in vars(options).values()):
         match = re.search(r"\[default: (.+)\]", getattr(option, "help", None) or "")

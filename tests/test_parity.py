@@ -55,9 +55,12 @@ def job(tmp_path: Path, model: str) -> tuple[Path, EraseRequest]:
     return tmp_path / "photo.png", request
 
 
-def test_library_command_line_and_api_agree(tmp_path: Path, job: tuple[Path, EraseRequest], model: str) -> None:
+def test_library_command_line_and_api_agree(
+    tmp_path: Path, job: tuple[Path, EraseRequest], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mild.road import run
 
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")  # the mark tells the time of the edit
     photo, request = job
     library = run(request, Photo.open(photo))
     library.save(tmp_path / "library.png")
