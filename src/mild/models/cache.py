@@ -1,7 +1,8 @@
-"""Where fetched weights lie, and whether anything may be fetched at all."""
+"""Where fetched weights lie, whether anything may be fetched at all, and what a file is known by."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -19,3 +20,9 @@ def offline() -> bool:
         os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
         for name in ("MILD_OFFLINE", "HF_HUB_OFFLINE")
     )
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mild.errors import MildError
 from mild.files import flat
+from mild.models.cache import sha256_of
 
 Tell = Callable[[float], None]
 
@@ -67,11 +67,6 @@ def secure(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
         raise MildError(f"Weights are fetched over https only, not from {url}.")
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _complete(url: str, part: Path, size: int, tell: Tell) -> None:

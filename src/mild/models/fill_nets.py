@@ -9,9 +9,10 @@ from pathlib import Path
 from mild.errors import UsageError
 from mild.files import write_json
 from mild.models import assets
+from mild.models.cache import sha256_of
 from mild.models.contracts import FillContract
 from mild.models.inpainter import Inpainter, OnnxInpainter, TorchScriptInpainter
-from mild.models.nets import CODE, expect_trusted, file_sha256
+from mild.models.nets import CODE, expect_trusted
 from mild.models.probe import probe, self_test
 from mild.models.registry import REGISTRY, by_sha256, of_task
 
@@ -52,7 +53,7 @@ def contract_of(path: Path) -> FillContract | None:
             raise UsageError(f"{beside} cannot be read ({error}).") from None
         except UsageError as error:
             raise UsageError(f"{beside}: {error}") from None
-    spec = by_sha256(file_sha256(path))
+    spec = by_sha256(sha256_of(path))
     return spec.contract if spec is not None and isinstance(spec.contract, FillContract) else None
 
 

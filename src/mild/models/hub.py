@@ -11,7 +11,7 @@ from typing import Any
 from mild.errors import MildError
 from mild.extras import needs
 from mild.files import flat
-from mild.models.download import sha256_of
+from mild.models.cache import sha256_of
 
 #: What is taken of a repository. Pickles (.bin, .pth, .ckpt) are programs, not data: never.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "LICENSE*", "README.md")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
 from mild.files import flat, write_json
-from mild.models.cache import cache_dir
+from mild.models.cache import cache_dir, sha256_of
 from mild.models.onnx import open_session
 
 #: Suffixes of files that run code of their own when they are loaded.
@@ -79,23 +78,18 @@ class Net:
             raise MildError(f"{self.path.name} failed ({_short(error)}).") from None
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def trust(path: Path) -> str:
     """Write down that the user trusts this file, which runs code of its own; returns its sha256."""
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
-    sha256 = file_sha256(path)
+    sha256 = sha256_of(path)
     write_json(_trusted(), sorted({*_read_trusted(), sha256}))
     return sha256
 
 
 def expect_trusted(path: Path) -> None:
     """:class:`UsageError` if the file may run code of its own and the user never said that it may."""
-    if path.suffix.lower() in CODE and file_sha256(path) not in _read_trusted():
+    if path.suffix.lower() in CODE and sha256_of(path) not in _read_trusted():
         raise UsageError(
             f"{path.name} is a program as much as a model: loading it runs what is in it. If you trust its "
             f"maker, say `mild models --trust {path}` once."

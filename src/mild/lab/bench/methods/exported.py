@@ -17,8 +17,8 @@ from mild.fill.windows import through_window
 from mild.lab.bench.items import Job
 from mild.lab.bench.methods.base import Answer, options_of
 from mild.models import fill_nets
+from mild.models.cache import sha256_of
 from mild.models.inpainter import Inpainter
-from mild.models.nets import file_sha256
 from mild.models.registry import REGISTRY
 
 _OPTIONS: dict[str, type] = {"size": int, "context": float}
@@ -70,7 +70,7 @@ class ExportedMethod:
         known = REGISTRY.get(self.path)
         return {
             "file": self.net.name,
-            "sha256": known.files[0].sha256 if known is not None else file_sha256(Path(self.path)),
+            "sha256": known.files[0].sha256 if known is not None else sha256_of(Path(self.path)),
             "contract": self.net.contract.to_json(),
             "size": self.size,
             "context": self.context,
