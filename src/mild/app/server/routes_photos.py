@@ -46,6 +46,7 @@ class PersonInfo(BaseModel):
     area: int
     score: float
     sure: bool = Field(description="False: listed, but only erased when named.")
+    role: str = Field(description="subject, bystander or unsure: is the photo of this person?")
     depth: int = Field(description="0 is the rearmost.")
     source: str
     keypoints: list[list[float]] | None = Field(description="17 COCO keypoints: x, y, confidence.")

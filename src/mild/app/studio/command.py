@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import webbrowser
 from pathlib import Path
@@ -12,10 +13,13 @@ import typer
 from mild.errors import MildError, UsageError
 from mild.extras import needs
 
+#: Always the same, so that the page's address can be kept; where another program has it, a free one is taken.
+PORT = 8765
+
 
 def studio(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = PORT,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; the default is this machine alone.")] = (
         "127.0.0.1"
     ),
@@ -72,6 +76,14 @@ def studio(
     app = create_app(settings)
     add_studio(app)
     try:
-        listen(app, settings, host, port, ready)
+        listen(app, settings, host, port if port != PORT or _free(host, port) else 0, ready)
     finally:
         note.unlink(missing_ok=True)
+
+
+def _free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        return False
+    return True

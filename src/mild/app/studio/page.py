@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import RedirectResponse
 
 from mild.app.server.problems import Problem
+from mild.request import Finder
 
 #: Where the page lives; all of it may be read without a key, since it holds nothing of anybody's.
 PREFIX = "/studio/"
@@ -76,6 +78,17 @@ def examples() -> list[Example]:
     return [Example(path.stem, path) for path in sorted(folder.glob("*.jpg"))]
 
 
+def _finder() -> dict[str, Any]:
+    """Can people be searched for here, and what would have to be fetched for that (megabytes, licence)?"""
+    from mild.people.find import missing
+
+    wanted = missing(Finder.model_validate({}))
+    if wanted is None:
+        return {"ready": True}
+    size = {"kept": round(wanted.size / 1e6), "download": round(wanted.download / 1e6)}
+    return {"ready": False, "name": wanted.name, "licence": wanted.licence, **size}
+
+
 def add_studio(app: FastAPI) -> None:
     """Serve the page at :data:`PREFIX`, and send whoever asks for ``/`` there."""
     page, photos = files(), {example.name: example for example in examples()}
@@ -87,6 +100,20 @@ def add_studio(app: FastAPI) -> None:
     @app.get("/studio", include_in_schema=False)
     async def without_slash() -> Response:
         return RedirectResponse(PREFIX)
+
+    # Below /v1, where a key is asked for, unlike the page's own files.
+    @app.get("/v1/studio/finder", include_in_schema=False)
+    def finder() -> dict[str, Any]:
+        return _finder()
+
+    @app.post("/v1/studio/finder", include_in_schema=False)
+    def fetch_finder() -> dict[str, Any]:
+        from mild.models import assets
+        from mild.people.find import missing
+
+        if (wanted := missing(Finder.model_validate({}))) is not None:
+            assets.ensure(wanted.name, download=True)
+        return _finder()
 
     @app.get(PREFIX + "examples", include_in_schema=False)
     async def names() -> list[str]:

@@ -32,16 +32,19 @@ async function call(path, options = {}) {
       throw new Refusal("The MILD server does not answer; is it still running?");
     }
     if (response.status === 401 && askForKey) {
-      const typed = await askForKey();
-      if (typed) {
-        key = typed;
-        sessionStorage.setItem("mild.key", key);
-        continue;
-      }
+      if (await newKey()) continue;
     }
     if (!response.ok) throw await refusal(response);
     return response;
   }
+}
+
+async function newKey() {
+  const typed = await askForKey();
+  if (!typed) return false;
+  key = typed;
+  sessionStorage.setItem("mild.key", key);
+  return true;
 }
 
 /** The sentence of a problem document (RFC 9457), or one of our own where something between us and the server spoke. */
@@ -61,14 +64,33 @@ const post = (path, body) =>
 
 export const limits = () => json("limits");
 
-export async function upload(file) {
+/** Send a photo; `tell` hears the share that is sent, 0 to 1, which only the older kind of request can say. */
+export async function upload(file, tell = () => {}) {
   const form = new FormData();
   form.append("photo", file, file.name || "photo");
-  return json("photos", { method: "POST", body: form });
+  for (;;) {
+    const { status, text } = await new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", new URL("photos", V1));
+      if (key) request.setRequestHeader("X-API-Key", key);
+      request.upload.onprogress = (event) => event.lengthComputable && tell(event.loaded / event.total);
+      request.onload = () => resolve({ status: request.status, text: request.responseText });
+      request.onerror = () => reject(new Refusal("The MILD server does not answer; is it still running?"));
+      request.send(form);
+    });
+    if (status === 401 && askForKey && (await newKey())) continue;
+    if (status >= 200 && status < 300) return JSON.parse(text);
+    throw await refusal(new Response(text, { status }));
+  }
 }
 
+export const finder = () => json("studio/finder");
+export const fetchFinder = () => post("studio/finder", {});
+export const forgetPhoto = (id) => call(`photos/${id}`, { method: "DELETE" });
+export const smallPicture = async (id) => (await call(`photos/${id}/picture?max_side=256`)).blob();
+
 export const photoInfo = (id) => json(`photos/${id}`);
-export const people = (id) => json(`photos/${id}/people?masks=true`);
+export const people = (id, backend = "auto") => json(`photos/${id}/people?masks=true&backend=${backend}`);
 export const select = (id, selection) => post(`photos/${id}/select?masks=true`, selection);
 
 /** The photo itself; as JPEG where a PNG of so many pixels would take longer than looking at it is worth. */

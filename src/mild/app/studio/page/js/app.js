@@ -19,6 +19,8 @@ class App extends EventTarget {
   hover = 0;
   /** What the photo cannot be touched for: "Looking for people…"; empty when it can. */
   busy = "";
+  /** Fields of the request beside selection and method: a seed, a wider mask. */
+  wishes = {};
   /** The job's status as the server tells it. */
   job = null;
   /** Result: {id, after: Picture, layers, order, hidden, alone, divider}. */
@@ -55,6 +57,11 @@ class App extends EventTarget {
 
   get going() {
     return this.everybody.filter((entry) => entry.going).map((entry) => entry.id);
+  }
+
+  /** Numbers of those who only happen to be in the photo. */
+  get bystanders() {
+    return this.found.filter((person) => person.role === "bystander" && person.sure).map((person) => person.id);
   }
 
   /** Keep or erase: what a click, the list and the number keys do. */

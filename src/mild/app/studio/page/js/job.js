@@ -39,7 +39,14 @@ export function requestNow() {
   const selection = { people: edits.now.chosen, ...selectionOf(marksOn()) };
   if (added) selection.mask_rle = added;
   if (taken) selection.spare_rle = taken;
-  return { selection, ...methodNow() };
+  return { selection, ...methodNow(), ...app.wishes };
+}
+
+/** The same choice once more, with another seed: other details. */
+export function again() {
+  app.wishes = { ...app.wishes, seed: (app.wishes.seed ?? 0) + 1 };
+  app.set({ mode: "choose" });
+  return start("erase");
 }
 
 /** Start a job of a kind: "erase" or "layers". */

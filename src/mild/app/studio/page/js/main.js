@@ -4,13 +4,15 @@ import * as api from "./api.js";
 import { app } from "./app.js";
 import "./crowd-list.js";
 import { actions } from "./gestures.js";
-import { cancel, follow, start, unfollow } from "./job.js";
+import { onFetched } from "./finder.js";
+import { again, cancel, follow, start, unfollow } from "./job.js";
 import { installKeys } from "./keys.js";
 import "./layer-list.js";
 import { recallEdits, remembered, rememberPlace } from "./memory.js";
 import { attempt, note } from "./messages.js";
 import { addMark, openFile, openKnown } from "./photo.js";
-import { download, showResult } from "./result.js";
+import { offerRecent } from "./recent.js";
+import { download, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
 import { actualSize, canvas, redraw, sharpness, view } from "./stage.js";
 
@@ -76,6 +78,9 @@ async function offerExamples() {
   by("examples").hidden = !names.length;
 }
 
+/** Thousandths of a person's height by which the mask is widened unless asked otherwise. */
+const STANDARD_MARGIN = 15;
+
 // ---- tools, zoom, compare
 
 function chooseTool(tool) {
@@ -126,6 +131,14 @@ function setDivider(share) {
 }
 by("divider").addEventListener("input", (event) => setDivider(event.target.value / 100));
 
+// Held down, the photo shows as it was.
+const hold = by("hold");
+const lookBack = (share) => () => app.result && setDivider(share);
+for (const kind of ["pointerdown", "keydown"]) {
+  hold.addEventListener(kind, (event) => (kind === "pointerdown" || event.key === " " || event.key === "Enter") && lookBack(1)());
+}
+for (const kind of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) hold.addEventListener(kind, lookBack(0));
+
 Object.assign(actions, {
   markPoint: (x, y) => addMark("point", [x, y]),
   markBox: (...corners) => addMark("box", corners),
@@ -138,6 +151,15 @@ Object.assign(actions, {
 const erase = () => app.mode === "choose" && start("erase");
 on("erase", erase);
 on("apart", () => start("layers"));
+on("again", again);
+on("continue", () => attempt(async () => take(await resultFile())));
+on("bystanders", () => app.edits.change({ chosen: app.bystanders }));
+by("margin").addEventListener("input", (event) => {
+  const wider = Number(event.target.value);
+  const { region, ...rest } = app.wishes;
+  app.wishes = wider === STANDARD_MARGIN ? rest : { ...rest, region: { dilate: wider / 1000 } };
+});
+onFetched(() => app.photo && openKnown(app.photo.id, null));
 on("undo", () => app.edits.undo());
 on("redo", () => app.edits.redo());
 on("step-choose", () => app.mode === "result" && app.set({ mode: "choose" }));
@@ -187,6 +209,9 @@ function show() {
   by("step-choose").disabled = app.mode === "work";
   by("step-choose").setAttribute("aria-pressed", app.mode !== "result");
   by("step-result").setAttribute("aria-pressed", app.mode === "result");
+  by("again").hidden = app.job?.kind !== "erase";
+  by("bystanders").hidden = !app.bystanders.length;
+  by("margin").value = Math.round(1000 * (app.wishes.region?.dilate ?? STANDARD_MARGIN / 1000));
   by("compare").hidden = !!app.result?.alone;
   if (app.result) by("divider").value = 100 * app.result.divider;
   canvas.setAttribute("aria-label", app.photo ? `Photo ${app.photo.name}, ${app.photo.width} by ${app.photo.height} pixels` : "Photo");
@@ -217,3 +242,4 @@ show();
 const before = remembered();
 if (before.photo) void attempt(() => resume(before));
 void attempt(offerExamples);
+void attempt(() => offerRecent((id) => attempt(() => resume({ photo: id, job: null }))));

@@ -1,4 +1,4 @@
-// What survives a reload: photo and job in the address, the user's choice in this tab's storage.
+// What survives a reload: photo and job in the address, the user's choices and the last photos in this browser's storage.
 
 const name = (photoId) => `mild.edits.${photoId}`;
 
@@ -16,7 +16,7 @@ export function rememberPlace(photo, job) {
 
 export function rememberEdits(photo, edits) {
   try {
-    sessionStorage.setItem(name(photo.id), JSON.stringify({ file: photo.name, edits }));
+    localStorage.setItem(name(photo.id), JSON.stringify({ file: photo.name, edits }));
   } catch {
     // Storage is full or forbidden: only a reload would notice.
   }
@@ -24,8 +24,37 @@ export function rememberEdits(photo, edits) {
 
 export function recallEdits(photoId) {
   try {
-    return JSON.parse(sessionStorage.getItem(name(photoId))) ?? {};
+    return JSON.parse(localStorage.getItem(name(photoId))) ?? {};
   } catch {
     return {};
+  }
+}
+
+const RECENT = "mild.recent";
+const MOST = 8;
+
+/** The last photos, newest first: [{id, file}]. The photos themselves lie on the server, for as long as it keeps them. */
+export function recent() {
+  try {
+    return JSON.parse(localStorage.getItem(RECENT)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+export function rememberRecent({ id, name: file }) {
+  keepRecent([{ id, file }, ...recent().filter((photo) => photo.id !== id)].slice(0, MOST));
+}
+
+export function forgetRecent(id) {
+  localStorage.removeItem(name(id));
+  keepRecent(recent().filter((photo) => photo.id !== id));
+}
+
+function keepRecent(photos) {
+  try {
+    localStorage.setItem(RECENT, JSON.stringify(photos));
+  } catch {
+    // Storage is full or forbidden: nothing is offered next time.
   }
 }

@@ -1,8 +1,9 @@
-// Sentences for the user: faults stay until they are closed, the rest goes by itself; both are read aloud.
+// Sentences for the user: they go by themselves, faults after longer; both are read aloud.
 
 import { Refusal } from "./api.js";
 
 const SHORT = 5000;
+const LONG = 20_000;
 const box = document.getElementById("message");
 const text = document.getElementById("message-text");
 const quiet = document.getElementById("announcement");
@@ -20,7 +21,7 @@ function show(sentence, fault) {
   text.textContent = sentence;
   box.classList.toggle("fault", fault);
   box.hidden = false;
-  if (!fault) timer = setTimeout(hide, SHORT);
+  timer = setTimeout(hide, fault ? LONG : SHORT);
 }
 
 export const note = (sentence) => show(sentence, false);

@@ -4,7 +4,8 @@ import * as api from "./api.js";
 import { app } from "./app.js";
 import { inServerOrder, selectionOf } from "./edits.js";
 import { offered } from "./fill.js";
-import { recallEdits, rememberEdits, rememberPlace } from "./memory.js";
+import { searchable } from "./finder.js";
+import { recallEdits, rememberEdits, rememberPlace, rememberRecent } from "./memory.js";
 import { announce, attempt, note } from "./messages.js";
 import { Crowd } from "./people.js";
 import { Picture } from "./picture.js";
@@ -27,8 +28,33 @@ export async function openFile(file) {
       const most = Math.floor(limits.max_bytes / 2 ** 20);
       throw new api.Refusal(`This file is larger than the ${most} MB taken here.`);
     }
-    await show(await api.upload(file), file.name, mine);
+    const before = await preview(file, mine);
+    try {
+      const info = await api.upload(file, (share) => mine === turn && share < 1 && app.set({ busy: `Reading the photo… ${Math.floor(100 * share)} %` }));
+      await show(info, file.name, mine);
+    } catch (error) {
+      // What was open before is open again.
+      if (before && mine === turn) app.set(before);
+      throw error;
+    }
   });
+}
+
+/** The photo from the browser's own memory, while it is on its way; returns what was shown before, null if it cannot. */
+async function preview(file, mine) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    return null; // a kind that this browser does not read; the server may
+  }
+  const { width, height } = bitmap;
+  const picture = await Picture.load(file, width, height);
+  bitmap.close();
+  if (mine !== turn) return null;
+  const before = { photo: app.photo, found: app.found, crowd: app.crowd, job: app.job, result: app.result, mode: app.mode };
+  app.set({ photo: { id: "", width, height, name: file.name, picture }, found: [], crowd: null, job: null, result: null, mode: "choose" });
+  return before;
 }
 
 /** Open a photo that the server has already, after a reload; its job stays in the address meanwhile. */
@@ -49,13 +75,15 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.result?.after.close();
   regions.clear();
   Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], crowd: null, job: null, result: null });
-  Object.assign(app, { mode: "choose", tool: "choose", hover: 0, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
+  Object.assign(app, { mode: "choose", tool: "choose", hover: 0, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
   rememberPlace(info.id, job);
   app.tell();
   void offered();
-  const { people } = await api.people(info.id);
+  rememberRecent(app.photo);
+  const { ready } = await searchable();
+  const { people } = await api.people(info.id, ready ? "auto" : "none");
   if (mine !== turn) return;
   app.found = people;
   app.crowd = new Crowd(people, app.photo);
@@ -64,14 +92,15 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.tell();
   const sure = people.filter((person) => person.sure).length;
   announce(`${sure} ${sure === 1 ? "person" : "people"} found${people.length > sure ? `, and ${people.length - sure} uncertain` : ""}.`);
-  if (!people.length) note("Nobody was found; mark somebody with a click or a box, or paint with the brush.");
+  if (!ready) note("Nobody was searched for: the finder's nets are not on this machine. Paint with the brush what should go.");
+  else if (!people.length) note("Nobody was found; mark somebody with a click or a box, or paint with the brush.");
 }
 
 async function working(what, mine, action) {
   app.set({ busy: what });
   await attempt(action);
   if (mine !== turn) return;
-  if (app.photo && !app.crowd) app.crowd = new Crowd([], app.photo);
+  if (app.photo?.id && !app.crowd) app.crowd = new Crowd([], app.photo);
   app.set({ busy: "" });
 }
 

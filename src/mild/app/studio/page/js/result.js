@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { app } from "./app.js";
-import { announce, fault } from "./messages.js";
+import { announce, attempt, fault } from "./messages.js";
 import { LARGE } from "./photo.js";
 import { Picture } from "./picture.js";
 
@@ -24,7 +24,7 @@ export async function showResult(job, photo) {
   const people = layers.filter((layer) => layer.kind === "person");
   const hidden = new Set(people.filter((layer) => layer.hidden).map((layer) => layer.owner));
   const order = people.map((layer) => layer.owner);
-  const result = { id: job.id, after, layers, order, hidden, alone: null, divider: job.kind === "erase" ? 0.5 : 0 };
+  const result = { id: job.id, after, layers, order, hidden, alone: null, divider: 0 };
   result.first = { order, hidden: new Set(hidden) };
   const seconds = job.finished && job.started ? job.finished - job.started : 0;
   took.textContent = seconds ? `Made in ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} seconds, here.` : "";
@@ -79,11 +79,26 @@ export function moveLayer(owner, place) {
   recompose({ order, alone: null });
 }
 
-/** One layer by itself over chequers; once more, and the picture is back. */
-export function showAlone(layer) {
+/** One layer by itself over chequers; once more, and the picture is back. The background is shown whole, without anybody. */
+export async function showAlone(layer) {
+  const { photo, result } = app;
+  if (layer.kind === "background" && !layer.whole) {
+    const everybody = { hide: result.first.order.filter((owner) => !result.first.hidden.has(owner)) };
+    const blob = await attempt(() => api.result(result.id, formatFor(photo), everybody));
+    if (!blob || app.result?.id !== result.id) return;
+    layer.picture = { bitmap: await createImageBitmap(blob), x: 0, y: 0, width: photo.width, height: photo.height };
+    layer.whole = true;
+  }
   const alone = app.result.alone === layer.picture ? null : layer.picture;
   app.result = { ...app.result, alone };
   app.tell();
+}
+
+/** The result as it is shown, as a file: what was erased from it can be erased from again. */
+export async function resultFile() {
+  const { result, photo } = app;
+  const stem = photo.name.replace(/\.[^.]*$/, "").replace(/\.erased$/, "") || "photo";
+  return new File([await api.result(result.id, "png", choiceOf(result))], `${stem}.erased.png`, { type: "image/png" });
 }
 
 const nameOf = (owner) => app.result.layers.find((layer) => layer.owner === owner)?.label ?? "";

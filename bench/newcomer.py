@@ -1,0 +1,186 @@
+"""Plays the newcomer: fresh environments, each extra alone, the README's own lines; prints sizes and seconds.
+
+    python bench/newcomer.py [--extra NAME …] [--python PATH …]
+
+For every Python that is here (3.11 to 3.13) the plain installation is made and the README's lines are typed; for the
+first of them also each extra alone. Packages come from the index that pip uses; the nets are fetched into the user's
+cache, and after that no network is used (``MILD_OFFLINE``). It ends with 1 if a line failed, or a missing extra was not
+named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("python3.11", "python3.12", "python3.13")
+#: Commands of each extra, as words after ``mild``; they run in a folder with group.jpg and people.json in it.
+TRIED = {
+    "torch": ["erase group.jpg --box 500,90,620,460 --finder none --steps 2 -o two.png --force"],
+    "heic": ["erase group.jpg --box 500,90,620,460 --finder none -o out.heic --force"],
+    "server": ["serve"],
+    "data": ["data curate photos set --licence CC0-1.0 --finder blazepose --overwrite", "data validate set",
+             "data stats set -o stats"],
+    "train": ["train --check stage.yaml"],
+    "bench": ["bench methods", "bench run --set photos:photos -m telea -o report --limit 1"],
+}  # fmt: skip
+#: What the plain installation answers with the extra's name.
+LACKING = {
+    "torch": "erase group.jpg --box 500,90,620,460 --finder none --steps 2 -o no.png",
+    "heic": "erase group.jpg --box 500,90,620,460 --finder none -o no.heic",
+    "server": "serve",
+    "data": "data curate photos no --licence CC0-1.0 --finder blazepose",
+    "train": "train stage.yaml",
+    "bench": "bench run --set photos:photos -m telea -o no",
+}
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--extra", action="append", help="only these; plain is the installation without any")
+    options.add_argument("--python", action="append", help="only these interpreters")
+    asked = options.parse_args()
+    pythons = [found for found in (asked.python or PYTHONS) if works(found)]
+    extras = asked.extra or ["plain", *TRIED]
+    failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = build(Path(scratch))
+        print(f"{'python':12} {'install':8} {'seconds':>8} {'packages':>9} {'MiB':>6}")
+        for number, python in enumerate(pythons):
+            for extra in extras if number == 0 else [e for e in extras if e == "plain"]:
+                failed += one(python, extra, wheel, Path(scratch))
+    return 1 if failed else 0
+
+
+def works(python: str) -> bool:
+    try:
+        done = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def build(folder: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(ROOT)]
+    subprocess.run(pip, check=True, capture_output=True)
+    return next(folder.glob("mild_erase-*.whl"))
+
+
+def one(python: str, extra: str, wheel: Path, scratch: Path) -> int:
+    """Install, measure, type; returns how many lines failed."""
+    home = Path(tempfile.mkdtemp(dir=scratch))
+    env = home / "env"
+    subprocess.run([python, "-m", "venv", str(env)], check=True)
+    bare = size(env)
+    begun = time.perf_counter()
+    wanted = str(wheel) + ("" if extra == "plain" else f"[{extra}]")
+    pip = [str(env / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), wanted], capture_output=True, text=True)
+    if done.returncode:
+        print(f"{python:12} {extra:8} could not be installed: {done.stderr.strip().splitlines()[-1]}")
+        return 1
+    took = time.perf_counter() - begun
+    listed = subprocess.run([str(env / "bin" / "pip"), "list", "--format", "freeze", "--disable-pip-version-check"],
+                            capture_output=True, text=True).stdout.splitlines()  # fmt: skip
+    packages = [line for line in listed if not line.startswith(("pip=", "setuptools="))]
+    print(f"{python:12} {extra:8} {took:8.1f} {len(packages):9} {(size(env) - bare) / 2**20:6.0f}", flush=True)
+    prepare(home)
+    mild = str(env / "bin" / "mild")
+    failed = 0
+    if extra == "plain":
+        subprocess.run([mild, "models", "--fetch"], capture_output=True, cwd=home)
+        for line in readme():
+            failed += typed(mild, line, home)
+        for name, line in LACKING.items():
+            failed += typed(mild, line, home, lacking=name)
+    else:
+        for line in TRIED[extra]:
+            failed += typed(mild, line, home)
+    shutil.rmtree(home)
+    return failed
+
+
+def size(folder: Path) -> int:
+    return sum(p.lstat().st_blocks * 512 for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+
+
+def readme() -> list[str]:
+    """The lines of "Use it", without their comments; those that need an extra are tried with it."""
+    block = (ROOT / "README.md").read_text().split("## Use it")[1].split("```sh")[1].split("```")[0]
+    lines = [line.split("#")[0].strip().removeprefix("mild ") for line in block.strip().splitlines()]
+    # The photo here has two people, and the layered file made by the line before is a PSD.
+    lines = [line.replace("--keep 1,3", "--keep 1").replace("group.ora", "group.psd") for line in lines]
+    return [line for line in lines if line and line.split()[0] not in ("studio", "serve")]
+
+
+def prepare(home: Path) -> None:
+    """What the README's lines speak of: a photo, a mask, a layered file; and small inputs for the laboratory."""
+    shutil.copy(ROOT / "examples" / "pool.jpg", home / "group.jpg")
+    (home / "photos").mkdir()
+    shutil.copy(ROOT / "examples" / "pool.jpg", home / "photos")
+    (home / "stage.yaml").write_text("stage: base\nout: run\ndata: {rows: rows}\n")
+    (home / "rows").mkdir()
+    code = (
+        "from PIL import Image, ImageDraw\n"
+        "mask = Image.new('L', Image.open('group.jpg').size)\n"
+        "ImageDraw.Draw(mask).ellipse((500, 90, 620, 460), fill=255)\n"
+        "mask.save('white-is-erased.png')\n"
+    )
+    subprocess.run([str(home / "env" / "bin" / "python"), "-c", code], cwd=home, check=True)
+
+
+def typed(mild: str, line: str, home: Path, lacking: str = "") -> int:
+    """Run one line; 1 if it did not do what it should, which is told."""
+    # The README's lines write one file again and again.
+    words = line.split() + (
+        ["--force"] if " -o " in f" {line} " and line.split()[0] in ("erase", "layers", "compose") else []
+    )
+    env = {**os.environ, "MILD_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "MILD_REMEMBER": "0"}
+    if line == "serve" and not lacking:
+        return served(mild, home, env)
+    begun = time.perf_counter()
+    words = list(dict.fromkeys(words)) if words.count("--force") > 1 else words
+    done = subprocess.run([mild, *words], capture_output=True, text=True, cwd=home, env=env, stdin=subprocess.DEVNULL)
+    took = time.perf_counter() - begun
+    if lacking:
+        right = done.returncode == 1 and re.search(rf"pip install 'mild-erase\[{lacking}\]'", done.stderr) is not None
+        right = right and done.stderr.count("\n") == 1
+    else:
+        # Nothing that other libraries print may come through.
+        right = done.returncode == 0 and not re.search(r"INFO:|WARNING:|Warning|Traceback", done.stderr)
+    mark = "ok" if right else "WRONG"
+    print(f"    {mark:5} {took:6.1f} s  mild {line}{f'  (without {lacking})' if lacking else ''}", flush=True)
+    if not right:
+        print("          " + (done.stderr.strip() or f"ended with {done.returncode}")[-400:])
+    return 0 if right else 1
+
+
+def served(mild: str, home: Path, env: dict[str, str]) -> int:
+    """Start the server, ask for its health, end it."""
+    server = subprocess.Popen([mild, "serve", "--port", "0", "--state", str(home / "state")], env=env, text=True,
+                              stderr=subprocess.PIPE, cwd=home)  # fmt: skip
+    try:
+        assert server.stderr is not None
+        said = server.stderr.readline()
+        address = re.search(r"http://\S+", said)
+        answer = urllib.request.urlopen(f"{address[0]}/health", timeout=20).status if address else said
+    except OSError as error:
+        answer = str(error)
+    finally:
+        server.terminate()
+        server.wait(30)
+    print(f"    {'ok' if answer == 200 else f'WRONG {answer}'}    mild serve")
+    return 0 if answer == 200 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
