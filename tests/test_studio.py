@@ -27,6 +27,7 @@ from mild.app.studio import page as studio_page
 from mild.errors import MildError
 from mild.fill import fillers
 from mild.layers.export import load_stack
+from mild.people import clicks
 from mild.people.finders.coco import decode_rle
 from mild.photo import Photo
 from perception_scenes import need_nets
@@ -661,3 +662,43 @@ def test_what_fills_the_background_is_a_choice_where_there_is_one(
     it.wait_mode("result")
     request = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]
     assert request["method"]["parts"]["fill"] == "lama"
+
+
+def test_a_click_is_refined_by_more_points(
+    fake: str, visit: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shift adds a point of the same thing, Alt one that is not part of it; the server is asked with all of them."""
+    asked: list[clicks.Clicks] = []
+
+    def disc(photo: Photo, wanted: clicks.Clicks) -> tuple[np.ndarray, str]:
+        asked.append(wanted)
+        y, x = np.ogrid[: photo.size[0], : photo.size[1]]
+        mask = np.zeros(photo.size, bool)
+        for px, py in wanted.on:
+            mask |= (x - px) ** 2 + (y - py) ** 2 < 100
+        for px, py in wanted.off:
+            mask &= (x - px) ** 2 + (y - py) ** 2 >= 25
+        return mask, "edgetam"
+
+    monkeypatch.setattr(clicks, "cut_out", disc)
+    it = visit(fake)
+    it.open(data=png(3))
+    it.wait_people()
+    size = Photo.of(png(3)).size
+    free = (size[1] - 14, 14)
+    it.page.keyboard.press("p")
+    before = it.people.count()
+    it.page.mouse.click(*it.at(*free, (size[1], size[0])))
+    it.people.nth(before).wait_for()
+    for key, (x, y) in (("Shift", (free[0] - 8, free[1])), ("Alt", (free[0], free[1] + 6))):
+        it.page.keyboard.down(key)
+        it.page.mouse.click(*it.at(x, y, (size[1], size[0])))
+        it.page.keyboard.up(key)
+        it.page.wait_for_timeout(600)
+    assert len(asked[-1].on) == 2 and len(asked[-1].off) == 1
+    it.page.click("#erase")
+    it.wait_mode("result")
+    selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
+    assert len(selection["clicks"]) == 1 and selection["points"] == []
+    assert [len(selection["clicks"][0][k]) for k in ("on", "off")] == [2, 1]
+    assert it.faults == []

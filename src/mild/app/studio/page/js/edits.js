@@ -62,16 +62,21 @@ export class Edits extends EventTarget {
   }
 }
 
-/** The marks in the order in which the server numbers what they add: points first, then boxes. */
+/** The marks in the order in which the server numbers what they add: points, then boxes, then clicks of several points. */
 export function inServerOrder(marks) {
   const numbered = marks.map((mark, index) => ({ ...mark, index }));
-  return [...numbered.filter((mark) => mark.kind === "point"), ...numbered.filter((mark) => mark.kind === "box")];
+  const rank = (mark) => (refined(mark) ? 2 : mark.kind === "box" ? 1 : 0);
+  return [0, 1, 2].flatMap((wanted) => numbered.filter((mark) => rank(mark) === wanted));
 }
+
+/** Has a click points besides its first: of the same thing, or not of it? */
+const refined = (mark) => mark.kind === "point" && (mark.also?.length || mark.not?.length);
 
 /** A Selection of the API that says what these marks say. */
 export function selectionOf(marks) {
   return {
-    points: marks.filter((mark) => mark.kind === "point").map((mark) => mark.at),
+    points: marks.filter((mark) => mark.kind === "point" && !refined(mark)).map((mark) => mark.at),
     boxes: marks.filter((mark) => mark.kind === "box").map((mark) => mark.at),
+    clicks: marks.filter(refined).map((mark) => ({ on: [mark.at, ...(mark.also ?? [])], off: mark.not ?? [] })),
   };
 }

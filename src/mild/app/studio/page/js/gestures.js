@@ -9,7 +9,7 @@ const MOVED = 5;
 /** How near, in CSS pixels, the divider of before and after must be touched. */
 const GRIP = 22;
 
-/** Set by the page's main module: markPoint(x, y), markBox(x0, y0, x1, y1), setDivider(share), zoomed(). */
+/** Set by the page's main module: markPoint(x, y, how), markBox(x0, y0, x1, y1), setDivider(share), zoomed(). */
 export const actions = {};
 
 const touches = new Map();
@@ -141,7 +141,7 @@ canvas.addEventListener("pointerup", (event) => {
   const here = view.toPhoto(spot.x, spot.y);
   if (done.kind === "brush") app.edits.change({ strokes: addStroke(done.stroke) });
   else if (done.kind === "box") finishBox(done.start, inPhoto(here));
-  else if (done.kind === "click") click(here);
+  else if (done.kind === "click") click(here, event.shiftKey ? "also" : event.altKey ? "not" : "");
   redraw();
 });
 
@@ -174,9 +174,9 @@ function addStroke(stroke) {
   return [...app.edits.now.strokes, Object.freeze(stroke)];
 }
 
-function click(here) {
+function click(here, how = "") {
   if (!isInside(here)) return;
-  if (app.tool === "point") actions.markPoint(Math.floor(here.x), Math.floor(here.y));
+  if (app.tool === "point") actions.markPoint(Math.floor(here.x), Math.floor(here.y), how);
   else {
     const id = app.crowd?.at(here.x, here.y) ?? 0;
     if (id) app.toggle(id);

@@ -10,7 +10,7 @@ import { installKeys } from "./keys.js";
 import "./layer-list.js";
 import { recallEdits, remembered, rememberPlace } from "./memory.js";
 import { attempt, note } from "./messages.js";
-import { addMark, openFile, openKnown } from "./photo.js";
+import { addMark, openFile, openKnown, refineMark } from "./photo.js";
 import { offerRecent } from "./recent.js";
 import { download, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
@@ -140,7 +140,7 @@ for (const kind of ["pointerdown", "keydown"]) {
 for (const kind of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) hold.addEventListener(kind, lookBack(0));
 
 Object.assign(actions, {
-  markPoint: (x, y) => addMark("point", [x, y]),
+  markPoint: (x, y, how) => (how ? refineMark(how, [x, y]) : addMark("point", [x, y])),
   markBox: (...corners) => addMark("box", corners),
   setDivider,
   zoomed,

@@ -114,7 +114,7 @@ app.edits.addEventListener("change", () => {
 async function syncRegions() {
   const { photo } = app;
   const { marks } = app.edits.now;
-  const key = JSON.stringify(marks.map(({ kind, at }) => [kind, at]));
+  const key = keyOf(marks);
   const shown = app.crowd.key ?? "[]";
   if (key === shown) return;
   let people = app.found;
@@ -128,6 +128,29 @@ async function syncRegions() {
 function setCrowd(people, key) {
   app.crowd = Object.assign(new Crowd(people, app.photo), { key });
   app.tell();
+}
+
+const keyOf = (marks) => JSON.stringify(marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]));
+
+/** One more point for the last click: of the same thing (`also`), or not of it (`not`). Needs a click model. */
+export async function refineMark(how, at) {
+  const { photo } = app;
+  const { marks } = app.edits.now;
+  const index = marks.findLastIndex((mark) => mark.kind === "point");
+  if (index < 0) return note("Click on the thing first; then Shift adds to it, Alt takes away from it.");
+  const more = marks.map((mark, k) => (k === index ? { ...mark, [how]: [...(mark[how] ?? []), at] } : mark));
+  app.set({ busy: "Looking…" });
+  const answer = await attempt(() => api.select(photo.id, selectionOf(more)));
+  if (photo !== app.photo) return;
+  app.busy = "";
+  if (!answer) return app.tell();
+  if (answer.people.length !== app.found.length + more.length) {
+    app.tell();
+    return note("That would be somebody who is in the list; choose them there.");
+  }
+  regions.set(keyOf(more), answer.people);
+  setCrowd(answer.people, keyOf(more));
+  app.edits.change({ marks: more });
 }
 
 /** A click or a box on what was missed: a new region, or somebody who was found after all. */
@@ -149,7 +172,7 @@ export async function addMark(kind, at) {
   app.busy = "";
   if (!answer) return app.tell();
   if (answer.people.length === app.found.length + more.length) {
-    const key = JSON.stringify(more.map(({ kind: k, at: a }) => [k, a]));
+    const key = keyOf(more);
     regions.set(key, answer.people);
     setCrowd(answer.people, key);
     app.edits.change({ marks: more });
