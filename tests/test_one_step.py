@@ -89,7 +89,7 @@ def test_the_default_job_never_loads_torch(tmp_path: Path) -> None:
         "import sys, numpy as np, mild\n"
         "photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)\n"
         "mask = np.zeros((90, 120), bool); mask[30:60, 40:70] = True\n"
-        "mild.erase(photo, mask=mask, backend='none')\n"
+        "mild.erase(photo, mask=mask, finder='none')\n"
         "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -28,7 +28,7 @@ import mild
 from stacks import make_photo
 mask = np.zeros((96, 128), bool)
 mask[30:60, 50:80] = True
-mild.erase(make_photo(96, 128, 0), mask=mask, backend="none").photo.save(sys.argv[1])
+mild.erase(make_photo(96, 128, 0), mask=mask, finder="none").photo.save(sys.argv[1])
 time.sleep(1)
 """
 SERVER = """
