@@ -44,13 +44,16 @@ class RayEngine:
         if self._ours:
             self._connect(address or os.environ.get(ADDRESS))
         there = self._ray.cluster_resources()
-        most = int(there.get("CPU", 1))
+        cpus = int(there.get("CPU", 1))
+        self._jobs = jobs or cpus
         if gpus:
-            most = min(most, int(there.get("GPU", 0) / gpus))
+            most = int(there.get("GPU", 0) / gpus)
             if not most:
                 self.close()
                 raise MildError(f"No machine of the Ray cluster has {gpus:g} GPUs: leave out the GPUs per worker.")
-        self._jobs = min(jobs or most, most)
+            self._jobs = min(self._jobs, most)
+        # More workers than cores: each gets its share of one.
+        self._cpus = min(1.0, cpus / self._jobs)
         self.name = f"Ray, {self._jobs} actor{'s' if self._jobs > 1 else ''}"
 
     def run(self, items: Iterable[Any]) -> Iterator[Done]:
@@ -64,7 +67,7 @@ class RayEngine:
             Actor,
             batch_size=1,
             compute=ActorPoolStrategy(size=min(self._jobs, len(rows))),
-            num_cpus=1,
+            num_cpus=self._cpus,
             num_gpus=self._gpus or None,
             fn_constructor_args=(pickle.dumps((self._work, self._limits)),),
         )
@@ -122,7 +125,6 @@ class Actor:
 def _ray() -> Any:
     # Ray asks its makers' server who uses it, unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
         import ray.data

@@ -223,8 +223,8 @@ def same_person(a: Candidate, mask: BoolMask, b: Candidate, other: BoolMask) -> 
         return True
     apart = body_distance(a.landmarks, b.landmarks)
     return (
-        common / int((mask | other).sum()) > 0.55
-        or common / int(mask.sum()) > 0.8
+        common / max(1, int((mask | other).sum())) > 0.55
+        or common / max(1, int(mask.sum())) > 0.8
         or (common / max(1, int(other.sum())) > 0.8 and apart < 0.15)
         or apart < 0.04
     )
