@@ -119,6 +119,9 @@ def test_the_page_needs_no_key_and_the_data_does(tmp_path: Path) -> None:
         assert client.get("/").status_code == 200
         assert client.get("/v1/limits").status_code == 401
         assert client.get("/v1/studio/finder").status_code == 401
+        assert client.get("/v1/photos/0").status_code == 401
+        # What the API is, is no secret, and a browser that shows it can send no header.
+        assert client.get("/openapi.json").status_code == client.get("/docs/").status_code == 200
 
 
 def test_examples_only_with_their_notice(client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

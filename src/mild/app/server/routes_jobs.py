@@ -197,12 +197,9 @@ async def _file(service: Service, job: Job, format: str, choice: Choice, then: A
         path, folder = await service.render(job, format, choice)
     except MildError as error:
         raise _of_result(error) from None
-    if not path.is_file():
-        raise Problem(410, "The job's result is gone; do the job again.")
 
     def clean() -> None:
-        if folder is not None:
-            discard(folder)
+        discard(folder)
         if then is not None:
             then()
 

@@ -15,7 +15,7 @@ from mild.app.server.jobs import Job, Jobs, Kind
 from mild.app.server.metrics import Metrics
 from mild.app.server.photos import Known, Photos
 from mild.app.server.problems import Problem
-from mild.app.server.results import FORMATS, Choice, Scratch, discard
+from mild.app.server.results import FORMATS, Choice, Scratch, copy, discard
 from mild.app.server.settings import Settings
 from mild.app.server.state import lock
 from mild.app.server.worker import Worker
@@ -222,21 +222,26 @@ class Service:
         """What the printer makes of a finished job."""
         return await self.printer.call(task, str(job.folder), *arguments)
 
-    async def render(self, job: Job, format: str, choice: Choice) -> tuple[Path, Path | None]:
+    async def render(self, job: Job, format: str, choice: Choice) -> tuple[Path, Path]:
         """A file of a finished job in one of :data:`FORMATS`.
 
         Returns:
-            The file, and the folder to discard once it is sent (None when the file is the job's own).
+            The file, and the folder to discard once it is sent; the job itself may expire meanwhile.
 
         Raises:
+            Problem: 410 when the job's files are gone.
             UsageError: the choice names somebody without a layer, or the format cannot hold the photo's transparency.
         """
-        if format == "png" and not choice:
-            return job.folder / "result.png", None
         target = await asyncio.to_thread(self.scratch.new, format)
         assert target.suffix == FORMATS[format][0]
         try:
-            await self.result("render", job, format, choice, str(target), job.status.request)
+            if format == "png" and not choice:
+                await asyncio.to_thread(copy, job.folder / "result.png", target)
+            else:
+                await self.result("render", job, format, choice, str(target), job.status.request)
+        except FileNotFoundError:
+            discard(target.parent)
+            raise Problem(410, "The job's result is gone; do the job again.") from None
         except BaseException:
             discard(target.parent)
             raise
