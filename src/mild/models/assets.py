@@ -148,7 +148,10 @@ def fetch(name: str, given: Path | None = None, tell: Tell = lambda fraction: No
 
 
 def finder_boxes() -> str | None:
-    """The detector that the offline finder uses: the first that is on this machine, or None."""
+    """The detector that the offline finder uses: the first that is on this machine, or None; none without the landmark
+    net, which is what looks."""
+    if locate(finders.BLAZEPOSE.name) is None:
+        return None
     return next((name for name in finders.BOXES if locate(name) is not None), None)
 
 
