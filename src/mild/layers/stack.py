@@ -123,6 +123,11 @@ class LayerStack:
             # Only where the matte reaches: a round trip elsewhere would be harmless, but "identical" is a promise.
             window[...] = cv2.copyTo(rounded(below), part, window.copy())
 
+    def without_hidden(self) -> LayerStack:
+        """A stack to share: the same picture, without the layers of those who are hidden and without the original."""
+        layers = tuple(layer for layer in self.layers if layer.owner not in self.hidden or layer.owner is None)
+        return replace(self, photo=self.compose(), layers=layers, hidden=frozenset())
+
     def to_front(self, owner: int) -> LayerStack:
         """The same stack with this person in front of all others."""
         top = self.layer_of(owner)

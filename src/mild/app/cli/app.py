@@ -56,6 +56,7 @@ COMMANDS: dict[str, Command] = {
     "plate": Command("mild.app.cli.plate:plate", "A place without anybody, from a video; for erase --also."),
     "layers": Command("mild.app.cli.layers:layers", "Take a photo apart: the background and one layer per person."),
     "compose": Command("mild.app.cli.compose:compose", "Put a layered file together again: hide, show, to the front."),
+    "check": Command("mild.app.cli.check:check", "Look for remains of who was erased anywhere in a file."),
     "studio": Command(
         "mild.app.studio.command:studio", "Erase people in the browser; nothing leaves this machine.", "server"
     ),

@@ -26,6 +26,12 @@ def compose(
     front: Annotated[
         list[str] | None, typer.Option("--front", help=f"People moved before all others, the last foremost: {_WHO}")
     ] = None,
+    flatten_hidden: Annotated[
+        bool,
+        typer.Option(
+            "--flatten-hidden", "--share-safe", help="Write a layered file without the hidden people and the original."
+        ),
+    ] = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -41,8 +47,10 @@ def compose(
     wanted = people("--hide", hide), people("--show", show), people("--front", front)
 
     from mild.layers.export import SUFFIXES, open_stack, save_stack
+    from mild.layers.finish import finished
     from mild.layers.recompose import recompose
     from mild.photo import Photo, PhotoMeta
+    from mild.request import Output
 
     target = out or Path(f"{layers.stem}.png")
     layered = target.suffix.lower() in SUFFIXES
@@ -54,13 +62,21 @@ def compose(
         output.check_picture(target, force=force)
     stack, colour = open_stack(layers)
     stack = recompose(stack, *wanted)
-    photo = Photo(stack.compose(), meta=PhotoMeta(icc=colour.icc, dpi=colour.dpi))
+    source = Photo(stack.photo, meta=PhotoMeta(icc=colour.icc, dpi=colour.dpi))
+    photo, _ = finished(source, stack, Output(), "of the layered file")
+    inside = layered and bool(stack.hidden) and not flatten_hidden
     if layered:
-        save_stack(stack, target, photo)
+        save_stack(stack.without_hidden() if flatten_hidden else stack, target, photo)
     else:
         photo.save(target)
     if as_json:
-        output.print_json({"hidden": sorted(stack.hidden), "raised": list(stack.raised), "output": str(target)})
+        row = {"hidden": sorted(stack.hidden), "raised": list(stack.raised), "holds_hidden_people": inside}
+        output.print_json({**row, "output": str(target)})
         return
     gone = ", ".join(str(n) for n in sorted(stack.hidden)) or "nobody"
     typer.echo(f"hidden: {gone}\npicture: {target}")
+    if inside:
+        typer.echo(
+            "note: the file still holds who is hidden, and the original photo, in hidden layers; "
+            "--flatten-hidden writes it without them."
+        )
