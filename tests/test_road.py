@@ -189,7 +189,7 @@ def test_save_and_load_give_the_same_pixels(tmp_path) -> None:  # type: ignore[n
 
 def test_cancelling_stops_the_job() -> None:
     def stop(stage: str, fraction: float) -> None:
-        if stage == "denoise":
+        if stage == "paint":
             raise Cancelled("stopped")
 
     mask = np.zeros((64, 64), bool)

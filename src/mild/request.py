@@ -106,8 +106,13 @@ class Finder(_Part):
 class Region(_Part):
     """How far around a person the photo may change, relative to the person's height."""
 
-    dilate: float = Field(0.015, ge=0, le=0.25, description="Mask dilation, as a fraction of the person's height.")
-    feather: float = Field(0.008, ge=0, le=0.1, description="Soft edge outside that, same unit.")
+    dilate: float | None = Field(
+        None, ge=0, le=0.25,
+        description="Mask dilation, as a fraction of the person's height; None: as far as the outline is unsure.",
+    )  # fmt: skip
+    feather: float | None = Field(
+        None, ge=0, le=0.1, description="Soft edge outside that, same unit; None: as the outline needs."
+    )
     context: float = Field(1.2, ge=0, le=4, description="Visible margin around the hole, fraction of its size.")
 
 
@@ -164,7 +169,9 @@ class Switches(_Part):
         "lists, or an ONNX file.",
     )
     correct: bool | None = Field(
-        None, description="Does the denoiser go over that fill of the background? None: as the filler asks for."
+        None,
+        description="Does the denoiser go over that fill of the background? None: as the filler asks; "
+        "with mild-small not.",
     )
     detail: bool = Field(True, description="The photo's own texture at its resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")

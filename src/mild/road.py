@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mild.errors import UsageError
 from mild.fill import fillers
+from mild.fill.canvas import cut_layers
 from mild.layers import LayerStack
 from mild.layers.finish import finish
+from mild.models import assets
+from mild.paint.assemble import assemble
 from mild.people.find import find_people, missing, select
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
@@ -20,7 +23,7 @@ from mild.photo import Photo
 from mild.plan.kept import Kept
 from mild.plan.planning import Plan, plan_layers
 from mild.progress import Clock, Progress
-from mild.request import EraseRequest
+from mild.request import EraseRequest, Method
 from mild.result import EraseResult
 from mild.runtimes import Models, canvas_budget, chosen_runtime, torch_device
 from mild.shots.evidence import gather
@@ -156,19 +159,23 @@ def _made(
 ) -> tuple[LayerStack, str]:
     """Run the model on the plan: the layers, and what made them."""
     method, parts = request.method, request.method.parts
+    with clock.stage("load"):
+        filler = fillers.load(parts.fill)
+    if filler is not None and not parts.prior:
+        raise UsageError(f"The first fill is switched off, so {parts.fill} cannot make it; say one of the two.")
+    correct = _corrected(method, filler)
+    people = any(row.domain == "person" for row in plan.layers)
+    if probe is None and not (parts.denoise and (correct or people)):
+        return _filled(scene, plan, request, clock, filler, kept), "none"
     runtime = chosen_runtime(method, probed=probe is not None)
     models = Models() if models is None else models
     with clock.stage("load"):
         model: Any = models.one_step(method.model) if runtime == "onnx" else models.pipeline(method.model)
-        filler = fillers.load(parts.fill)
     if getattr(model, "morphology", None) is not None and (parts.hmg == "all" or "parsing" in parts.hmg):
         with clock.stage("parse"):
             scene = with_parts(scene, [row.owner for row in plan.layers if row.owner is not None])
-    if filler is not None and not parts.prior:
-        raise UsageError(f"The first fill is switched off, so {parts.fill} cannot make it; say one of the two.")
     switches: dict[str, Any] = {"prior": parts.prior, "detail": parts.detail, "hmg": parts.hmg, "kept": kept}
-    asked = True if filler is None else filler.correct
-    switches |= {"filler": filler, "correct": asked if parts.correct is None else parts.correct}
+    switches |= {"filler": filler, "correct": correct}
     with clock.stage("layers"):
         if runtime == "onnx":
             made: LayerStack = model(scene, plan, seed=request.seed, progress=clock, **switches)
@@ -194,3 +201,32 @@ def _made(
         )
     stack: LayerStack = output.stacks[0]
     return stack, f"torch {torch_device(method.model)}"
+
+
+def _corrected(method: Method, filler: fillers.Filler | None) -> bool:
+    """Does the denoiser go over backgrounds? The embedded model's correction of a fill did not win by eye."""
+    parts = method.parts
+    if not parts.prior:
+        return True
+    if parts.correct is not None:
+        return parts.correct
+    return not assets.is_embedded(method.model.name) if filler is None else filler.correct
+
+
+def _filled(
+    scene: Scene, plan: Plan, request: EraseRequest, clock: Clock, filler: fillers.Filler | None, kept: Kept | None
+) -> LayerStack:
+    """The plan's layers from their fills alone; no model is loaded.
+
+    Raises:
+        UsageError: the fill is off as well.
+    """
+    parts = request.method.parts
+    if not parts.prior:
+        raise UsageError("Both the exemplar fill and the denoiser are off: leave at least one on.")
+    with clock.stage("layers"):
+        crops = cut_layers(scene, plan, request.seed % 2**32, lambda done: clock("fill", done), kept, filler)
+        clean = [None] * len(crops)
+        return assemble(
+            scene, plan, crops, clean, detail=parts.detail, tell=lambda done: clock("paint", done), kept=kept
+        )

@@ -251,12 +251,10 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                 primed = codec.starts_at_prior and row.fill is not None and row.plan.domain == "background"
                 return row.plan.bucket, strength if primed else 1.0
 
-            jobs = [
-                (i, j)
-                for i, row in enumerate(crops)
-                for j, crop in enumerate(row)
-                if correct or crop.plan.domain != "background"
-            ]
+            jobs = [(i, j) for i, row in enumerate(crops) for j in range(len(row))]
+            wanted = {(i, j) for i, j in jobs if correct or crops[i][j].plan.domain != "background"}
+            # A probe sees every layer.
+            jobs = [job for job in jobs if probe is not None or job in wanted]
             batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
                 bodies = (
@@ -271,7 +269,7 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
                     on_step=after_step(share("denoise", number, len(batches))),
                 )  # fmt: skip
                 for (i, j), layer in zip(batch, done, strict=True):
-                    clean[i][j] = layer
+                    clean[i][j] = layer if (i, j) in wanted else None
         stacks = []
         for number, (one, its_plan, row, layers) in enumerate(zip(scenes, plans, crops, clean, strict=True)):
             tell = share("paint", number, len(scenes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,15 +14,16 @@ from numpy.typing import NDArray
 
 from mild.fill.fillers import Filler, shown_size
 from mild.fill.first import first_fill
-from mild.people.scene import Box, Scene
+from mild.people.scene import Scene
 from mild.plan.kept import Kept, digest
 from mild.plan.planning import LayerPlan, Plan
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
 
-#: Longest side, pixels, of what is searched for exemplars: lines are still lines, and it takes a second or two.
-SEARCHED = 384
+#: Longest side, pixels, of what is searched for exemplars: at least (lines are still lines, and it takes a second or
+#: two), and at most, where the hole has no more pixels than HOLE there.
+SEARCHED, FINEST, HOLE = 384, 768, 24_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class LayerCrop:
         fill = None
         if seed is not None:
             theirs = filler if plan.domain == "background" else None
-            size = searched_size(plan.crop) if theirs is None else shown_size(plan.crop, theirs.side)
+            size = searched_size(plan) if theirs is None else shown_size(plan.crop, theirs.side)
             view = View.of(visible, plan.own, plan.hole, size)
             if theirs is None:
                 fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
@@ -103,10 +105,15 @@ class LayerCrop:
         return _padded(rgb, self.plan.bucket), own, hole, _padded(fill, self.plan.bucket)
 
 
-def searched_size(crop: Box) -> tuple[int, int]:
-    """``(height, width)`` at which a crop's exemplars are searched: finer than the canvas, but bounded."""
-    scale = min(1.0, SEARCHED / max(crop.height, crop.width))
-    return max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
+def searched_size(plan: LayerPlan) -> tuple[int, int]:
+    """``(height, width)`` at which a layer's exemplars are searched: finer than the canvas, but bounded.
+
+    As fine as the hole is small: the search takes about as long as the hole has pixels.
+    """
+    longest = max(plan.crop.height, plan.crop.width)
+    small = math.sqrt(HOLE / max(1, int(plan.hole.sum())))
+    scale = min(1.0, FINEST / longest, max(SEARCHED / longest, small if plan.domain == "background" else 0.0))
+    return max(1, round(plan.crop.height * scale)), max(1, round(plan.crop.width * scale))
 
 
 def cut_layers(

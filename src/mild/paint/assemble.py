@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mild.fill.canvas import LayerCrop
 from mild.layers import Layer, LayerStack, rounded
 from mild.paint.detail import enlarge, match_ring, with_texture
-from mild.paint.grain import match_grain
 from mild.paint.rim import join_rim
 from mild.paint.texture import synthesize
 from mild.people.scene import Box, Person, Scene
@@ -25,11 +24,6 @@ Mattes = Mapping[int, tuple[Box, NDArray[np.uint8]]]
 
 #: Width of the rim in which colours are compared, as a part of the hole's size.
 REACH = 0.02
-#: From so many of the photo's pixels per pixel of the guide the fine detail is painted, and gets the rim's strength.
-PAINTED = 1.5
-#: So much of the difference is made up for where it is copied: it fits already, and stronger detail in a wrong place is
-#: a larger error (measured: ``docs/method.md``).
-COPIED = 0.8
 
 
 def assemble(
@@ -86,8 +80,8 @@ def _key(scene: Scene, crop: LayerCrop, clean: Float | None, plan: Plan, detail:
 def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, texture: bool) -> Float:
     """Colour of the layer in its focus, float32 ``[H, W, 3]`` 0..255; only its hole is of interest."""
     plan = crop.plan
-    # A place has a texture, which the fill copies and the grain makes as strong as around it. A body has cloth and
-    # skin: what is copied from a small visible part of it, and made stronger, is noise.
+    # A place has a texture, which the fill copies. A body has cloth and skin: what is copied from a small visible part
+    # of it is noise.
     place = plan.domain == "background"
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
@@ -107,9 +101,6 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
     hole, own = plan.hole[window.slices], plan.own[window.slices]
     matched = match_ring(colour, crop.photo[window.slices], hole, own, reach)
     soft = _softness(plan, mattes, window) if place else None
-    if detail and place:
-        share = 1.0 if size[0] >= PAINTED * guide.shape[0] else COPIED
-        matched = match_grain(matched, crop.photo[window.slices], hole, own, reach, share=share, soft=soft)
     if soft is not None:
         matched = join_rim(matched, crop.photo[window.slices], hole, own, soft == 1)
     return matched[focus.inside(window).slices]

@@ -19,9 +19,13 @@ from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import Box, Person, Scene
 from mild.plan.density import densities, fill_canvas
+from mild.plan.margin import Margin, widened
 from mild.request import Region
 
 BoolMask = NDArray[np.bool_]
+
+#: Least side of a background's crop, pixels.
+LEAST_CROP = 256
 
 
 @dataclass(frozen=True)
@@ -172,14 +176,14 @@ def plan_layers(
     mattes: dict[int, tuple[Box, NDArray[np.uint8]]] = {}
     hole = np.zeros(scene.size, bool)
     for person in going:
-        box, matte = _matte(person, kept, region)
+        box, matte = _matte(scene, person, kept, Margin.of(person, region))
         mattes[person.id] = (box, matte)
         hole[box.slices] |= matte > 0
     if not hole.any():
         raise UsageError("What is to be erased lies wholly inside people who stay; choose them instead.")
     if hole.all():
         raise UsageError("The mask covers the whole photo: leave some of it visible to fill from.")
-    halo = max((_pixels(region.dilate, p) for p in staying), default=0)
+    halo = max((Margin.of(p, region).sure for p in staying), default=0)
     own = ~hole
     for person in staying:
         # One by one: the box around all of them may be the whole photo.
@@ -209,10 +213,10 @@ def _person_window(scene: Scene, person: Person, going: list[Person], hole: Bool
     # Only those in front: behind a person further back there is nothing of this one.
     covering = [p for p in going if p.id != person.id and scene.in_front(p.id, person.id)]
     reach = reach_box(person.box, _body_guess(person, scene.size), scene.size)
-    near = [p for p in covering if p.box.grow(_pixels(region.dilate, p) + 2, scene.size).intersect(reach).area > 0]
+    near = [p for p in covering if p.box.grow(Margin.of(p, region).whole + 2, scene.size).intersect(reach).area > 0]
     if not near:
         return None
-    radius = max(_pixels(region.dilate, p) for p in near)
+    radius = max(Margin.of(p, region).whole for p in near)
     # From here on in a window: nothing further away reaches into ``reach``, which holds all of the person.
     window = reach.grow(radius + 1, scene.size)
     front = dilate(scene.mask_of((p.id for p in near), window), radius)
@@ -242,25 +246,16 @@ def _body_guess(person: Person, size: tuple[int, int]) -> Box | None:
     return box if box.area > 0 and box.height <= 3 * person.box.height + 8 else None
 
 
-def _pixels(fraction: float, person: Person) -> int:
-    """A fraction of the person's height in whole pixels; wide, low regions count by their shape's mean size."""
-    extent = min(person.box.height, 2.5 * person.box.width)
-    return math.ceil(fraction * extent)
-
-
-def _matte(person: Person, kept: BoolMask, region: Region) -> tuple[Box, NDArray[np.uint8]]:
-    """How strongly the photo is replaced around an erased person: 255 on the dilated mask, falling over the feather.
+def _matte(scene: Scene, person: Person, kept: BoolMask, margin: Margin) -> tuple[Box, NDArray[np.uint8]]:
+    """How strongly the photo is replaced around an erased person: 255 on the widened mask, falling over the feather.
 
     Visible pixels of those who stay are 0: they are never touched.
     """
-    solid, soft = _pixels(region.dilate, person), _pixels(region.feather, person)
-    box = person.box.grow(solid + soft + 1, (kept.shape[0], kept.shape[1]))
-    mask = np.zeros((box.height, box.width), np.uint8)
-    mask[person.box.y0 - box.y0 : person.box.y1 - box.y0, person.box.x0 - box.x0 : person.box.x1 - box.x0] = person.mask
-    falling = np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5), np.float32)
-    # 1 - (distance - solid) / (soft + 1), in place: the person may be ten megapixels.
-    falling -= solid
-    falling /= -(soft + 1)
+    box, mask = widened(scene.photo.pixels, person, margin, kept)
+    falling = np.asarray(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5), np.float32)
+    # 1 - (distance - sure) / (feather + 1), in place: the person may be ten megapixels.
+    falling -= margin.sure
+    falling /= -(margin.feather + 1)
     falling += 1
     np.clip(falling, 0, 1, out=falling)
     falling *= 255
@@ -292,4 +287,7 @@ def _clusters(hole: BoolMask, region: Region, size: tuple[int, int]) -> list[Box
 
 
 def _with_context(box: Box, region: Region, size: tuple[int, int]) -> Box:
-    return box.grow(max(8, math.ceil(region.context * max(box.width, box.height) / 2)), size)
+    longest = max(box.width, box.height)
+    # A tiny hole is filled from what a larger one would see: a crop of its own size holds next to no texture.
+    around = max(8, math.ceil(region.context * longest / 2), math.ceil((LEAST_CROP - longest) / 2))
+    return box.grow(around, size)

@@ -142,12 +142,14 @@ Also = Annotated[
 Dilate = Annotated[
     float | None,
     typer.Option(
-        "--dilate", rich_help_panel=METHOD, help="Widen the mask by this part of the person's height. [default: 0.015]"
+        "--dilate",
+        rich_help_panel=METHOD,
+        help="Widen the mask by this part of the person's height. [default: as far as the outline is unsure]",
     ),
 ]
 Feather = Annotated[
     float | None,
-    typer.Option("--feather", rich_help_panel=METHOD, help="Soft edge outside that, same unit. [default: 0.008]"),
+    typer.Option("--feather", rich_help_panel=METHOD, help="Soft edge outside that, same unit. [default: 0.004]"),
 ]
 Fill = Annotated[
     str | None,
@@ -163,7 +165,7 @@ Correct = Annotated[
     typer.Option(
         "--correct/--no-correct",
         rich_help_panel=SWITCHES,
-        help="The denoiser goes over the background's fill; unsaid: over the built-in one only.",
+        help="The denoiser goes over the background's fill; unsaid: as the filler asks, with mild-small not.",
     ),
 ]
 NoDenoise = Annotated[

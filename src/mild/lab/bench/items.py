@@ -125,7 +125,7 @@ def make_job(item: Item, kind: MaskKind, seed: int = 0) -> Job:
     """
     if kind == "box":
         item = replace(item, scene=_boxed(item))
-    region = Region.model_validate({} if kind == "dilated" else {"dilate": 0.0, "feather": 0.0})
+    region = Region(dilate=0.015, feather=0.008) if kind == "dilated" else Region(dilate=0.0, feather=0.0)
     mask = np.zeros(item.scene.size, bool)
     plan = plan_layers(item.scene, item.erase, region, people_layers=False)
     for box, matte in plan.mattes.values():

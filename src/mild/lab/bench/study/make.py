@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mild.errors import UsageError
 from mild.files import write_bytes, write_json
@@ -19,6 +20,7 @@ from mild.lab.bench.report.cases import picture, whole_answer
 
 #: Long side of a picture in a study, pixels.
 SIDE = 640
+QUESTION = "Which photo looks more as if nobody had ever been there?"
 
 
 @dataclass(frozen=True)
@@ -70,31 +72,47 @@ def choose_pairs(summary: Mapping[str, Any], methods: Sequence[str] = (), count:
 
 def make_study(
     out: str | Path, run: Path, summary: Mapping[str, Any], sets: Sequence[LoadedSet], pairs: Sequence[Pair],
-    question: str = "Which photo looks more as if nobody had ever been there?",
+    question: str = QUESTION,
 ) -> tuple[Path, Path]:  # fmt: skip
-    """Write ``OUT/study.html`` (nothing in it says which method made what) and ``OUT/study.key.json``."""
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    """A study of pairs of a run's answers: see :func:`write_study`."""
     by_name = {one.name: one for one in sets}
     shown = []
     for pair in pairs:
         item = by_name[pair.set].items.load(pair.item)
-        entry: dict[str, str] = {"photo": picture(item.photo, SIDE)}
-        for side, method in (("left", pair.left), ("right", pair.right)):
+        answers = []
+        for method in (pair.left, pair.right):
             slug = summary["methods"][method]["slug"]
             answer = next(s for s in summary["sets"] if s["name"] == pair.set)["answers"][method][pair.key]
             path = run / "pictures" / slug / pair.set / f"{pair.key}.webp"
-            entry[side] = picture(whole_answer(item, path, answer["window"]), SIDE)
-        shown.append(entry)
-    name = np.random.default_rng([len(pairs), *map(ord, "".join(p.key + p.left for p in pairs))]).integers(2**48)
+            answers.append(whole_answer(item, path, answer["window"]))
+        shown.append((item.photo, *answers))
+    return write_study(out, pairs, shown, question)
+
+
+def write_study(
+    out: str | Path, pairs: Sequence[Pair], shown: Sequence[Sequence[NDArray[np.uint8]]], question: str = QUESTION
+) -> tuple[Path, Path]:
+    """Write ``OUT/study.html`` (nothing in it says which method made what) and ``OUT/study.key.json``.
+
+    Args:
+        shown: of each pair the photo, the left and the right answer, uint8 ``[H, W, 3]``.
+    """
     from jinja2 import Environment
     from markupsafe import Markup
+
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    name = np.random.default_rng([len(pairs), *map(ord, "".join(p.key + p.left for p in pairs))]).integers(2**48)
+    entries = [
+        {side: picture(image, SIDE) for side, image in zip(("photo", "left", "right"), images, strict=True)}
+        for images in shown
+    ]
 
     def file(which: str) -> Markup:
         return Markup(files("mild.lab.bench.study").joinpath(which).read_text(encoding="utf-8"))
 
     # In a script only "</" could end it; the pictures are base64 and hold none.
-    data = json.dumps({"study": f"{name:012x}", "pairs": shown}).replace("</", "<\\/")
+    data = json.dumps({"study": f"{name:012x}", "pairs": entries}).replace("</", "<\\/")
     template = Environment(autoescape=True).from_string(str(file("study.html")))
     html = template.render(style=file("study.css"), script=file("study.js"), data=Markup(data), question=question)
     key = {"study": f"{name:012x}", "question": question, "pairs": [vars(pair) for pair in pairs]}

@@ -1,0 +1,131 @@
+"""What a margin costs and saves: composites whose alpha is known, with exact masks and with wrong ones.
+
+    python bench/margins.py --data FOLDER [--count 16] [--json FILE]
+
+A person of the test split is pasted on a test background. Masks: the person's outline, and the same eroded, shifted and
+made blobby, as finders and hands draw it. PSNR is that of the result against the background where the person is
+(alpha above 0); ``left`` is the share of the person's alpha that is still in the result. The finder is off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild import road
+from mild.lab.bench.metrics.fidelity import haarpsi
+from mild.people.scene import Box, Person, Scene
+from mild.photo import Photo
+from real import member
+
+Rgb = NDArray[np.uint8]
+BoolMask = NDArray[np.bool_]
+
+METHODS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "exact": {"dilate": 0.0, "feather": 0.0},
+    "wide": {"dilate": 0.015, "feather": 0.008},
+}
+
+
+def composites(data: Path, count: int) -> list[tuple[Rgb, Rgb, NDArray[np.float32]]]:
+    """Background, photo and alpha."""
+    rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
+    places = [r for r in rows if r["kind"] == "background" and r["split"] == "test" and min(r["size"]) >= 300]
+    people = [r for r in rows if r["kind"] == "person" and r["split"] == "test"]
+    rng = np.random.default_rng(0)
+    out = []
+    for i in rng.permutation(len(places))[:count]:
+        place = decoded(data, places[i])[..., :3].copy()
+        height, width = place.shape[:2]
+        rgba = decoded(data, people[int(rng.integers(len(people)))])
+        scale = min(rng.uniform(0.35, 0.6) * height / rgba.shape[0], 0.4 * width / rgba.shape[1])
+        rgba = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        h, w = rgba.shape[:2]
+        x, y = int(rng.integers(0.1 * width, 0.9 * width - w)), int(rng.integers(0.3 * height, 0.97 * height - h + 1))
+        alpha = np.zeros((height, width), np.float32)
+        alpha[y : y + h, x : x + w] = rgba[..., 3] / np.float32(255)
+        photo = place.astype(np.float32)
+        a = alpha[y : y + h, x : x + w, None]
+        photo[y : y + h, x : x + w] = a * rgba[..., :3] + (1 - a) * photo[y : y + h, x : x + w]
+        out.append((place, np.rint(photo).astype(np.uint8), alpha))
+    return out
+
+
+def decoded(data: Path, row: dict[str, Any]) -> Rgb:
+    image = cv2.imdecode(np.frombuffer(member(data, row["shard"], row["file"]), np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+
+
+def wrong(mask: BoolMask, how: str) -> BoolMask:
+    box = Box.around(mask)
+    size = (box.width * box.height) ** 0.5
+    step = max(1, round(0.03 * size))
+    if how == "eroded":
+        return cv2.erode(mask.view(np.uint8), np.ones((2 * step + 1,) * 2, np.uint8)) > 0
+    if how == "shifted":
+        return np.roll(mask, (step // 2, step), (0, 1))
+    if how == "blobby":
+        return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5 * step) > 0.5
+    return mask
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--kinds", default="exact,eroded,shifted,blobby")
+    parser.add_argument("--method", action="append", default=[], metavar="NAME:FIELD=VALUE,…")
+    parser.add_argument("--source", default="mask", help="mask: by hand; blazepose: as a finder's")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    methods = dict(METHODS)
+    for spec in args.method:
+        name, _, fields = spec.partition(":")
+        methods[name] = {k: json.loads(v) for k, v in (part.split("=") for part in fields.split(",") if part)}
+    figures: dict[str, dict[str, Any]] = {}
+    made = composites(args.data, args.count)
+    for kind in args.kinds.split(","):
+        for name, options in methods.items():
+            rows = []
+            for place, photo, alpha in made:
+                mask = wrong(alpha > 0.5, kind)
+                if mask.sum() < 64:
+                    continue
+                scene = Scene(Photo.of(photo), (Person.from_mask(1, mask, source=args.source),))
+                begun = sum(os.times()[:4])
+                result = road.run(road.build_request(people=(1,), **options), scene.photo, scene=scene)
+                spent = sum(os.times()[:4]) - begun
+                out, where = result.photo.pixels, alpha > 0
+                error = float(np.square(out[where].astype(np.float32) - place[where]).mean())
+                matte = np.zeros(alpha.shape, np.float32)
+                box, soft = result.plan.mattes[1]
+                matte[box.slices] = soft / np.float32(255)
+                around = Box.around(where).grow(8, scene.size).slices
+                rows.append(
+                    (
+                        10 * np.log10(255**2 / max(error, 0.1)),
+                        haarpsi(out[around], place[around]),
+                        100 * float((alpha * (1 - matte)).sum() / alpha.sum()),
+                        spent,
+                    )
+                )
+            mean = np.mean(rows, 0)
+            figures.setdefault(kind, {})[name] = dict(
+                zip(("psnr", "haarpsi", "left %", "cpu"), np.round(mean, 3).tolist(), strict=True)
+            )
+            print(f"{kind:8s} {name:10s} {mean[0]:6.2f} dB  HaarPSI {mean[1]:.3f}  left {mean[2]:5.2f} %  "
+                  f"{mean[3]:.2f} s CPU", flush=True)  # fmt: skip
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

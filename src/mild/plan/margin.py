@@ -1,0 +1,118 @@
+"""How far around an outline the photo may change: as far as the outline is unsure (ours).
+
+A margin costs more than it brings where an outline is right, and a fringe that it left of whoever goes is copied into
+the hole, where it brings their shape back. So a little is always taken, and up to a bound whatever looks more like the
+person than like what is beside them. What looks like whom is asked of a guided filter (He, Sun, Tang, "Guided Image
+Filtering", ECCV 2010): the mask as the best linear function of the colours nearby.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.people.scene import Box, Person
+from mild.request import Region
+
+BoolMask = NDArray[np.bool_]
+Float = NDArray[np.float32]
+
+#: By who drew an outline: always taken, and looked at, as parts of the person's height.
+BY_HAND, BY_NET, BY_GUESS = (0.004, 0.022), (0.012, 0.035), (0.01, 0.03)
+SURENESS = {"mask": BY_HAND, "coco": BY_HAND, "box": BY_GUESS, "click": BY_GUESS}
+#: Soft edge outside that.
+FEATHER = 0.004
+#: From this value of the filter a pixel looks like the person.
+LIKE = 0.4
+#: Variance of colours (in 0..1) below which the filter sees no difference.
+PLAIN = 2e-4
+#: Longest side, pixels, of what is looked at.
+LOOKED_AT = 512
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Pixels around one outline.
+
+    Attributes:
+        sure: always replaced.
+        reach: replaced up to here where it looks like the person.
+        feather: soft edge outside that.
+    """
+
+    sure: int
+    reach: int
+    feather: int
+
+    @classmethod
+    def of(cls, person: Person, region: Region) -> Margin:
+        """What a request says, or else what the outline needs."""
+        # Wide, low regions count by their shape's mean size.
+        extent = min(person.box.height, 2.5 * person.box.width)
+        feather = math.ceil((FEATHER if region.feather is None else region.feather) * extent)
+        if region.dilate is not None:
+            pixels = math.ceil(region.dilate * extent)
+            return cls(pixels, pixels, feather)
+        sure, reach = (math.ceil(part * extent) for part in SURENESS.get(person.source, BY_NET))
+        return cls(sure, max(sure, reach), feather)
+
+    @property
+    def whole(self) -> int:
+        """No further than this can the photo change."""
+        return self.reach + self.feather + (self.sure if self.reach > self.sure else 0)
+
+
+def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: BoolMask) -> tuple[Box, BoolMask]:
+    """A person's mask and its fringe, in a window of the photo that holds all of its margin.
+
+    Args:
+        photo: uint8 ``[H, W, 3]``.
+        kept: bool ``[H, W]``, who stays; none of them is a fringe.
+    """
+    box = person.box.grow(margin.whole + 1, (photo.shape[0], photo.shape[1]))
+    mask = np.zeros((box.height, box.width), bool)
+    mask[person.box.inside(box).slices] = person.mask
+    if margin.reach <= margin.sure:
+        return box, mask
+    around = box.grow(3 * margin.reach, (photo.shape[0], photo.shape[1]))
+    scale = min(1.0, LOOKED_AT / max(around.height, around.width))
+    size = (max(1, round(around.width * scale)), max(1, round(around.height * scale)))
+
+    def shrunk(image: NDArray[np.uint8]) -> Float:
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+
+    whole = np.zeros((around.height, around.width), np.uint8)
+    whole[person.box.inside(around).slices] = person.mask * np.uint8(255)
+    alike = guided(shrunk(whole), shrunk(photo[around.slices]), max(2, round(2 * margin.reach * scale)))
+    alike = np.asarray(cv2.resize(alike, (around.width, around.height), interpolation=cv2.INTER_LINEAR))
+    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)
+    fringe = (alike[box.inside(around).slices] > LIKE) & (away <= margin.reach) & ~kept[box.slices]
+    # What is like the person but not of a piece with them is something else.
+    _, labels = cv2.connectedComponents((fringe | mask).view(np.uint8), connectivity=4)
+    touching = np.zeros(labels.max() + 1, bool)
+    touching[labels[mask]] = True
+    return box, touching[labels] & (fringe | mask)
+
+
+def guided(mask: Float, photo: Float, radius: int) -> Float:
+    """The guided filter: ``mask [h, w]`` as a linear function of the colours of ``photo [h, w, 3]`` (0..1) nearby."""
+
+    def mean(image: Float) -> Float:
+        side = 2 * radius + 1
+        return np.asarray(cv2.blur(image, (side, side), borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+    centre, share = mean(photo), mean(mask)
+    with_mask = mean(photo * mask[..., None]) - centre * share[..., None]
+    spread = np.empty((*mask.shape, 3, 3), np.float32)
+    for i in range(3):
+        for j in range(i, 3):
+            spread[..., i, j] = mean(photo[..., i] * photo[..., j]) - centre[..., i] * centre[..., j]
+            spread[..., j, i] = spread[..., i, j]
+        spread[..., i, i] += PLAIN
+    slope = np.linalg.solve(spread, with_mask[..., None])[..., 0].astype(np.float32)
+    offset = share - (slope * centre).sum(2)
+    return np.asarray((mean(slope) * photo).sum(2) + mean(offset), np.float32)

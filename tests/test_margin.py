@@ -1,0 +1,81 @@
+"""How far around an outline the photo changes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mild.people.scene import Box, Person, Scene
+from mild.photo import Photo
+from mild.plan.margin import Margin, guided, widened
+from mild.plan.planning import plan_layers
+from mild.request import Region
+
+SIZE = (160, 200)
+BODY = Box(80, 30, 120, 140)
+
+
+def photo_with_body(body: Box = BODY) -> np.ndarray:
+    """A red body on green grass."""
+    rng = np.random.default_rng(0)
+    photo = np.full((*SIZE, 3), (60, 140, 60), np.int16) + rng.integers(-15, 16, (*SIZE, 3))
+    photo[body.slices] = np.asarray((170, 40, 40)) + rng.integers(-15, 16, (body.height, body.width, 3))
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+def outlined(box: Box, source: str = "mask") -> Person:
+    mask = np.zeros(SIZE, bool)
+    mask[box.slices] = True
+    return Person.from_mask(1, mask, source=source)
+
+
+def hole_of(photo: np.ndarray, person: Person, region: Region | None = None) -> np.ndarray:
+    plan = plan_layers(Scene(Photo.from_array(photo), (person,)), (1,), region or Region())
+    box, matte = plan.mattes[1]
+    out = np.zeros(SIZE, bool)
+    out[box.slices] = matte > 0
+    return out
+
+
+def test_an_exact_outline_by_hand_is_hardly_widened() -> None:
+    hole = hole_of(photo_with_body(), outlined(BODY))
+    assert not (hole & ~outlined(BODY.grow(4, SIZE)).full_mask(SIZE)).any()
+
+
+def test_a_fringe_that_an_outline_left_is_taken_and_the_other_side_is_not() -> None:
+    # Two pixels short at the left, exact at the right.
+    short = Box(BODY.x0 + 2, *BODY[1:])
+    hole = hole_of(photo_with_body(), outlined(short))
+    assert hole[60:110, BODY.x0].all(), "nothing of the body is left"
+    assert not hole[60:110, BODY.x1 + 4 :].any()
+
+
+def test_a_nets_outline_is_trusted_less_than_a_hands() -> None:
+    photo = photo_with_body()
+    assert hole_of(photo, outlined(BODY, "blazepose")).sum() > hole_of(photo, outlined(BODY)).sum()
+
+
+def test_what_a_request_says_is_done_to_the_pixel() -> None:
+    region = Region(dilate=0.05, feather=0)
+    margin = Margin.of(outlined(BODY), region)
+    assert margin == Margin(5, 5, 0)
+    away = cv2.distanceTransform((~outlined(BODY).full_mask(SIZE)).view(np.uint8), cv2.DIST_L2, 5)
+    assert np.array_equal(hole_of(photo_with_body(), outlined(BODY), region), away < 6)
+    assert np.array_equal(
+        hole_of(photo_with_body(), outlined(BODY), Region(dilate=0, feather=0)), outlined(BODY).full_mask(SIZE)
+    )
+
+
+def test_nobody_who_stays_is_a_fringe() -> None:
+    short = outlined(Box(BODY.x0 + 3, *BODY[1:]))
+    kept = np.zeros(SIZE, bool)
+    kept[:, : BODY.x0 + 3] = True
+    box, mask = widened(photo_with_body(), short, Margin.of(short, Region()), kept)
+    assert not (mask & kept[box.slices]).any()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_guided_filter_leaves_an_even_mask(value: float) -> None:
+    photo = photo_with_body().astype(np.float32) / 255
+    assert np.allclose(guided(np.full(SIZE, value, np.float32), photo, 6), value, atol=1e-3)
