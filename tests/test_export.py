@@ -236,3 +236,41 @@ def test_an_editor_shows_what_we_composed(tmp_path: Path, editor: str, suffix: s
     render(editor, tmp_path / f"a{suffix}", tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert worst(np.asarray(image.convert("RGB")), stack.compose()) <= 1
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".ora"])
+def test_a_small_file_cannot_become_gigabytes(tmp_path: Path, suffix: str) -> None:
+    """Pictures far larger than they are packed: one named by many layers, and boxes that cover the photo many times."""
+    import json
+
+    side = 6000
+    blank = io.BytesIO()
+    Image.new("RGBA", (side, side)).save(blank, "png")
+    grey = io.BytesIO()
+    Image.new("L", (side, side)).save(grey, "png")
+    row = {"kind": "person", "name": "p", "box": [0, 0, side, side], "rgba": "a.png", "generated": "b.png"}
+    for names in ("one picture", "its own"):
+        rows = []
+        for k in range(25):
+            own = {"rgba": f"a{k}.png", "generated": f"b{k}.png"} if names == "its own" else {}
+            rows.append(row | {"owner": k + 1, "matte": None} | own)
+        rows[0] |= {"kind": "background", "owner": None}
+        about = {
+            "format": "mild-layers",
+            "version": 1,
+            "size": [side, side],
+            "photo": "a.png",
+            "icc": None,
+            "dpi": None,
+        }
+        path = tmp_path / f"bomb{suffix}"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("mimetype", "image/openraster")
+            text = json.dumps(about | {"hidden": [], "raised": [], "layers": rows})
+            archive.writestr("layers.json" if suffix == ".zip" else "mild/layers.json", text)
+            archive.writestr("a.png", blank.getvalue())
+            archive.writestr("b.png", grey.getvalue())
+        with pytest.raises(
+            MildError, match="far larger than the photo" if names == "its own" else "same picture|larger"
+        ):
+            load_stack(path)
