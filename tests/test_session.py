@@ -109,7 +109,7 @@ def test_a_key_names_everything() -> None:
 
 def test_models_are_held_and_let_go(photo: Photo) -> None:
     models = mild.Models()
-    mild.erase(photo, 1, models=models)
+    mild.erase(photo, 1, models=models, correct=True)
     first = models.loaded()
     assert first == ("onnx mild-small",)
     model = models.one_step(EraseRequest().method.model)
