@@ -1,8 +1,8 @@
 """What an eye would see in a filled hole, told without knowing the truth (ours).
 
-Each figure compares the hole with the places in the photo that look like it at a distance, not with its rim: a quiet
-place beside a busy one is no fault. They were tested on faults made on purpose, and not yet against blind votes: so they
-are in no report, and decide nothing.
+Each figure compares the hole with the places in the photo that look like it at a distance, not with its rim: a
+quiet place beside a busy one is no fault. They were tested on faults made on purpose, and not yet against blind
+votes: so they are in no report, and decide nothing.
 """
 
 from __future__ import annotations
