@@ -295,8 +295,7 @@ def test_the_whole_story(tiny: str, visit: Callable[..., Studio], tmp_path: Path
     y, x = 260, 560
     assert (after[y, x] != before[y, x]).any()
     page.click("#zoom-full")
-    page.keyboard.press("c")
-    shown_after = it.colour(*_at_full(it, x, y, size))
+    shown_after = it.colour(*_at_full(it, x, y, size))  # the result opens on after
     page.keyboard.press("c")
     shown_before = it.colour(*_at_full(it, x, y, size))
     assert np.abs(np.subtract(shown_after, after[y, x].astype(int))).max() <= 2
