@@ -34,7 +34,7 @@ EVEN, AGREE = 2.0, 22.0
 SAME = 40.0
 #: A patch that one shot alone saw is not believed if so much of its rim lies at something that the photo does not show:
 #: somebody in the shot whom the finder missed reaches into it.
-INTRUDES = 0.1
+INTRUDES = 0.12
 #: Levels that are added before ratios are taken, so that noise in the dark is none.
 DARK = 16.0
 #: Patches of another shot smaller than this many pixels are not taken: they would be crumbs.
@@ -220,7 +220,7 @@ def _doubted(masks: list[BoolMask], strange: list[BoolMask], own: BoolMask) -> N
     for mask, odd in zip(masks, strange, strict=True):
         if not odd.any():
             continue
-        near = dilate(odd, 3 * CRUMB)
+        near = dilate(odd, 2 * CRUMB)
         count, pieces = cv2.connectedComponents((mask & alone).view(np.uint8), connectivity=8)
         for piece in range(1, count):
             inside = pieces == piece
