@@ -329,7 +329,7 @@ def test_the_whole_story(tiny: str, visit: Callable[..., Studio], tmp_path: Path
 
     # One alone.
     page.click('[data-key="alone 0"]')
-    assert page.locator('[data-key="alone 0"]').get_attribute("aria-pressed") == "true"
+    page.wait_for_selector("[data-key='alone 0'][aria-pressed=true]")
     assert it.faults == []
     assert {url for url in it.asked if not url.startswith((tiny, "blob:"))} == set(), "nothing leaves the machine"
 
