@@ -8,7 +8,7 @@ import pytest
 
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
-from mild.plan.margin import Margin, guided, widened
+from mild.plan.margin import Margin, guided, things, widened
 from mild.plan.planning import plan_layers
 from mild.request import Region
 
@@ -79,3 +79,30 @@ def test_nobody_who_stays_is_a_fringe() -> None:
 def test_the_guided_filter_leaves_an_even_mask(value: float) -> None:
     photo = photo_with_body().astype(np.float32) / 255
     assert np.allclose(guided(np.full(SIZE, value, np.float32), photo, 6), value, atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [(40, 20), (1, 1)])
+def test_two_things_far_apart_in_one_mask_were_widened_by_the_height_of_both(other: tuple[int, int]) -> None:
+    photo = Photo(np.random.default_rng(0).integers(90, 110, (1200, 900, 3)).astype(np.uint8))
+    alone = np.zeros((1200, 900), bool)
+    alone[60:100, 200:220] = True
+    both = alone.copy()
+    both[1130 : 1130 + other[0], 700 : 700 + other[1]] = True
+    changed = []
+    for mask in (alone, both):
+        scene = Scene(photo, (Person.from_mask(1, mask),))
+        box, matte = plan_layers(scene, (1,), Region()).mattes[1]
+        whole = np.zeros(mask.shape, bool)
+        whole[box.slices] = matte > 0
+        assert whole[mask].all()
+        changed.append(whole[:600])
+    assert (changed[0] == changed[1]).all()
+
+
+def test_a_sprayed_mask_falls_apart_and_a_found_person_not_at_all() -> None:
+    mask = np.zeros((1500, 1500), bool)
+    mask[::125, ::125] = True
+    sprayed = Person.from_mask(1, mask)
+    parts = things(sprayed, Region())
+    assert len(parts) == 144 and sum(part.area for part in parts) == sprayed.area
+    assert things(Person.from_mask(1, mask, source="nanodet"), Region())[0].area == sprayed.area

@@ -9,7 +9,7 @@ Filtering", ECCV 2010): the mask as the best linear function of the colours near
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -32,6 +32,8 @@ LIKE = 0.4
 PLAIN = 2e-4
 #: Longest side, pixels, of what is looked at.
 LOOKED_AT = 512
+#: A drawn mask in more parts is noise, and is widened as one.
+MOST_THINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,40 @@ class Margin:
     def whole(self) -> int:
         """No further than this can the photo change."""
         return self.reach + self.feather + (self.sure if self.reach > self.sure else 0)
+
+
+def things(person: Person, region: Region) -> list[Person]:
+    """What a drawn mask holds: parts so far apart that their margins do not meet are things of their own.
+
+    Each is widened by its own size: not by the height of two things together, or of one and a stray pixel. Whoever was
+    found is one, however much stands in front of them.
+    """
+    if person.source != "mask":
+        return [person]
+    gap = Margin.of(person, region).whole
+    mask = np.ascontiguousarray(person.mask)
+    if cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] <= 2:
+        return [person]
+    # Half-way between two parts their margins meet.
+    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)
+    count, groups = cv2.connectedComponents((away <= gap).view(np.uint8), connectivity=8)
+    if not 2 < count <= MOST_THINGS + 1:
+        return [person]
+    groups[~mask] = 0
+    # Boxes by one pass over all parts.
+    rows, columns = np.nonzero(groups)
+    labels = groups[rows, columns]
+    low, high = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+    for i, at in enumerate((rows, columns)):
+        np.minimum.at(low[:, i], labels, at)
+        np.maximum.at(high[:, i], labels, at + 1)
+    found: list[Person] = []
+    for label in range(1, count):
+        inner = Box(int(low[label, 1]), int(low[label, 0]), int(high[label, 1]), int(high[label, 0]))
+        part = groups[inner.slices] == label
+        # Smaller things have smaller margins, and may fall apart again.
+        found += things(replace(person, box=inner.offset(person.box), mask=part, parts=None), region)
+    return found
 
 
 def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: BoolMask) -> tuple[Box, BoolMask]:

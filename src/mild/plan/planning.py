@@ -19,7 +19,7 @@ from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import Box, Person, Scene
 from mild.plan.density import densities, fill_canvas
-from mild.plan.margin import Margin, widened
+from mild.plan.margin import Margin, things, widened
 from mild.request import Region
 
 BoolMask = NDArray[np.bool_]
@@ -176,7 +176,7 @@ def plan_layers(
     mattes: dict[int, tuple[Box, NDArray[np.uint8]]] = {}
     hole = np.zeros(scene.size, bool)
     for person in going:
-        box, matte = _matte(scene, person, kept, Margin.of(person, region))
+        box, matte = _matte(scene, person, kept, region)
         mattes[person.id] = (box, matte)
         hole[box.slices] |= matte > 0
     if not hole.any():
@@ -246,12 +246,27 @@ def _body_guess(person: Person, size: tuple[int, int]) -> Box | None:
     return box if box.area > 0 and box.height <= 3 * person.box.height + 8 else None
 
 
-def _matte(scene: Scene, person: Person, kept: BoolMask, margin: Margin) -> tuple[Box, NDArray[np.uint8]]:
+def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tuple[Box, NDArray[np.uint8]]:
     """How strongly the photo is replaced around an erased person: 255 on the widened mask, falling over the feather.
 
     Visible pixels of those who stay are 0: they are never touched.
     """
-    box, mask = widened(scene.photo.pixels, person, margin, kept)
+    found = [_matte_of(scene, thing, kept, Margin.of(thing, region)) for thing in things(person, region)]
+    if len(found) == 1:
+        return found[0]
+    box = Box(
+        min(b.x0 for b, _ in found), min(b.y0 for b, _ in found),
+        max(b.x1 for b, _ in found), max(b.y1 for b, _ in found),
+    )  # fmt: skip
+    matte = np.zeros((box.height, box.width), np.uint8)
+    for at, part in found:
+        window = matte[at.inside(box).slices]
+        np.maximum(window, part, out=window)
+    return box, matte
+
+
+def _matte_of(scene: Scene, thing: Person, kept: BoolMask, margin: Margin) -> tuple[Box, NDArray[np.uint8]]:
+    box, mask = widened(scene.photo.pixels, thing, margin, kept)
     falling = np.asarray(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5), np.float32)
     # 1 - (distance - sure) / (feather + 1), in place: the person may be ten megapixels.
     falling -= margin.sure
