@@ -88,7 +88,7 @@ def things(person: Person, region: Region) -> list[Person]:
     groups[~mask] = 0
     # Boxes by one pass over all parts.
     rows, columns = np.nonzero(groups)
-    labels = groups[rows, columns]
+    labels = np.asarray(groups[rows, columns], np.int64)
     low, high = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
     for i, at in enumerate((rows, columns)):
         np.minimum.at(low[:, i], labels, at)
