@@ -87,10 +87,9 @@ def erase(
 
     opened = Photo.of(photo)
     given = {"keep": keep, "everyone": everyone, "at": at, "boxes": boxes, "mask": mask}
-    request = build_request(
-        **flat(people, {name: value for name, value in given.items() if value is not None}),
-        seed=seed, backend=finder, model=model, steps=steps, device=device, **options,
-    )  # fmt: skip
+    # `backend` is the request's own name of the finder; whoever says it by that name is understood, too.
+    said = {"seed": seed, "backend": finder, "model": model, "steps": steps, "device": device} | options
+    request = build_request(**flat(people, {name: value for name, value in given.items() if value is not None}), **said)
     if opened.path is not None:
         request = request.model_copy(update={"photo": str(opened.path)})
     return run(request, opened, progress=progress, models=models)
