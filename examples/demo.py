@@ -38,6 +38,15 @@ SQUARE = 12
 
 def main(photos: list[str]) -> int:
     paths = [Path(name) for name in photos] or sorted(HERE.glob("*.jpg"))
+    if not paths:
+        # The archive of the source (sdist) holds none of them: they are under another licence.
+        print(
+            "The example photos are not here, as they are under another licence (GPL-2+): MILD's repository has them "
+            "in examples/, and Debian's source package kphotoalbum 5.9.1 in demo/. Or name photos of your own: "
+            "python examples/demo.py PHOTO ...",
+            file=sys.stderr,
+        )
+        return 2
     failed = 0
     for path in paths:
         try:

@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -64,6 +65,8 @@ def build(out: Path) -> tuple[Path, Path]:
     wheel, sdist = next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("one_step.onnx") for name in names), "the embedded model is not in the wheel"
+    with tarfile.open(sdist) as archive:
+        names += archive.getnames()
     assert not any(Path(name).suffix in (".jpg", ".pt", ".pth", ".ckpt") for name in names if "studio" not in name)
     return wheel, sdist
 

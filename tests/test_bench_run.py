@@ -287,6 +287,25 @@ def test_choosing_fewer_keeps_proportions_and_more_adds_only(tmp_path: Path) -> 
     assert choose(whole, 1000) == whole.ids()
 
 
+def test_the_ready_recipes_need_a_folder_that_the_user_names(capfd: pytest.CaptureFixture[str]) -> None:
+    configs = Path(__file__).resolve().parent.parent / "configs"
+    for path in configs.rglob("*.yaml"):
+        assert "../" not in path.read_text("utf-8"), f"{path.name} names what lies beside somebody's repository"
+    for name in ("bench", "through_training"):
+        path = configs / f"{name}.yaml"
+        with pytest.raises(UsageError, match="--photos FOLDER"):
+            Recipe.open(path)
+        made = Recipe.open(path, "here")
+        assert {one.options.get("photos", one.source) for one in made.sets} <= {
+            "here", "outlines:here", "photos:examples"
+        }  # fmt: skip
+        other = Recipe.open(path, sets=[{"source": "photos:x"}])
+        assert [one.source for one in other.sets] == ["photos:x"], "nothing is asked for that is not needed"
+    assert Recipe.open(configs / "bench_real.yaml").methods
+    assert cli.run(["bench", "run", "--recipe", str(configs / "bench.yaml")]) == 2
+    assert "--photos FOLDER" in capfd.readouterr().err
+
+
 def test_wrong_recipes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no method 'nothing'"):
         parse("nothing:x")

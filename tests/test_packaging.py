@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -137,3 +138,17 @@ def test_the_dockerfile_is_linted() -> None:
 def test_the_page_of_all_options_is_up_to_date() -> None:
     """Whoever adds an option runs ``python -m mild.app.cli.reference > docs/options.md``."""
     assert (ROOT / "docs" / "options.md").read_text() == reference()
+
+
+def test_the_source_archive_holds_no_picture_of_another_licence(tmp_path: Path) -> None:
+    """The example photos are GPL-2+, and what was made from them; the archive says Apache-2.0."""
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    left_out = {path for pattern in hatch["sdist"]["exclude"] for path in ROOT.glob(pattern.removeprefix("/"))}
+    assert left_out >= {*ROOT.glob("examples/*.jpg"), *ROOT.glob("docs/images/*.jpg")}
+    assert ROOT / "examples" / "NOTICE" not in left_out
+
+    # The demo then says where they are to be had.
+    shutil.copy(ROOT / "examples" / "demo.py", tmp_path)
+    done = subprocess.run([sys.executable, str(tmp_path / "demo.py")], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "kphotoalbum" in done.stderr and "PHOTO" in done.stderr and "Traceback" not in done.stderr

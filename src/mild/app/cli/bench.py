@@ -19,6 +19,10 @@ bench.add_typer(study, name="study")
 @bench.command()
 def run(
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file that says everything below.")] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="What a recipe means by $photos: a folder with manifest.jsonl and its photos."),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,7 +86,7 @@ def run(
     if sets:
         named["sets"] = [{"source": text, **({"masks": masks} if masks else {})} for text in sets]
     if recipe is not None:
-        made = Recipe.open(recipe, **named)
+        made = Recipe.open(recipe, photos, **named)
     else:
         if not sets or not methods:
             raise UsageError("Name a --recipe, or at least one --set and one --method.")
@@ -97,6 +101,8 @@ def run(
     tell = (lambda text: None) if quiet else _tell
     run_recipe(made, out, retry=retry, tell=tell)
     command = f"mild bench run --recipe {recipe}" if recipe is not None else None
+    if command is not None and photos is not None:
+        command += " --photos FOLDER"
     if command is not None and limit is not None:
         command += f" --limit {limit}"
     write_report(out, results=results, command=command)

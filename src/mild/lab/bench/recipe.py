@@ -106,8 +106,14 @@ class Recipe(_Part):
             raise UsageError(f"The recipe: {explain(error)}") from None
 
     @classmethod
-    def open(cls, path: str | Path, **changes: object) -> Recipe:
-        """Read a YAML file; ``changes`` that are not None replace its fields."""
+    def open(cls, path: str | Path, photos: str | Path | None = None, **changes: object) -> Recipe:
+        """Read a YAML file; ``changes`` that are not None replace its fields.
+
+        ``photos`` stands wherever the file's sets say ``$photos``: which folder that is, only the user knows.
+
+        Raises:
+            UsageError: the file is no recipe, or its sets say ``$photos`` and none were named.
+        """
         import yaml
 
         try:
@@ -118,7 +124,25 @@ class Recipe(_Part):
             raise UsageError(f"The recipe {path} is not YAML ({' '.join(str(error).split())}).") from None
         if not isinstance(fields, dict):
             raise UsageError(f"The recipe {path} holds no fields.")
-        return cls.build(**(fields | {name: value for name, value in changes.items() if value is not None}))
+        fields = fields | {name: value for name, value in changes.items() if value is not None}
+        if photos is None and _PHOTOS in json.dumps(fields.get("sets")):
+            raise UsageError(f"The recipe {path} needs a folder of photos: name it with --photos FOLDER.")
+        if photos is not None:
+            fields["sets"] = _put(fields.get("sets"), str(photos))
+        return cls.build(**fields)
+
+
+#: What a recipe says in the place of the user's own folder of photos.
+_PHOTOS = "$photos"
+
+
+def _put(value: Any, photos: str) -> Any:
+    """``value`` with the folder in every text that names :data:`_PHOTOS`."""
+    if isinstance(value, str):
+        return value.replace(_PHOTOS, photos)
+    if isinstance(value, dict):
+        return {name: _put(one, photos) for name, one in value.items()}
+    return [_put(one, photos) for one in value] if isinstance(value, list) else value
 
 
 #: Raised by one whenever a figure's definition changes, so that no old figure stands beside a new one.
