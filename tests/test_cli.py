@@ -535,7 +535,7 @@ def test_the_first_run_offers_the_nets_and_fetches_none_unasked(
     monkeypatch.delenv("MILD_OFFLINE")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     fetched: list[str] = []
-    monkeypatch.setattr(assets, "ensure", lambda name, download=False: fetched.append(name))
+    monkeypatch.setattr(assets, "fetch", lambda name, given=None, tell=None: fetched.append(name))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     finder = Finder.model_validate({})
@@ -545,9 +545,9 @@ def test_the_first_run_offers_the_nets_and_fetches_none_unasked(
     assert not first.offer(finder, ask=True)
     assert fetched == []
     told = capfd.readouterr().err
-    assert "Apache-2.0" in told and "MB" in told
+    assert "blazepose, Apache-2.0" in told and "nanodet, Apache-2.0" in told and "MB" in told
     assert first.offer(finder, ask=True)
-    assert fetched == ["blazepose"]
+    assert fetched == ["blazepose", "nanodet"], "what `mild models --fetch` fetches"
 
 
 # --- doctor and cache

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Tell = Callable[[float], None]
 
 __all__ = [
-    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes", "installed",
+    "AssetStatus", "cache_dir", "check", "ensure", "fetch", "fetch_finder", "fetch_hub", "finder_boxes",
+    "finder_wanted", "installed",
     "is_embedded", "locate", "locate_hub", "locate_model", "model_folder", "offline", "remove", "status",
 ]  # fmt: skip
 
@@ -153,6 +154,14 @@ def finder_boxes() -> str | None:
     if locate(finders.BLAZEPOSE.name) is None:
         return None
     return next((name for name in finders.BOXES if locate(name) is not None), None)
+
+
+def finder_wanted() -> list[ModelSpec]:
+    """What :func:`fetch_finder` would try to fetch first: the landmark net and the best detector, where missing."""
+    wanted = [spec for spec in (finders.BLAZEPOSE,) if locate(spec.name) is None]
+    if all(locate(name) is None for name in finders.BOXES):
+        wanted.append(REGISTRY[finders.BOXES[0]])
+    return wanted
 
 
 def fetch_finder(tell: Tell = lambda fraction: None) -> list[str]:

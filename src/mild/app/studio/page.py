@@ -80,13 +80,20 @@ def examples() -> list[Example]:
 
 def _finder() -> dict[str, Any]:
     """Can people be searched for here, and what would have to be fetched for that (megabytes, licence)?"""
+    from mild.models import assets
     from mild.people.find import missing
 
-    wanted = missing(Finder.model_validate({}))
-    if wanted is None:
+    if missing(Finder.model_validate({})) is None:
         return {"ready": True}
-    size = {"kept": round(wanted.size / 1e6), "download": round(wanted.download / 1e6)}
-    return {"ready": False, "name": wanted.name, "licence": wanted.licence, **size}
+    wanted = assets.finder_wanted()
+    size = {
+        "kept": round(sum(spec.size for spec in wanted) / 1e6),
+        "download": round(sum(spec.download for spec in wanted) / 1e6),
+    }
+    names, licences = (
+        ", ".join(dict.fromkeys(words)) for words in zip(*((s.name, s.licence) for s in wanted), strict=True)
+    )
+    return {"ready": False, "name": names, "licence": licences, **size}
 
 
 def add_studio(app: FastAPI) -> None:
@@ -111,8 +118,8 @@ def add_studio(app: FastAPI) -> None:
         from mild.models import assets
         from mild.people.find import missing
 
-        if (wanted := missing(Finder.model_validate({}))) is not None:
-            assets.ensure(wanted.name, download=True)
+        if missing(Finder.model_validate({})) is not None:
+            assets.fetch_finder()
         return _finder()
 
     @app.get(PREFIX + "examples", include_in_schema=False)
