@@ -35,7 +35,7 @@ from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.one_step import LAYER_INPUTS, OneStep
 from mild.diffusion.rows import LayerRows
-from mild.fill.canvas import LayerCrop, View, content_of, searched_size
+from mild.fill.canvas import LayerCrop, View, content_of
 from mild.fill.first import diffused_fill
 from mild.fill.prior import exemplar_fill
 from mild.lab.bench.items import Item
@@ -121,10 +121,10 @@ class Variant:
         if self.fill == "none":
             return LayerCrop.cut(photo, row, None)
         visible = np.asarray(cv2.copyTo(photo, row.own.view(np.uint8)), np.uint8)
-        view = View.of(visible, row.own, row.hole, searched_size(row.crop))
+        view = View.of(visible, row.own, row.hole, row.sizes.searched)
         make = {"exemplar": exemplar_fill, "diffused": diffused_fill}[self.fill]
         return LayerCrop(
-            row, photo, View.of(visible, row.own, row.hole, row.content), make(view.rgb, view.own, view.hole)
+            row, photo, View.of(visible, row.own, row.hole, row.sizes.content), make(view.rgb, view.own, view.hole)
         )
 
 

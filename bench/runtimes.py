@@ -92,7 +92,7 @@ def truth_of(sample: Sample, crop: LayerCrop) -> NDArray[np.float32]:
     """The erased photo on the layer's canvas, in [-1, 1]."""
     import cv2
 
-    height, width = crop.plan.content
+    height, width = crop.plan.sizes.content
     there = sample.erased_truth()[crop.plan.crop.slices].astype(np.float32)
     return np.asarray(cv2.resize(there, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 127.5 - 1
 

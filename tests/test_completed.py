@@ -65,7 +65,7 @@ def test_of_two_kept_people_who_meet_behind_a_third_the_nearer_is_seen(
     colours = {None: (120, 120, 120), 1: (200, 0, 0), 2: (0, 0, 200)}
     clean = []
     for crop in crops:
-        layer = np.ones((*crop.plan.content, 4), np.float32)
+        layer = np.ones((*crop.plan.sizes.content, 4), np.float32)
         layer[..., :3] = np.asarray(colours[crop.plan.owner], np.float32) / 127.5 - 1
         clean.append(layer)
     made = assemble(scene, plan, crops, clean, detail=False).compose()

@@ -89,7 +89,7 @@ class BodyRow:
         """
         if plan.owner is None:
             return cls.nobody(plan.bucket)
-        person, (h, w) = scene.person(plan.owner), plan.content
+        person, (h, w) = scene.person(plan.owner), plan.sizes.content
         scale = np.asarray([w / plan.crop.width, h / plan.crop.height], np.float32)
         points = checked_keypoints(person.keypoints, scene.size, f"person {person.id}")
         own, hole = (_placed(a.astype(np.uint8), (h, w), plan.bucket) > 0 for a in (plan.own, plan.hole))

@@ -23,11 +23,11 @@ def probed_rows(plans: Sequence[LayerPlan]) -> list[ProbedLayer]:
     """The rows of one MILD batch, each on its own canvas. A canvas's padding is of no region."""
     layers = []
     for row, plan in enumerate(plans):
-        h, w = plan.content
+        h, w = plan.sizes.content
         regions = np.zeros((3, *plan.bucket), np.float32)
         for channel, mask in enumerate((plan.own, plan.hole, plan.foreign)):
-            regions[channel, :h, :w] = shrink(mask.astype(np.float32), plan.content)
-        layers.append(ProbedLayer(layer_name(plan), torch.from_numpy(regions), row, plan.crop, plan.content))
+            regions[channel, :h, :w] = shrink(mask.astype(np.float32), plan.sizes.content)
+        layers.append(ProbedLayer(layer_name(plan), torch.from_numpy(regions), row, plan.crop, plan.sizes.content))
     return layers
 
 

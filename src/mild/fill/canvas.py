@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,10 +19,6 @@ from mild.plan.planning import LayerPlan, Plan
 
 Float = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
-
-#: Longest side, pixels, of what is searched for exemplars: at least (lines are still lines, and it takes a second or
-#: two), and at most, where the hole has no more pixels than HOLE there.
-SEARCHED, FINEST, HOLE = 384, 768, 24_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class LayerCrop:
     """One layer's pixels: the photo's in its crop, and the crop on its canvas.
 
     Attributes:
-        plan: where it is and what its regions are; ``content = (h, w)`` is the crop's size on the canvas.
+        plan: where it is and what its regions are; ``sizes.content = (h, w)`` is the crop's size on the canvas.
         photo: uint8 ``[H, W, 3]``, the photo in the crop.
         canvas: the crop at ``content``.
         fill: uint8 ``[h', w', 3]``, the first fill in the hole, at the size at which it was searched; elsewhere the
@@ -74,11 +69,11 @@ class LayerCrop:
         """From the crop of the photo, uint8 ``[H, W, 3]``; ``seed`` of the exemplar search, None: no prior; ``filler``
         of backgrounds, None: the built-in (people are completed from themselves)."""
         visible = np.asarray(cv2.copyTo(photo, plan.own.view(np.uint8)), np.uint8)
-        canvas = View.of(visible, plan.own, plan.hole, plan.content)
+        canvas = View.of(visible, plan.own, plan.hole, plan.sizes.content)
         fill = None
         if seed is not None:
             theirs = filler if plan.domain == "background" else None
-            size = searched_size(plan) if theirs is None else shown_size(plan.crop, theirs.side)
+            size = plan.sizes.searched if theirs is None else shown_size(plan.crop, theirs.side)
             view = View.of(visible, plan.own, plan.hole, size)
             if theirs is None:
                 fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
@@ -91,7 +86,7 @@ class LayerCrop:
         """The fill as the denoiser sees it, uint8 ``[h, w, 3]``; without a prior: ``canvas.rgb``."""
         if self.fill is None:
             return self.canvas.rgb
-        seen = np.rint(shrink(self.fill, self.plan.content)).astype(np.uint8)
+        seen = np.rint(shrink(self.fill, self.plan.sizes.content)).astype(np.uint8)
         return np.where(self.canvas.hole[..., None], seen, self.canvas.rgb)
 
     def on_canvas(self) -> tuple[Float, Float, Float, Float]:
@@ -103,17 +98,6 @@ class LayerCrop:
         masks = (self.canvas.own, self.canvas.hole)
         own, hole = (_padded(mask, self.plan.bucket) for mask in masks)
         return _padded(rgb, self.plan.bucket), own, hole, _padded(fill, self.plan.bucket)
-
-
-def searched_size(plan: LayerPlan) -> tuple[int, int]:
-    """``(height, width)`` at which a layer's exemplars are searched: finer than the canvas, but bounded.
-
-    As fine as the hole is small: the search takes about as long as the hole has pixels.
-    """
-    longest = max(plan.crop.height, plan.crop.width)
-    small = math.sqrt(HOLE / max(1, int(plan.hole.sum())))
-    scale = min(1.0, FINEST / longest, max(SEARCHED / longest, small if plan.domain == "background" else 0.0))
-    return max(1, round(plan.crop.height * scale)), max(1, round(plan.crop.width * scale))
 
 
 def cut_layers(
@@ -173,5 +157,5 @@ def _padded(image: NDArray[np.float32] | BoolMask, bucket: tuple[int, int]) -> F
 
 def content_of(image: Float, plan: LayerPlan) -> Float:
     """The crop's part of one canvas ``[C, *bucket]`` as ``[h, w, C]``."""
-    h, w = plan.content
+    h, w = plan.sizes.content
     return np.ascontiguousarray(np.moveaxis(image[:, :h, :w], 0, 2), np.float32)

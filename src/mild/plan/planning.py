@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -20,6 +21,7 @@ from mild.people.body import checked_keypoints
 from mild.people.scene import Box, Person, Scene
 from mild.plan.density import densities, fill_canvas
 from mild.plan.margin import Margin, things, widened
+from mild.plan.sizes import Sizes
 from mild.request import Region
 
 BoolMask = NDArray[np.bool_]
@@ -56,13 +58,12 @@ class LayerPlan:
     def foreign(self) -> BoolMask:
         return ~(self.own | self.hole)
 
-    @property
-    def content(self) -> tuple[int, int]:
-        """``(height, width)`` in canvas pixels of the part that holds the crop."""
-        return (
-            min(self.bucket[0], max(1, round(self.crop.height * self.scale))),
-            min(self.bucket[1], max(1, round(self.crop.width * self.scale))),
-        )
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The crop's size at every stage, from the photo's pixels to the canvas."""
+        photo = self.crop.height, self.crop.width
+        hole = int(np.count_nonzero(self.hole))
+        return Sizes.of(photo, self.bucket, self.scale, hole, background=self.domain == "background")
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _packed(
     scene: Scene, row: LayerPlan, truth: NDArray[np.uint8], kind: int, size: int, seed: int, radius: int
 ) -> PackedRow:
     """One planned layer on a square canvas; what the crop does not fill is foreign."""
-    h, w = row.content
+    h, w = row.sizes.content
 
     def averaged(image: NDArray[np.generic]) -> NDArray[np.float32]:
         return np.asarray(cv2.resize(image.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA), np.float32)

@@ -49,7 +49,7 @@ class LayeredDiffusion:
         for row in plan.layers:
             photo = scene.photo.pixels[row.crop.slices]
             visible = np.asarray(cv2.copyTo(photo, row.own.view(np.uint8)), np.uint8)
-            crops.append(LayerCrop(row, photo, View.of(visible, row.own, row.hole, row.content), None))
+            crops.append(LayerCrop(row, photo, View.of(visible, row.own, row.hole, row.sizes.content), None))
             clean.append(self.completed(visible, row))
         stack = assemble(scene, plan, crops, clean, detail=False)
         return Answer(stack.compose(), stack, {"layers": len(plan.layers)})
