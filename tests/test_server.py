@@ -172,8 +172,33 @@ def test_every_format(serve: Any, format: str, head: bytes, tmp_path: Path) -> N
     if format in ("psd", "ora", "zip"):
         from mild.layers.export import load_stack
 
+        assert b"SourceType" in answer.content and answer.headers["X-Mild-Holds-Original"] == "true"
+        safe = server.client.post(f"/v1/erase?format={format}&flatten_hidden=true", **form(png(), ERASE_2))
+        assert safe.headers["X-Mild-Holds-Original"] == "false"
+        (tmp_path / f"safe.{format}").write_bytes(safe.content)
+        assert 2 not in [layer.owner for layer in load_stack(tmp_path / f"safe.{format}").people]
         (tmp_path / f"a.{format}").write_bytes(answer.content)
         assert [layer.owner for layer in load_stack(tmp_path / f"a.{format}").people] == [1, 2, 3]
+    else:
+        assert answer.headers["X-Mild-Holds-Original"] == "false"
+
+
+def test_the_same_mask_sent_by_several_at_the_same_time_is_read_by_all(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mild.app.server.photos import Photos
+    from mild.photo import read_mask
+
+    photos = Photos(tmp_path)
+    out = io.BytesIO()
+    Image.fromarray(np.arange(96 * 64).reshape(64, 96) < 96).save(out, "png")
+
+    def read(_: int) -> int:
+        with photos.scratch(out.getvalue()) as path:
+            return int(read_mask(path, (64, 96)).sum())
+
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(read, range(240))) == {96}
 
 
 def test_masks_as_picture_and_as_run_length_code_mean_the_same(serve: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +11,7 @@ from mild.errors import MildError, UsageError
 from mild.files import write_atomically
 from mild.layers import LayerStack, folder, ora, pack, psd
 from mild.photo import Photo
+from mild.photo.mark import Mark, packet
 from mild.reading import guarded
 
 Write = Callable[[LayerStack, IO[bytes], pack.Colour], None]
@@ -25,11 +27,20 @@ FORMATS: dict[str, tuple[Write, Read]] = {
 SUFFIXES = tuple(FORMATS)
 
 
-def save_stack(stack: LayerStack, path: str | Path, photo: Photo | None = None) -> Path:
+def save_stack(
+    stack: LayerStack,
+    path: str | Path,
+    photo: Photo | None = None,
+    *,
+    mark: Mark | None = None,
+    flatten_hidden: bool = False,
+) -> Path:
     """Write a stack to ``path``: ``.psd``, ``.ora``, ``.zip``, or a folder when there is no suffix.
 
     Args:
         photo: where the colour profile and the resolution are taken from.
+        mark: what is said of how the layers came about; None for nothing.
+        flatten_hidden: leave out the original and whoever is hidden, who are in there else.
 
     Raises:
         UsageError: for another suffix.
@@ -37,20 +48,19 @@ def save_stack(stack: LayerStack, path: str | Path, photo: Photo | None = None) 
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    colour = colour_of(photo, mark)
+    if flatten_hidden:
+        colour = replace(colour, edited=bool(stack.hidden or stack.raised))
+        stack = stack.without_hidden()
     if path.is_dir() or not suffix:
         try:
-            folder.write(stack, path, colour_of(photo))
+            folder.write(stack, path, colour)
         except OSError as error:
             raise MildError(f"{path} cannot be written: {error.strerror or error}.") from None
         return path
     if suffix not in FORMATS:
         raise UsageError(f"Layers are written as {', '.join(SUFFIXES)} or into a folder, not as {suffix}.")
-    return write_atomically(path, lambda out: write_stack(stack, out, suffix, photo))
-
-
-def write_stack(stack: LayerStack, out: IO[bytes], suffix: str, photo: Photo | None = None) -> None:
-    """As :func:`save_stack`, to an open binary file; ``suffix`` is one of :data:`SUFFIXES`."""
-    FORMATS[suffix][0](stack, out, colour_of(photo))
+    return write_atomically(path, lambda out: FORMATS[suffix][0](stack, out, colour))
 
 
 def load_stack(path: str | Path) -> LayerStack:
@@ -63,7 +73,7 @@ def load_stack(path: str | Path) -> LayerStack:
 
 
 def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
-    """As :func:`load_stack`, with the colour profile and the resolution it was written with.
+    """As :func:`load_stack`, with the colour profile, the resolution and the mark it was written with.
 
     Raises:
         MildError: when there is no such file, or it is not (whole and) ours.
@@ -80,8 +90,9 @@ def open_stack(path: str | Path) -> tuple[LayerStack, pack.Colour]:
         return FORMATS[suffix][1](path)
 
 
-def colour_of(photo: Photo | None) -> pack.Colour:
-    """Profile and resolution of a photo's metadata."""
+def colour_of(photo: Photo | None, mark: Mark | None = None) -> pack.Colour:
+    """Profile and resolution of a photo's metadata, and the mark."""
+    xmp = None if mark is None else packet(mark, photo.meta.xmp if photo is not None else None)
     if photo is None:
-        return pack.Colour()
-    return pack.Colour(photo.meta.icc, photo.meta.dpi)
+        return pack.Colour(mark=mark, xmp=xmp)
+    return pack.Colour(photo.meta.icc, photo.meta.dpi, mark, xmp)

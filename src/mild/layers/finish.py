@@ -38,6 +38,11 @@ def finished(photo: Photo, stack: LayerStack, output: Output, model: str | None)
     )
 
 
+def mark_of(request: EraseRequest) -> Mark | None:
+    """What a file of this job's layers says of them, as the request wants it."""
+    return Mark.now(model_of(request.method)) if request.output.mark else None
+
+
 def model_of(method: Method) -> str | None:
     """What the mark calls the model: its name, never a path of this machine; None when none made pixels."""
     return PurePath(method.model.name).name if method.parts.denoise else None

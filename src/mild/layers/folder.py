@@ -28,13 +28,13 @@ def files(stack: LayerStack, colour: pack.Colour) -> Iterator[tuple[str, bytes]]
     """Name and content of every file; the description comes last, so that it stands for a complete set."""
     rgba = [f"mild/{stem}.png" if stem.startswith("fill") else f"{stem}.png" for stem in pack.stems(stack)]
     description = pack.describe(stack, "original.png", rgba, colour)
-    yield "original.png", pack.png(stack.photo, colour)
+    yield "original.png", pack.png(stack.photo, colour.of_photo)
     everyone = [layer.owner for layer in stack.people if layer.owner is not None]
     yield "background.png", pack.png(stack.compose(hide=everyone), colour)
-    yield "composed.png", pack.png(stack.compose(), colour)
+    yield "composed.png", pack.png(stack.compose(), colour if stack.hidden or stack.raised else colour.of_photo)
     for layer, name in zip(stack.layers, rgba, strict=True):
         full = layer.kind == "person"
-        yield name, pack.png(full_frame(layer, stack.size), colour) if full else pack.png(layer.rgba)
+        yield name, pack.png(full_frame(layer, stack.size), colour) if full else pack.png(layer.rgba, colour.mark_alone)
     yield from pack.masks(stack, description)
     yield pack.DESCRIPTION, pack.to_json(description)
 

@@ -38,12 +38,13 @@ def write(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
         photo = _stack(tree, ElementTree.SubElement(root, "stack"), archive, colour, pictures)
         _add(archive, "stack.xml", ElementTree.tostring(root, "utf-8", xml_declaration=True))
         merged = stack.compose()
-        _add(archive, "mergedimage.png", pack.png(merged, colour))
-        _add(archive, "Thumbnails/thumbnail.png", pack.png(thumbnail(merged, THUMBNAIL)))
+        said = colour if stack.hidden or stack.raised else colour.of_photo
+        _add(archive, "mergedimage.png", pack.png(merged, said))
+        _add(archive, "Thumbnails/thumbnail.png", pack.png(thumbnail(merged, THUMBNAIL), said.mark_alone))
         for index, stem in enumerate(pack.stems(stack)):
             if pictures[index] is None:
                 pictures[index] = f"mild/{stem}.png"
-                _add(archive, f"mild/{stem}.png", pack.png(stack.layers[index].rgba))
+                _add(archive, f"mild/{stem}.png", pack.png(stack.layers[index].rgba, colour.mark_alone))
         description = pack.describe(stack, photo, [name or "" for name in pictures], colour)
         for name, data in pack.masks(stack, description):
             _add(archive, name, data)
@@ -92,7 +93,8 @@ def _stack(
                 opacity="1.0",
             )  # fmt: skip
             element.set("composite-op", "svg:src-over")
-            _add(archive, name, pack.png(node.rgba, colour))
+            # The rearmost picture is the photo itself.
+            _add(archive, name, pack.png(node.rgba, colour if name != "data/000.png" else colour.of_photo))
             if node.layer is not None:
                 pictures[node.layer] = name
         nodes.append(element)

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from mild.errors import MildError
 from mild.layers import Layer, LayerStack
 from mild.people.scene import Box
 from mild.photo.formats import MAX_PIXELS
+from mild.photo.mark import Mark
 from mild.reading import guarded, parse_json
 
 FORMAT, VERSION = "mild-layers", 1
@@ -36,10 +37,31 @@ LEVEL = 3
 
 @dataclass(frozen=True)
 class Colour:
-    """What a written picture says of itself: ICC profile and resolution in dots per inch."""
+    """What a written picture says of itself.
+
+    Attributes:
+        icc: colour profile.
+        dpi: resolution in dots per inch.
+        mark: who made the layers; None when nothing is said of it.
+        xmp: the mark as a packet.
+        edited: the stack's photo is not the original any more.
+    """
 
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    mark: Mark | None = None
+    xmp: bytes | None = None
+    edited: bool = False
+
+    @property
+    def of_photo(self) -> Colour:
+        """What the stack's photo says: an original has no mark."""
+        return self if self.edited else replace(self, mark=None, xmp=None)
+
+    @property
+    def mark_alone(self) -> Colour:
+        """For pictures that only MILD, or a list of files, shows."""
+        return replace(self, icc=None, dpi=None)
 
 
 def png(pixels: NDArray[Any], colour: Colour | None = None) -> bytes:
@@ -50,6 +72,9 @@ def png(pixels: NDArray[Any], colour: Colour | None = None) -> bytes:
         options["icc_profile"] = colour.icc
     if colour is not None and colour.dpi:
         options["dpi"] = colour.dpi
+    if colour is not None and colour.xmp:
+        options["pnginfo"] = info = PngImagePlugin.PngInfo()
+        info.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + colour.xmp)
     image = Image.fromarray(pixels.astype(np.uint8) * 255).convert("1") if pixels.dtype == bool else None
     (image or Image.fromarray(np.ascontiguousarray(pixels))).save(buffer, "png", compress_level=LEVEL, **options)
     return buffer.getvalue()
@@ -73,6 +98,7 @@ def describe(stack: LayerStack, photo: str, rgba: list[str], colour: Colour) -> 
         "photo": photo,
         "icc": None if colour.icc is None else base64.b64encode(colour.icc).decode(),
         "dpi": None if colour.dpi is None else list(colour.dpi),
+        "mark": None if colour.mark is None else colour.mark.row(),
         "hidden": sorted(stack.hidden),
         "raised": list(stack.raised),
         "layers": [
@@ -105,7 +131,7 @@ def to_json(description: dict[str, Any]) -> bytes:
 def unpack(
     description: bytes, fetch: Fetch, where: str, *, photo: NDArray[np.uint8] | None = None
 ) -> tuple[LayerStack, Colour]:
-    """The stack of a description, and the profile and resolution it was written with.
+    """The stack of a description, with the profile, the resolution and the mark it was written with.
 
     A stranger may have written it: every size is known before a picture is decoded, no picture serves twice, and all
     layers together are no larger than :data:`MOST_COVER` photos (or 64 megapixels).
@@ -152,7 +178,9 @@ def unpack(
         hidden, raised = ([_whole(n, 10**6) for n in data[key]] for key in ("hidden", "raised"))
         if not {*hidden, *raised} <= set(owners):
             raise ValueError("it hides or raises a person without a layer")
-        return LayerStack(np.ascontiguousarray(photo), layers, frozenset(hidden), tuple(raised)), Colour(icc, dpi)
+        return LayerStack(np.ascontiguousarray(photo), layers, frozenset(hidden), tuple(raised)), Colour(
+            icc, dpi, Mark.of_row(data.get("mark"))
+        )
 
 
 def _layer(row: Any, box: Box, size: tuple[int, int], fetch: Fetch) -> Layer:

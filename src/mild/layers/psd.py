@@ -68,6 +68,8 @@ def write(stack: LayerStack, out: IO[bytes], colour: pack.Colour) -> None:
         resource(Resource.ICC_PROFILE, colour.icc)
     if colour.dpi:
         resource(Resource.RESOLUTION_INFO, _resolution(colour.dpi))
+    if colour.xmp:
+        resource(Resource.XMP_METADATA, colour.xmp)
     resource(RESOURCE, _side(stack, pictures, colour))
     information = LayerAndMaskInformation(
         layer_info=LayerInfo(len(records), LayerRecords(records), ChannelImageData(channels)),
@@ -120,7 +122,9 @@ def _side(stack: LayerStack, pictures: list[str], colour: pack.Colour) -> bytes:
         for index, stem in enumerate(pack.stems(stack)):
             if not pictures[index]:
                 pictures[index] = f"{stem}.png"
-                archive.writestr(zipfile.ZipInfo(pictures[index]), pack.png(stack.layers[index].rgba))
+                archive.writestr(
+                    zipfile.ZipInfo(pictures[index]), pack.png(stack.layers[index].rgba, colour.mark_alone)
+                )
         # The original is the rearmost record.
         description = pack.describe(stack, f"{_LAYER}0", pictures, colour)
         for name, data in pack.masks(stack, description):

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,10 +18,14 @@ from PIL import Image
 _STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0\*", re.DOTALL)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\s-]{200,}")
 _HEX = re.compile(rb"[0-9A-Fa-f\s]{400,}")
-_DEEPEST, _MOST_PIECES, _MOST_PIXELS = 4, 400, 64_000_000
+_DEEPEST, _MOST_PIECES, _MOST_PIXELS, _MOST_BYTES = 4, 400, 64_000_000, 2**29
 #: A hidden picture shows the region when it correlates with the original there more than this.
 SHOWS = 0.85
 _SMALLEST = 16
+#: A picture that shows less of the region does not count.
+LEAST_SHOWN = 0.3
+#: Longest side, pixels, at which a window's place is looked for.
+_SEARCHED = 768
 
 
 @dataclass(frozen=True)
@@ -50,26 +55,87 @@ def remains(data: bytes, original: NDArray[np.uint8], mask: NDArray[np.bool_]) -
 def pictures(data: bytes) -> Iterator[tuple[str, Image.Image]]:
     """Every picture that can be decoded, the file's own first one included, and where it begins."""
     for where, part in _pieces(data, "file", 0, [0]):
+        yield from _photoshop(part, where)
         for start in _STARTS.finditer(part):
             try:
                 image = Image.open(io.BytesIO(part[start.start() :]))
                 if image.width * image.height <= _MOST_PIXELS:
-                    yield f"{where} at byte {start.start()}", image.convert("RGB")
+                    yield f"{where} at byte {start.start()}", image.convert("RGBA")
             except Exception:  # a beginning that no picture follows
                 continue
 
 
 def shows(image: Image.Image, original: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
-    """The best correlation with the original in the mask, the picture turned in all four ways."""
-    grey = np.asarray(Image.fromarray(original).convert("L"), np.float64)[mask]
+    """The best correlation with the original in the mask: the whole picture, turned in all four ways, or a window.
+
+    Transparent pixels show nothing; what shows less than :data:`LEAST_SHOWN` of the mask does not count.
+    """
+    grey = np.asarray(Image.fromarray(original).convert("L"), np.uint8)
     best = -1.0
     for turn in (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270):
         turned = image if turn is None else image.transpose(turn)
-        other = np.asarray(turned.resize(original.shape[1::-1]).convert("L"), np.float64)[mask]
-        a, b = grey - grey.mean(), other - other.mean()
-        scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-        best = max(best, float((a * b).sum()) / scale if scale else 0.0)
+        light, seen = _light(turned.resize(original.shape[1::-1]))
+        best = max(best, _alike(light, grey, mask & seen, mask))
+    return max(best, _window_shows(image, grey, mask))
+
+
+def _window_shows(image: Image.Image, grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """The correlation where the picture, as a part of the original in its own size, fits best; -1 where it cannot."""
+    height, width = grey.shape
+    if image.width > width or image.height > height or image.size == (width, height):
+        return -1.0
+    light, seen = _light(image)
+    scale = min(1.0, _SEARCHED / max(height, width))
+    small = (round(image.width * scale), round(image.height * scale))
+    if min(small) < _SMALLEST // 2 or seen.mean() < 0.05:
+        return -1.0
+    field = cv2.resize(grey, (max(small[0], round(width * scale)), max(small[1], round(height * scale))))
+    piece = cv2.resize(light, small, interpolation=cv2.INTER_AREA)
+    where = cv2.resize(seen.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    # Squared differences, not correlation: it has no division by the spread of what is flat.
+    fit = cv2.matchTemplate(field.astype(np.float32), piece.astype(np.float32), cv2.TM_SQDIFF, mask=where)
+    _, _, (x, y), _ = cv2.minMaxLoc(fit)
+    best, near = -1.0, max(1, round(1 / scale))
+    for top in range(round(y / scale) - near, round(y / scale) + near + 1):
+        for left in range(round(x / scale) - near, round(x / scale) + near + 1):
+            if 0 <= top <= height - image.height and 0 <= left <= width - image.width:
+                at = slice(top, top + image.height), slice(left, left + image.width)
+                best = max(best, _alike(light, grey[at], mask[at] & seen, mask))
     return best
+
+
+def _light(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Grey values ``[h, w]``, and which of them are to be seen."""
+    rgba = image.convert("RGBA")
+    return np.asarray(rgba.convert("RGB").convert("L"), np.uint8), np.asarray(rgba.getchannel("A")) > 127
+
+
+def _alike(
+    one: NDArray[np.uint8], other: NDArray[np.uint8], where: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> float:
+    """Correlation of two pictures in a part of the mask; -1 where that is too small a part."""
+    if where.sum() < max(1.0, LEAST_SHOWN * mask.sum()):
+        return -1.0
+    a, b = one[where].astype(np.float64), other[where].astype(np.float64)
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale else 0.0
+
+
+def _photoshop(data: bytes, where: str) -> Iterator[tuple[str, Image.Image]]:
+    """Layers and the merged picture of a Photoshop document."""
+    for start in re.finditer(rb"8BPS\x00\x01", data):
+        try:
+            from psd_tools import PSDImage
+
+            document = PSDImage.open(io.BytesIO(data[start.start() :]))
+            found = [("merged picture", document.topil())]
+            found += [(f"layer {n.name!r}", n.topil()) for n in document.descendants() if not n.is_group()]
+        except Exception:  # no such document, a damaged one, or no package that reads it
+            continue
+        for name, image in found:
+            if image is not None and 0 < image.width * image.height <= _MOST_PIXELS:
+                yield f"{where} > {name}", image.convert("RGBA")
 
 
 def _pieces(data: bytes, where: str, depth: int, count: list[int]) -> Iterator[tuple[str, bytes]]:
@@ -79,7 +145,7 @@ def _pieces(data: bytes, where: str, depth: int, count: list[int]) -> Iterator[t
     if depth >= _DEEPEST or count[0] > _MOST_PIECES:
         return
     for name, part in _unwrapped(data):
-        if part and (_STARTS.search(part) or _BASE64.search(part) or _HEX.search(part)):
+        if part and (_STARTS.search(part) or _BASE64.search(part) or _HEX.search(part) or b"8BPS" in part):
             yield from _pieces(part, f"{where} > {name}", depth + 1, count)
 
 
@@ -87,8 +153,9 @@ def _unwrapped(data: bytes) -> Iterator[tuple[str, bytes]]:
     if data[:2] == b"PK" or b"PK\3\4" in data:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for name in archive.namelist():
-                    yield name, archive.read(name)
+                for info in archive.infolist():
+                    if info.file_size <= _MOST_BYTES:
+                        yield info.filename, archive.read(info)
         except Exception:  # no archive, or a damaged one
             pass
     for found in re.finditer(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08", data):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mild.photo.allowed import EXIF, EXT, MM, TIFF, XAP
-from mild.photo.xmp import Array, Name, Value, Xmp
+from mild.photo.xmp import Array, Name, Value, Xmp, read_xmp, write_xmp
 
 _TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: A photo of which a trained model made a part; one that was made whole by one; one edited without.
@@ -56,6 +56,34 @@ class Mark:
     def report(self) -> dict[str, Any]:
         """For the account of a job."""
         return {"DigitalSourceType": self.source_type, "Software": self.software}
+
+    def row(self) -> dict[str, Any]:
+        """For a description from which :meth:`of_row` makes the mark again."""
+        return {**self.report(), "version": self.version, "model": self.model, "when": self.when}
+
+    @classmethod
+    def of_row(cls, row: Any) -> Mark | None:
+        """The mark of a description, which a stranger may have written; None when there is none."""
+        if not isinstance(row, dict) or not isinstance(row.get("version"), str):
+            return None
+        said = [
+            str(row.get(key) or "")[:200].encode("utf-8", "replace").decode() for key in ("version", "model", "when")
+        ]
+        version, model, when = ("".join(letter for letter in text if letter.isprintable()) for text in said)
+        return cls(version, model or None, when or None)
+
+
+def packet(mark: Mark, source: bytes | None = None) -> bytes:
+    """The mark by itself, as an XMP packet, for what holds no other metadata.
+
+    Args:
+        source: XMP of the photo that was edited; one that says that a model made all of it goes on saying so.
+    """
+    said = (read_xmp(source) if source else None) or Xmp()
+    kept = {name: value for name, value in said.properties.items() if name == (EXT, "DigitalSourceType")}
+    written = write_xmp(marked(Xmp(kept, said.prefixes), mark))
+    assert written is not None
+    return written
 
 
 def marked(xmp: Xmp, mark: Mark | None) -> Xmp:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mild.app.cli import options, output
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def check(
@@ -34,10 +38,10 @@ def check(
     if person_mask is not None:
         mask = read_mask(person_mask, before.size)
     else:
-        after = Photo.open(photo)
-        if after.size != before.size:
+        after = _shown(photo)
+        if after.shape != before.pixels.shape:
             raise UsageError(f"{photo} and {original} differ in size; say with --person-mask where somebody was.")
-        mask = np.abs(after.pixels.astype(int) - before.pixels).max(2) > 24
+        mask = np.abs(after.astype(int) - before.pixels).max(2) > 24
         if not mask.any():
             raise UsageError(f"{photo} shows what {original} shows; nobody was erased, or --person-mask is needed.")
     try:
@@ -54,3 +58,11 @@ def check(
         typer.echo("remains were found." if found else f"no picture in {photo} shows who was erased.")
     if found:
         raise typer.Exit(1)
+
+
+def _shown(path: Path) -> NDArray[np.uint8]:
+    """What a photo, or a layered file of ours, shows: uint8 ``[H, W, 3]``."""
+    from mild.layers.export import SUFFIXES, load_stack
+    from mild.photo import Photo
+
+    return load_stack(path).compose() if path.suffix.lower() in SUFFIXES else Photo.open(path).pixels

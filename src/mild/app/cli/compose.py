@@ -10,6 +10,8 @@ import typer
 from mild.app.cli import options, output
 from mild.errors import UsageError
 
+#: What the mark calls a model that the layered file does not name.
+UNKNOWN = "not named in the layered file"
 _WHO = "1 or 1,3; repeatable."
 
 
@@ -32,6 +34,7 @@ def compose(
             "--flatten-hidden", "--share-safe", help="Write a layered file without the hidden people and the original."
         ),
     ] = False,
+    no_mark: options.NoMark = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -50,6 +53,7 @@ def compose(
     from mild.layers.finish import finished
     from mild.layers.recompose import recompose
     from mild.photo import Photo, PhotoMeta
+    from mild.photo.mark import Mark
     from mild.request import Output
 
     target = out or Path(f"{layers.stem}.png")
@@ -63,14 +67,18 @@ def compose(
     stack, colour = open_stack(layers)
     stack = recompose(stack, *wanted)
     source = Photo(stack.photo, meta=PhotoMeta(icc=colour.icc, dpi=colour.dpi))
-    photo, _ = finished(source, stack, Output(), "of the layered file")
+    # Who made the layers is said in the file; an older one, or one without a mark, does not know.
+    model = UNKNOWN if colour.mark is None else colour.mark.model
+    photo, _ = finished(source, stack, Output(mark=not no_mark), model)
     inside = layered and bool(stack.hidden) and not flatten_hidden
     if layered:
-        save_stack(stack.without_hidden() if flatten_hidden else stack, target, photo)
+        mark = None if no_mark else Mark.now(model)
+        save_stack(stack, target, photo, mark=mark, flatten_hidden=flatten_hidden)
     else:
         photo.save(target)
     if as_json:
         row = {"hidden": sorted(stack.hidden), "raised": list(stack.raised), "holds_hidden_people": inside}
+        row["holds_original"] = layered and not flatten_hidden
         output.print_json({**row, "output": str(target)})
         return
     gone = ", ".join(str(n) for n in sorted(stack.hidden)) or "nobody"

@@ -38,6 +38,7 @@ def layers(
     device: options.Device = None,
     dtype: options.Dtype = None,
     fill: options.Fill = None,
+    no_mark: options.NoMark = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -55,6 +56,7 @@ def layers(
         selection=options.selection(person, keep, everyone, at, box, mask),
         finder=options.finder(finder, coco, finder_model, allow_download),
         method=options.method(model, steps, resolution, None, {}, device=device, dtype=dtype, fill=fill),
+        output=options.written(None, no_mark),
         seed=seed,
     )
     source = Path(request.photo or "")
@@ -71,6 +73,7 @@ def layers(
 
     first.offer(request.finder, ask=not as_json)
     from mild.layers import psd
+    from mild.layers.finish import mark_of
     from mild.photo import Photo
 
     opened = Photo.open(source)
@@ -78,9 +81,9 @@ def layers(
         psd.check_size(opened.size)
     with progress.bar(quiet=as_json) as report:
         result = decompose(request, opened, progress=report)
-        save_stack(result.stack, target, result.photo)
+        save_stack(result.stack, target, result.photo, mark=mark_of(request))
     if as_json:
-        output.print_json({**result.report(), "output": str(target)})
+        output.print_json({**result.report(), "output": str(target), "holds_original": True})
         return
     from rich.console import Console
 
@@ -88,3 +91,8 @@ def layers(
     people = ", ".join(layer.name for layer in result.stack.people) or "nobody"
     console.print(f"background and {len(result.stack.people)} layers of people ({people})", soft_wrap=True)
     console.print(f"layers: {target}", soft_wrap=True)
+    console.print(
+        "note: the layers hold the original photo and everybody in it, also once they are hidden; "
+        "`mild compose --hide N --flatten-hidden` writes a layered file without those who are hidden.",
+        soft_wrap=True,
+    )

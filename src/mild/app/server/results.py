@@ -39,6 +39,8 @@ class Choice:
     hide: Sequence[int] = ()
     show: Sequence[int] = ()
     front: Sequence[int] = ()
+    #: A layered file without the original and without those who are hidden.
+    flatten_hidden: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.hide or self.show or self.front)

@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 from mild.app.server.jobs import Job, JobStatus, Kind
 from mild.app.server.openapi import JOB_BODY
 from mild.app.server.problems import Problem, responses
-from mild.app.server.results import FORMATS, Choice, discard
+from mild.app.server.results import FORMATS, LAYERED, Choice, discard
 from mild.app.server.routes_photos import Held, body_of
 from mild.app.server.service import Service
 from mild.errors import MildError, UsageError
@@ -25,7 +25,26 @@ Format = Literal["png", "jpeg", "webp", "psd", "ora", "zip"]
 assert get_args(Format) == tuple(FORMATS)
 JobId = Annotated[str, Path(description="As given when the job was made.")]
 Ids = Annotated[str, Query(pattern=r"^$|^\d{1,6}(,\d{1,6}){0,99}$", description="People's numbers: 2 or 1,3.")]
-PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for _, media in FORMATS.values()}}}
+Flatten = Annotated[
+    bool,
+    Query(
+        description="psd, ora and zip hold the original photo and everybody who was erased, as hidden layers; true "
+        "leaves these out."
+    ),
+]
+#: Says of every result whether the photo as it was is in it.
+HOLDS = "X-Mild-Holds-Original"
+PICTURES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {media: {} for _, media in FORMATS.values()},
+        "headers": {
+            HOLDS: {
+                "schema": {"type": "string", "enum": ["true", "false"]},
+                "description": "Are the original photo, and whoever was erased, in this file?",
+            }
+        },
+    }
+}
 #: A quiet connection is taken for dead by proxies after a minute or less.
 HEARTBEAT = 15.0
 
@@ -56,8 +75,8 @@ class Layers(BaseModel):
                **responses(404, 415, 429, 503)},
     summary="Erase people: the result, or the job if it takes long",
 )  # fmt: skip
-async def erase(request: Request, service: Held, format: Format = "png") -> Response:
-    return await _do(request, service, "erase", format)
+async def erase(request: Request, service: Held, format: Format = "png", flatten_hidden: Flatten = False) -> Response:
+    return await _do(request, service, "erase", format, Choice(flatten_hidden=flatten_hidden))
 
 
 @router.post(
@@ -67,7 +86,7 @@ async def erase(request: Request, service: Held, format: Format = "png") -> Resp
     summary="Take a photo apart: the layers, or the job if it takes long",
 )  # fmt: skip
 async def layers(request: Request, service: Held, format: Format = "zip") -> Response:
-    return await _do(request, service, "layers", format)
+    return await _do(request, service, "layers", format, Choice())
 
 
 @router.post(
@@ -118,10 +137,16 @@ async def delete(job_id: JobId, service: Held) -> None:
     summary="The result in any format; with hide, show or front, another choice (no model is run)",
 )  # fmt: skip
 async def result(
-    job_id: JobId, service: Held, format: Format = "png", hide: Ids = "", show: Ids = "", front: Ids = ""
+    job_id: JobId,
+    service: Held,
+    format: Format = "png",
+    hide: Ids = "",
+    show: Ids = "",
+    front: Ids = "",
+    flatten_hidden: Flatten = False,
 ) -> Response:
     job = _done(service, job_id)
-    return await _file(service, job, format, Choice(_ids(hide), _ids(show), _ids(front)))
+    return await _file(service, job, format, Choice(_ids(hide), _ids(show), _ids(front), flatten_hidden))
 
 
 @router.get("/jobs/{job_id}/layers", response_model=Layers, responses=responses(404, 409, 410), summary="The layers")
@@ -146,7 +171,7 @@ async def layer_picture(
     return Response(data, media_type="image/png")
 
 
-async def _do(request: Request, service: Service, kind: Kind, format: Format) -> Response:
+async def _do(request: Request, service: Service, kind: Kind, format: Format, choice: Choice) -> Response:
     """Start a job and wait for it, as long as the settings and the client's patience allow."""
     job = await service.start(kind, await body_of(request, service))
     loop = asyncio.get_running_loop()
@@ -165,7 +190,7 @@ async def _do(request: Request, service: Service, kind: Kind, format: Format) ->
         await asyncio.to_thread(service.drop, job)
         raise problem
     try:
-        response = await _file(service, job, format, Choice(), then=lambda: service.drop(job))
+        response = await _file(service, job, format, choice, then=lambda: service.drop(job))
     except BaseException:
         service.drop(job)
         raise
@@ -203,8 +228,10 @@ async def _file(service: Service, job: Job, format: str, choice: Choice, then: A
         if then is not None:
             then()
 
+    headers = {HOLDS: "true" if format in LAYERED and not choice.flatten_hidden else "false"}
     return FileResponse(
-        path, media_type=FORMATS[format][1], filename=f"mild{path.suffix}", background=BackgroundTask(clean),
+        path, headers=headers, media_type=FORMATS[format][1], filename=f"mild{path.suffix}",
+        background=BackgroundTask(clean),
         content_disposition_type="inline" if format in ("png", "jpeg", "webp") else "attachment",
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from mild.app.server.settings import Settings
 from mild.errors import MildError
 from mild.layers import LayerStack, pack
 from mild.layers.export import colour_of
-from mild.layers.finish import finish
+from mild.layers.finish import finish, mark_of
 from mild.layers.recompose import recompose
 from mild.people import memory
 from mild.people.finders.coco import decode_rle, encode_rle
@@ -147,7 +147,8 @@ class Tasks:
         if format in results.LAYERED:
             from mild.layers.export import save_stack
 
-            save_stack(recompose(stack, choice.hide, choice.show, choice.front), out, photo)
+            chosen = recompose(stack, choice.hide, choice.show, choice.front)
+            save_stack(chosen, out, photo, mark=mark_of(request), flatten_hidden=choice.flatten_hidden)
         else:
             finish(photo, recompose(stack, choice.hide, choice.show, choice.front), request)[0].save(out)
 

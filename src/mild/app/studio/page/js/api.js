@@ -104,10 +104,16 @@ export const cancelJob = (id) => post(`jobs/${id}/cancel`, {});
 export const layers = (id) => json(`jobs/${id}/layers`);
 export const layerPicture = async (id, index) => (await call(`jobs/${id}/layers/${index}.png`)).blob();
 
-/** The result in a format, with another choice of who is there: {hide, show, front}, lists of numbers. */
+/**
+ * The result in a format, with another choice of who is there: {hide, show, front}, lists of numbers; and with
+ * {flatten_hidden: true} a layered file without those who are hidden and without the original.
+ */
 export async function result(id, format, choice = {}, signal = undefined) {
   const query = new URLSearchParams({ format });
-  for (const [name, numbers] of Object.entries(choice)) if (numbers.length) query.set(name, numbers.join(","));
+  for (const [name, value] of Object.entries(choice)) {
+    if (value === true) query.set(name, "true");
+    else if (value.length) query.set(name, value.join(","));
+  }
   return (await call(`jobs/${id}/result?${query}`, { signal })).blob();
 }
 

@@ -6,6 +6,7 @@ import { selectionOf } from "./edits.js";
 import { methodNow } from "./fill.js";
 import { rememberPlace } from "./memory.js";
 import { announce, attempt, fault, note } from "./messages.js";
+import { outputNow } from "./output.js";
 import { marksOn } from "./photo.js";
 import { showResult } from "./result.js";
 import { codesOf } from "./strokes.js";
@@ -32,6 +33,9 @@ let reached = 0;
 /** When the job will be done by the server's word, in milliseconds since 1970; null while it has not said. */
 let ends = null;
 
+/** How layers are made, and what the file says of it. */
+const howNow = () => ({ ...methodNow(), ...outputNow() });
+
 /** The request for the API: the same that the library and the command line build. */
 export function requestNow() {
   const { photo, edits } = app;
@@ -39,7 +43,7 @@ export function requestNow() {
   const selection = { people: edits.now.chosen, ...selectionOf(marksOn()) };
   if (added) selection.mask_rle = added;
   if (taken) selection.spare_rle = taken;
-  return { selection, ...methodNow(), ...app.wishes };
+  return { selection, ...howNow(), ...app.wishes };
 }
 
 /** The same choice once more, with another seed: other details. */
@@ -54,7 +58,7 @@ export async function start(kind) {
   if (app.busy || (kind === "erase" && app.edits.empty)) return;
   app.set({ busy: "Sending…" });
   const { photo } = app;
-  const job = await attempt(() => api.startJob(kind, photo.id, kind === "erase" ? requestNow() : methodNow()));
+  const job = await attempt(() => api.startJob(kind, photo.id, kind === "erase" ? requestNow() : howNow()));
   if (photo !== app.photo) return;
   app.busy = "";
   if (!job) return app.tell();

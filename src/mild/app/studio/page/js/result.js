@@ -6,6 +6,7 @@ import { announce, attempt, fault } from "./messages.js";
 import { LARGE } from "./photo.js";
 import { Picture } from "./picture.js";
 
+const flatten = document.getElementById("flatten");
 const took = document.getElementById("took");
 let asking = null;
 
@@ -129,7 +130,8 @@ async function recompose(change) {
 /** Save the present choice as a file; the browser asks or not where to. */
 export async function download(format) {
   const { result, photo } = app;
-  const blob = await api.result(result.id, format, choiceOf(result));
+  const choice = { ...choiceOf(result), flatten_hidden: flatten.checked };
+  const blob = await api.result(result.id, format, choice);
   const suffix = { jpeg: "jpg", zip: "layers.zip" }[format] ?? format;
   const stem = photo.name.replace(/\.[^.]*$/, "") || "photo";
   const link = document.createElement("a");
