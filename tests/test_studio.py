@@ -8,6 +8,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from mild.fill import fillers
 from mild.layers.export import load_stack
 from mild.people import clicks
 from mild.people.finders.coco import decode_rle
+from mild.people.scene import Role, Scene
 from mild.photo import Photo
+from mild.request import Finder
 from perception_scenes import need_nets
 from stacks import make_photo
 from studio_browser import QUIET, Studio, find_browser, studio
@@ -705,4 +708,254 @@ def test_a_click_is_refined_by_more_points(
     selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
     assert len(selection["clicks"]) == 1 and selection["points"] == []
     assert [len(selection["clicks"][0][k]) for k in ("on", "off")] == [2, 1]
+    assert it.faults == []
+
+
+# --- what the buttons promise
+
+
+def erased(it: Studio, *people: int) -> None:
+    """These people (their numbers) are chosen, and gone."""
+    for person in people:
+        it.people.nth(person - 1).click()
+    it.page.click("#erase")
+    it.wait_mode("result")
+
+
+def request_of(address: str, it: Studio) -> dict[str, Any]:
+    return dict(httpx.get(f"{address}/v1/jobs/{it.job()}").json()["request"])
+
+
+def near(one: tuple[int, ...], other: np.ndarray) -> bool:
+    return bool(np.abs(np.subtract(one, other.astype(int))).max() <= 2)
+
+
+def plain_png() -> bytes:
+    """Two flat colours, so that a pixel of the screen is one of the photo whatever the zoom."""
+    pixels = np.full((300, 480, 3), (40, 90, 200), np.uint8)
+    pixels[:, 190:340] = (220, 180, 30)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "png")
+    return out.getvalue()
+
+
+def test_the_result_opens_on_after_and_shows_before_while_held(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=plain_png())
+    it.wait_people()
+    erased(it, 2)
+    before, after, size = Photo.of(plain_png()).pixels, it.pixels(), (480, 300)
+    x, y = 264, 180
+    assert not near(tuple(before[y, x]), after[y, x])
+    at = it.at(x, y, size)
+    it.page.mouse.move(2, 2)
+    assert near(it.colour(*at), after[y, x])
+    box = it.page.locator("#hold").bounding_box()
+    it.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    it.page.mouse.down()
+    assert near(it.colour(*at), before[y, x])
+    it.page.mouse.up()
+    assert near(it.colour(*at), after[y, x])
+    it.page.locator("#hold").focus()
+    it.page.keyboard.down("Enter")
+    assert near(it.colour(*at), before[y, x])
+    it.page.keyboard.up("Enter")
+    assert near(it.colour(*at), after[y, x])
+    assert it.faults == []
+
+
+def test_bystanders_are_chosen_with_one_click_and_the_list_corrects(
+    tmp_path: Path, visit: Callable[..., Studio]
+) -> None:
+    class Crowd(FakeRoad):
+        def find(self, photo: Photo, finder: Finder) -> Scene:
+            scene = super().find(photo, finder)
+            roles: tuple[Role, ...] = ("bystander", "subject", "bystander")
+            return replace(scene, people=tuple(replace(p, role=r) for p, r in zip(scene.people, roles, strict=True)))
+
+    with studio(tmp_path / "state", Crowd()) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.page.click("#bystanders")
+        assert [it.people.nth(k).get_attribute("aria-pressed") for k in range(3)] == ["true", "false", "true"]
+        it.people.nth(2).click()
+        erased(it)
+        assert request_of(address, it)["selection"]["people"] == [1]
+        assert it.axe() == it.faults == []
+
+
+def test_no_button_for_bystanders_where_there_are_none(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    assert it.page.locator("#everyone").is_visible() and it.page.locator("#bystanders").is_hidden()
+
+
+def test_recent_photos_beside_the_examples_and_forgotten(fake: str, visit: Callable[..., Studio]) -> None:
+    """The examples once went into the list of recent photos, which then threw them out."""
+    it = visit(fake)
+    examples = it.page.locator("#examples [data-example]")
+    examples.first.wait_for()
+    assert examples.count() == len(studio_page.examples())
+    assert it.page.locator("#recent").is_hidden()
+    it.open(data=png(4), name="mine.png")
+    it.wait_people()
+    it.people.nth(1).click()
+    photo = it.page.url.partition("photo=")[2]
+    it.page.goto("about:blank")
+    it.page.goto(fake)
+    recent = it.page.locator("#recent button img")
+    recent.wait_for()
+    examples.first.wait_for()
+    assert recent.get_attribute("alt") == "Recent: mine.png"
+    assert examples.count() == len(studio_page.examples())
+    assert it.axe() == []
+    recent.click()
+    it.wait_people()
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true", "with the choice made on it"
+    assert httpx.get(f"{fake}/v1/photos/{photo}").status_code == 200
+    it.page.goto("about:blank")
+    it.page.goto(fake)
+    recent.wait_for()
+    it.page.click("#forget")
+    it.page.wait_for_selector("#recent", state="hidden")
+    it.page.wait_for_selector("#message-text:has-text('Forgotten')")
+    assert httpx.get(f"{fake}/v1/photos/{photo}").status_code == 404, "the server has it no more either"
+    assert "mine.png" not in it.page.evaluate("JSON.stringify(localStorage)")
+
+
+def test_the_finder_is_offered_and_never_fetched_unasked(
+    fake: str, visit: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mild.models import assets, registry
+    from mild.people import find
+
+    absent: list[Any] = [registry.REGISTRY["blazepose"]]
+    fetched: list[tuple[str, bool]] = []
+
+    def ensure(name: str, download: bool = False) -> Path:
+        fetched.append((name, download))
+        absent.clear()
+        return Path()
+
+    monkeypatch.setattr(find, "missing", lambda finder: absent[0] if absent else None)
+    monkeypatch.setattr(assets, "ensure", ensure)
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    offer = it.page.locator("#finder")
+    offer.wait_for()
+    words = it.page.locator("#finder-words").inner_text()
+    assert "not searched" in words and "blazepose" in words and "MB" in words and "Apache-2.0" in words
+    assert "Nobody was found" not in it.page.inner_text("body")
+    assert it.people.count() == 0 and fetched == []
+    assert it.axe() == []
+    it.page.click("#finder-fetch")
+    it.people.nth(2).wait_for()
+    assert fetched == [("blazepose", True)]
+    assert offer.is_hidden()
+    assert it.faults == []
+
+
+def test_try_another_repeats_the_choice_with_another_seed(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.locator("details.more summary").click()
+    it.page.locator("#margin").fill("30")
+    erased(it, 2)
+    first, asked, job = it.pixels(), request_of(fake, it), it.job()
+    it.page.click("#again")
+    it.page.wait_for_function("(job) => !location.hash.includes(job)", arg=job)
+    it.wait_mode("result")
+    again = request_of(fake, it)
+    assert again["selection"] == asked["selection"]
+    assert again["region"] == asked["region"] and asked["region"]["dilate"] == pytest.approx(0.03)
+    assert again["seed"] == asked["seed"] + 1
+    assert (it.pixels() != first).any()
+
+
+def test_erase_more_goes_on_with_the_result(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png(), name="group.png")
+    it.wait_people()
+    erased(it, 1)
+    first, photo = it.pixels(), it.page.url
+    it.page.click("#continue")
+    it.page.wait_for_url(lambda url: url != photo)
+    it.wait_people()
+    assert "group.erased.png" in it.page.locator("#canvas").get_attribute("aria-label")
+    assert it.page.locator("#people .row.going").count() == 0
+    erased(it, 3)
+    second = it.pixels()
+    left, right = slice(0, 180), slice(320, 480)
+    np.testing.assert_array_equal(second[:, left], first[:, left])
+    assert (first[:, left] != make_photo(300, 480, 0)[:, left]).any(), "the first erasure is in it"
+    assert (second[:, right] != first[:, right]).any()
+    assert it.file_name == "group.erased.png", "not erased.erased"
+
+
+def test_taken_apart_the_layers_are_shown_apart(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake, reduced_motion="reduce")
+    it.open(data=plain_png())
+    it.wait_people()
+    together, blank = it.at(264, 180, (480, 300)), it.colour(*it.at(-4, -4, (480, 300)))
+    here = it.colour(*together)
+    it.page.click("#apart")
+    it.wait_mode("result")
+    it.page.wait_for_selector("#pull[aria-pressed=true]")
+    box = it.page.locator("#canvas").bounding_box()
+    script = """() => { const c = document.getElementById("canvas"); const rows = [];
+        const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+        for (let x = 0; x < c.width; x += 4) { let n = 0;
+            for (let y = 0; y < c.height; y += 4) { const k = 4 * (y * c.width + x);
+                n += Math.abs(d[k] - %d) + Math.abs(d[k + 1] - %d) + Math.abs(d[k + 2] - %d) > 6; } rows.push(n); }
+        return rows; }"""
+    it.page.wait_for_timeout(150)
+    apart = np.array(it.page.evaluate(script % blank[:3]))
+    assert it.page.locator("#compare").is_hidden()
+    assert it.axe() == []
+    it.page.click("#pull")
+    assert it.colour(*together) == here, "together again, nobody hidden, it is the photo"
+    whole = np.array(it.page.evaluate(script % blank[:3]))
+    assert (apart > 0).sum() * 4 > 0.9 * (box["width"] - 100), "the sheets use the width there is"
+    assert (apart > 0).mean() > (whole > 0).mean() or (whole > 0).mean() > 0.85
+    assert it.page.locator("#compare").is_visible()
+    # A choice in the list is seen at once there, too; and the before-and-after puts the layers together.
+    it.page.click("#pull")
+    with it.page.expect_response("**/result?*hide=2*"):
+        it.page.locator('[data-key="eye 2"]').click()
+    assert it.page.locator("#pull").get_attribute("aria-pressed") == "true"
+    it.page.keyboard.press("c")
+    assert it.page.locator("#pull").get_attribute("aria-pressed") == "false"
+    assert it.faults == []
+
+
+def test_a_lost_connection_is_said_for_as_long_as_it_lasts_and_mends_itself(
+    fake: str, visit: Callable[..., Studio]
+) -> None:
+    it = visit(fake)
+    lost = it.page.locator("#lost")
+    it.open(data=png())
+    it.wait_people()
+    assert lost.is_hidden()
+    it.people.nth(1).click()
+    # The search of the next photo meets no server. (The photo before once came back then, under the new one's address.)
+    it.page.route("**/people?*", lambda route: route.abort())
+    it.page.route("**/icon.svg", lambda route: route.abort())
+    photo = it.page.url
+    it.open(data=png(5))
+    lost.wait_for()
+    it.page.wait_for_url(lambda url: url != photo)
+    assert it.people.count() == 0
+    assert it.axe() == []
+    it.page.locator("#message-close").click()
+    it.page.wait_for_timeout(2500)
+    assert lost.is_visible(), "it stands while the server is away"
+    it.page.unroute("**/people?*")
+    it.page.unroute("**/icon.svg")
+    lost.wait_for(state="hidden")
+    it.people.nth(2).wait_for()  # and the page looked for people by itself
+    erased(it, 1)
     assert it.faults == []

@@ -20,6 +20,17 @@ export function onKeyWanted(ask) {
   askForKey = ask;
 }
 
+let lost = () => {};
+/** `listen()` is called whenever a request finds no server. */
+export function onLost(listen) {
+  lost = listen;
+}
+
+function away() {
+  lost();
+  return new Refusal("The MILD server does not answer; is it still running?");
+}
+
 async function call(path, options = {}) {
   for (;;) {
     const headers = { ...options.headers };
@@ -29,7 +40,7 @@ async function call(path, options = {}) {
       response = await fetch(new URL(path, V1), { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refusal("The MILD server does not answer; is it still running?");
+      throw away();
     }
     if (response.status === 401 && askForKey) {
       if (await newKey()) continue;
@@ -75,7 +86,7 @@ export async function upload(file, tell = () => {}) {
       if (key) request.setRequestHeader("X-API-Key", key);
       request.upload.onprogress = (event) => event.lengthComputable && tell(event.loaded / event.total);
       request.onload = () => resolve({ status: request.status, text: request.responseText });
-      request.onerror = () => reject(new Refusal("The MILD server does not answer; is it still running?"));
+      request.onerror = () => reject(away());
       request.send(form);
     });
     if (status === 401 && askForKey && (await newKey())) continue;

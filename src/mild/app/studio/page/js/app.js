@@ -9,6 +9,8 @@ class App extends EventTarget {
   photo = null;
   /** The people as found, without the regions marked by hand. */
   found = [];
+  /** Were people looked for? Nobody is "not found" where nobody searched. */
+  searched = false;
   /** Crowd: everybody, with the regions. */
   crowd = null;
   edits = new Edits();

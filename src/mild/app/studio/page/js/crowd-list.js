@@ -73,7 +73,7 @@ function show() {
   }
   both.hidden = app.everybody.length < 2;
   const nobody = app.crowd && !app.everybody.length;
-  hint.textContent = nobody && app.tool === "choose" ? "Nobody was found. Mark somebody with a click or a box, or paint with the brush." : HINTS[app.tool];
+  hint.textContent = nobody && app.tool === "choose" ? `${app.searched ? "Nobody was found" : "Nobody was searched for"}. Mark somebody with a click or a box, or paint with the brush.` : HINTS[app.tool];
   erase.disabled = !!app.busy || app.edits.empty;
   erase.textContent = `Erase ${whatGoes()}`.trim();
   apart.disabled = !!app.busy || !app.everybody.length;

@@ -49,7 +49,8 @@ function begin(event, at) {
   const start = view.toPhoto(at.x, at.y);
   if (event.button === 1 || held.space || app.tool === "hand" || app.mode === "work") return { kind: "pan", last: at };
   if (app.mode === "result") {
-    const { divider, alone } = app.result;
+    const { divider } = app.result;
+    const alone = app.result.alone ?? app.result.apart;
     const edge = view.toScreen(divider * app.photo.width, 0).x;
     const onDivider = !alone && Math.abs(edge - at.x) < GRIP;
     // The photo that fits has nowhere to go: then a drag anywhere means the divider.
@@ -116,7 +117,7 @@ function hover(here, at) {
   if (app.tool === "hand" || held.space || app.mode === "work") cursor = "grab";
   else if (app.mode === "result") {
     const edge = view.toScreen((app.result?.divider ?? 0) * app.photo.width, 0).x;
-    cursor = Math.abs(edge - at.x) < GRIP || view.fitted ? "ew-resize" : "grab";
+    cursor = !app.result?.apart && (Math.abs(edge - at.x) < GRIP || view.fitted) ? "ew-resize" : "grab";
   } else if (brushing()) cursor = "none";
   else if (app.tool === "box" || app.tool === "point") cursor = "crosshair";
   const over = app.mode === "choose" && app.crowd && ["choose", "point"].includes(app.tool) ? app.crowd.at(here.x, here.y) : 0;

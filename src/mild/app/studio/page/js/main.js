@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { app } from "./app.js";
+import { onMended } from "./connection.js";
 import "./crowd-list.js";
 import { actions } from "./gestures.js";
 import { onFetched } from "./finder.js";
@@ -10,9 +11,9 @@ import { installKeys } from "./keys.js";
 import "./layer-list.js";
 import { recallEdits, remembered, rememberPlace } from "./memory.js";
 import { attempt, note } from "./messages.js";
-import { addMark, openFile, openKnown, refineMark } from "./photo.js";
+import { addMark, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
 import { offerRecent } from "./recent.js";
-import { download, resultFile, showResult } from "./result.js";
+import { download, pullApart, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
 import { actualSize, canvas, redraw, sharpness, view } from "./stage.js";
 
@@ -74,7 +75,7 @@ async function offerExamples() {
     );
     return element("li", {}, button);
   });
-  document.querySelector(".examples").replaceChildren(...buttons);
+  by("examples").querySelector("ul").replaceChildren(...buttons);
   by("examples").hidden = !names.length;
 }
 
@@ -126,7 +127,7 @@ new ResizeObserver(zoomed).observe(canvas);
 function setDivider(share) {
   if (!app.result) return;
   app.result.divider = share;
-  app.result.alone = null;
+  app.result.alone = app.result.apart = null;
   app.tell();
 }
 by("divider").addEventListener("input", (event) => setDivider(event.target.value / 100));
@@ -152,6 +153,7 @@ const erase = () => app.mode === "choose" && start("erase");
 on("erase", erase);
 on("apart", () => start("layers"));
 on("again", again);
+on("pull", pullApart);
 on("continue", () => attempt(async () => take(await resultFile())));
 on("bystanders", () => app.edits.change({ chosen: app.bystanders }));
 by("margin").addEventListener("input", (event) => {
@@ -212,7 +214,9 @@ function show() {
   by("again").hidden = app.job?.kind !== "erase";
   by("bystanders").hidden = !app.bystanders.length;
   by("margin").value = Math.round(1000 * (app.wishes.region?.dilate ?? STANDARD_MARGIN / 1000));
-  by("compare").hidden = !!app.result?.alone;
+  by("compare").hidden = !!app.result?.alone || !!app.result?.apart;
+  by("pull").hidden = !app.result?.order.length;
+  by("pull").setAttribute("aria-pressed", !!app.result?.apart);
   if (app.result) by("divider").value = 100 * app.result.divider;
   canvas.setAttribute("aria-label", app.photo ? `Photo ${app.photo.name}, ${app.photo.width} by ${app.photo.height} pixels` : "Photo");
   showUndo();
@@ -241,5 +245,9 @@ async function resume({ photo, job }) {
 show();
 const before = remembered();
 if (before.photo) void attempt(() => resume(before));
-void attempt(offerExamples);
-void attempt(() => offerRecent((id) => attempt(() => resume({ photo: id, job: null }))));
+function offer() {
+  void attempt(offerExamples);
+  void attempt(() => offerRecent((id) => attempt(() => resume({ photo: id, job: null }))));
+}
+offer();
+onMended(() => (app.mode === "start" ? offer() : searchAgain()));

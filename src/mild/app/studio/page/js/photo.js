@@ -16,6 +16,8 @@ export const LARGE = 12_000_000;
 let limits = null;
 /** Counts the photos opened: an answer about an earlier one is dropped. */
 let turn = 0;
+/** The photo is here, but the search for people failed. */
+let failed = false;
 const regions = new Map();
 
 /** Open a file, a Blob with a name. */
@@ -33,8 +35,8 @@ export async function openFile(file) {
       const info = await api.upload(file, (share) => mine === turn && share < 1 && app.set({ busy: `Reading the photo… ${Math.floor(100 * share)} %` }));
       await show(info, file.name, mine);
     } catch (error) {
-      // What was open before is open again.
-      if (before && mine === turn) app.set(before);
+      // What was open before is open again, if the new photo did not come; where only the search failed it stays.
+      if (before && mine === turn && !app.photo?.id) app.set(before);
       throw error;
     }
   });
@@ -52,8 +54,8 @@ async function preview(file, mine) {
   const picture = await Picture.load(file, width, height);
   bitmap.close();
   if (mine !== turn) return null;
-  const before = { photo: app.photo, found: app.found, crowd: app.crowd, job: app.job, result: app.result, mode: app.mode };
-  app.set({ photo: { id: "", width, height, name: file.name, picture }, found: [], crowd: null, job: null, result: null, mode: "choose" });
+  const before = { photo: app.photo, found: app.found, searched: app.searched, crowd: app.crowd, job: app.job, result: app.result, mode: app.mode };
+  app.set({ photo: { id: "", width, height, name: file.name, picture }, found: [], searched: false, crowd: null, job: null, result: null, mode: "choose" });
   return before;
 }
 
@@ -74,7 +76,7 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.photo?.picture.close();
   app.result?.after.close();
   regions.clear();
-  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], crowd: null, job: null, result: null });
+  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], searched: false, crowd: null, job: null, result: null });
   Object.assign(app, { mode: "choose", tool: "choose", hover: 0, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
@@ -82,10 +84,13 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.tell();
   void offered();
   rememberRecent(app.photo);
+  failed = true;
   const { ready } = await searchable();
   const { people } = await api.people(info.id, ready ? "auto" : "none");
   if (mine !== turn) return;
+  failed = false;
   app.found = people;
+  app.searched = ready;
   app.crowd = new Crowd(people, app.photo);
   app.busy = "";
   app.edits.begin(edits);
@@ -94,6 +99,11 @@ async function show(info, name, mine, edits = undefined, job = null) {
   announce(`${sure} ${sure === 1 ? "person" : "people"} found${people.length > sure ? `, and ${people.length - sure} uncertain` : ""}.`);
   if (!ready) note("Nobody was searched for: the finder's nets are not on this machine. Paint with the brush what should go.");
   else if (!people.length) note("Nobody was found; mark somebody with a click or a box, or paint with the brush.");
+}
+
+/** Look for people where a lost connection prevented it. */
+export async function searchAgain() {
+  if (failed && app.mode === "choose" && app.photo?.id && !app.busy) await openKnown(app.photo.id, null);
 }
 
 async function working(what, mine, action) {

@@ -25,11 +25,12 @@ export async function showResult(job, photo) {
   const people = layers.filter((layer) => layer.kind === "person");
   const hidden = new Set(people.filter((layer) => layer.hidden).map((layer) => layer.owner));
   const order = people.map((layer) => layer.owner);
-  const result = { id: job.id, after, layers, order, hidden, alone: null, divider: 0 };
+  const result = { id: job.id, after, layers, order, hidden, alone: null, apart: null, divider: 0 };
   result.first = { order, hidden: new Set(hidden) };
   const seconds = job.finished && job.started ? job.finished - job.started : 0;
   took.textContent = seconds ? `Made in ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} seconds, here.` : "";
   app.set({ mode: "result", result, job, hover: 0 });
+  if (job.kind === "layers" && order.length) void pullApart();
   return true;
 }
 
@@ -82,26 +83,42 @@ export function moveLayer(owner, place) {
 
 /** One layer by itself over chequers; once more, and the picture is back. The background is shown whole, without anybody. */
 export async function showAlone(layer) {
-  const { photo, result } = app;
-  if (layer.kind === "background" && !layer.whole) {
-    const everybody = { hide: result.first.order.filter((owner) => !result.first.hidden.has(owner)) };
-    const blob = await attempt(() => api.result(result.id, formatFor(photo), everybody));
-    if (!blob || app.result?.id !== result.id) return;
-    layer.picture = { bitmap: await createImageBitmap(blob), x: 0, y: 0, width: photo.width, height: photo.height };
-    layer.whole = true;
-  }
+  if (!(await whole(layer))) return;
   const alone = app.result.alone === layer.picture ? null : layer.picture;
   app.result = { ...app.result, alone };
   app.tell();
 }
 
+/** Pull the layers apart, or put them together again. */
+export async function pullApart() {
+  const { result } = app;
+  if (!result?.order.length) return;
+  if (!result.apart && !(await Promise.all(result.layers.map(whole))).every(Boolean)) return;
+  app.result = { ...app.result, apart: result.apart ? null : { since: performance.now() }, alone: null };
+  announce(app.result.apart ? "The layers are shown pulled apart." : "The layers are together again.");
+  app.tell();
+}
+
+/** The background's picture becomes all of it, not only what lies behind people; false if it cannot be had any more. */
+async function whole(layer) {
+  if (layer.kind !== "background" || layer.whole) return true;
+  const { photo, result } = app;
+  const everybody = { hide: result.first.order.filter((owner) => !result.first.hidden.has(owner)) };
+  const blob = await attempt(() => api.result(result.id, formatFor(photo), everybody));
+  if (!blob || app.result?.id !== result.id) return false;
+  layer.picture = { bitmap: await createImageBitmap(blob), x: 0, y: 0, width: photo.width, height: photo.height };
+  layer.whole = true;
+  return true;
+}
+
 /** The result as it is shown, as a file: what was erased from it can be erased from again. */
 export async function resultFile() {
   const { result, photo } = app;
-  const stem = photo.name.replace(/\.[^.]*$/, "").replace(/\.erased$/, "") || "photo";
-  return new File([await api.result(result.id, "png", choiceOf(result))], `${stem}.erased.png`, { type: "image/png" });
+  return new File([await api.result(result.id, "png", choiceOf(result))], `${stemOf(photo)}.erased.png`, { type: "image/png" });
 }
 
+/** A photo's name without ending; said once that somebody was erased is enough. */
+const stemOf = (photo) => photo.name.replace(/\.[^.]*$/, "").replace(/\.erased$/, "") || "photo";
 const nameOf = (owner) => app.result.layers.find((layer) => layer.owner === owner)?.label ?? "";
 
 async function recompose(change) {
@@ -133,7 +150,7 @@ export async function download(format) {
   const choice = { ...choiceOf(result), flatten_hidden: flatten.checked };
   const blob = await api.result(result.id, format, choice);
   const suffix = { jpeg: "jpg", zip: "layers.zip" }[format] ?? format;
-  const stem = photo.name.replace(/\.[^.]*$/, "") || "photo";
+  const stem = stemOf(photo);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = `${stem}.erased.${suffix}`;

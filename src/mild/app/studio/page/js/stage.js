@@ -1,5 +1,6 @@
 // The canvas: draws the photo, what lies over it, and the pointer's tool. It decides nothing.
 
+import { share, sheets } from "./apart.js";
 import { app } from "./app.js";
 import { Overlay } from "./overlay.js";
 import { View } from "./view.js";
@@ -28,7 +29,7 @@ export const actualSize = (x, y) => view.zoom(1 / ratio, x, y);
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  colours = { back: style.getPropertyValue("--stage").trim(), accent: style.getPropertyValue("--accent-bright").trim() };
+  colours = { back: style.getPropertyValue("--stage").trim(), accent: style.getPropertyValue("--accent-bright").trim(), text: style.getPropertyValue("--text").trim(), sheet: style.getPropertyValue("--sheet").trim() };
 }
 
 new ResizeObserver(() => {
@@ -174,6 +175,7 @@ function drawResult(result) {
     context.drawImage(alone.bitmap, ...place(alone.x, alone.y, alone.width, alone.height));
     return;
   }
+  if (result.apart) return drawApart(result);
   drawPicture(result.after);
   if (result.divider <= 0) return;
   const edge = view.toScreen(result.divider * app.photo.width, 0).x;
@@ -207,6 +209,45 @@ function drawResult(result) {
     context.lineTo(edge + side * 4, middle + 5);
     context.fill();
   }
+}
+
+/** Every layer on a sheet of its own, rear to front; whoever is hidden is only just there. Zoom and pan go on as ever. */
+function drawApart({ apart, layers, order, hidden }) {
+  const { photo } = app;
+  const t = share(apart.since);
+  const back = layers.filter((layer) => layer.owner === null);
+  const stack = [...back, ...order.map((owner) => layers.find((layer) => layer.owner === owner))];
+  const { matrices, width, height } = sheets(stack.length, photo, t);
+  const room = view.fitScale * Math.min(photo.width / width, photo.height / height);
+  const most = Math.min(view.room.width / width, view.room.height / height);
+  const scale = (view.scale / view.fitScale) * (room + (Math.max(room, most) - room) * t);
+  const middle = view.toScreen(photo.width / 2, photo.height / 2);
+  stack.forEach((layer, k) => {
+    context.save();
+    context.translate(middle.x, middle.y);
+    context.scale(scale, scale);
+    context.transform(...matrices[k]);
+    const { bitmap, x, y, width: wide, height: high } = layer.picture;
+    context.fillStyle = colours.sheet;
+    if (layer.owner !== null) context.fillRect(0, 0, photo.width, photo.height);
+    context.globalAlpha = hidden.has(layer.owner) ? 0.25 : 1;
+    context.drawImage(bitmap, x, y, wide, high);
+    context.globalAlpha = 1;
+    context.lineWidth = 1.5 / scale;
+    context.strokeStyle = colours.accent;
+    context.strokeRect(0, 0, photo.width, photo.height);
+    label(layer.label, scale);
+    context.restore();
+  });
+  if (t < 1) redraw();
+}
+
+/** A layer's name below its sheet, along its edge. */
+function label(words, scale) {
+  context.font = `600 ${13 / scale}px system-ui, sans-serif`;
+  context.textBaseline = "top";
+  context.fillStyle = colours.text;
+  context.fillText(words, 4 / scale, app.photo.height + 6 / scale);
 }
 
 /** What stands for transparency. */

@@ -30,10 +30,15 @@ export class View {
     }
   }
 
+  /** What of the screen is free of tools. */
+  get room() {
+    const [top, right, bottom, left] = this.#inset;
+    return { width: this.#screen.width - left - right, height: this.#screen.height - top - bottom };
+  }
+
   get fitScale() {
     const { width, height } = this.#photo;
-    const [top, right, bottom, left] = this.#inset;
-    return Math.min((this.#screen.width - left - right) / width, (this.#screen.height - top - bottom) / height, 4);
+    return Math.min(this.room.width / width, this.room.height / height, 4);
   }
 
   get fitted() {
