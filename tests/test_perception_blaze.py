@@ -144,8 +144,7 @@ def test_masks_never_overlap(bodies: list[tuple[float, float, float]], scale: fl
 
 def test_contested_pixels_go_to_the_nearer_skeleton() -> None:
     claims = [claim(candidate(x, 100, 160), (200, 300), 1.0) for x in (120, 160)]
-    masks, contests = settle([c for c in claims if c is not None])
-    assert contests[0, 1].common == contests[0, 1].first + contests[0, 1].second > 500
+    masks = settle([c for c in claims if c is not None])
     for c, mask, (low, high) in zip(claims, masks, [(0, 141), (139, 300)], strict=True):
         assert c is not None
         columns = np.flatnonzero(mask.any(0)) + c.box.x0

@@ -7,16 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mild.people.order import estimate_order, pair_votes, ranked
+from mild.people.scene import Person
 from perception_scenes import person
 
 SIZE = (100, 200)
 
 
-def standing(id: int, x: int, feet: int, tall: int, hidden: tuple[float, float] | None = None):  # type: ignore[no-untyped-def]
+def standing(id: int, x: int, feet: int, tall: int):  # type: ignore[no-untyped-def]
     points = np.zeros((17, 3), np.float32)
     points[15:, :] = (x + 5, feet - 1, 0.9)
-    if hidden is not None:
-        points[9] = (*hidden, 0.3)
     return person(id, x, feet - tall, x + 10, feet, keypoints=points)
 
 
@@ -25,17 +24,27 @@ def test_lower_feet_and_larger_body_are_nearer() -> None:
     assert estimate_order(people, SIZE) == (2, 3, 1)
 
 
-def test_a_joint_under_a_mask_beats_feet() -> None:
-    near, far = standing(1, 10, 80, 40), standing(2, 22, 82, 40, hidden=(15, 60))
-    assert pair_votes(near, far, SIZE)["covering"] > 0
+def test_a_limb_under_a_mask_counts() -> None:
+    near, far = standing(1, 10, 80, 40), standing(2, 18, 80, 40)
+    far.keypoints[[7, 9]] = ((24, 60, 0.3), (14, 60, 0.3))  # type: ignore[index]
+    assert pair_votes(near, far, SIZE)["limbs"] > 0 > pair_votes(far, near, SIZE)["limbs"]
     assert estimate_order([near, far], SIZE) == (2, 1)
 
 
-def test_contested_pixels_count_either_way_round() -> None:
-    a, b = standing(1, 10, 80, 40), standing(2, 30, 80, 40)
-    assert estimate_order([a, b], SIZE, {(1, 2): (90, 10)}) == (2, 1)
-    assert estimate_order([a, b], SIZE, {(1, 2): (10, 90)}) == (1, 2)
-    assert estimate_order([a, b], SIZE, {(2, 1): (10, 90)}) == (2, 1)
+def test_whose_outline_is_open_where_two_touch_is_behind() -> None:
+    """Equal feet and sizes: of the one behind, the one in front took a bite."""
+    whole = np.zeros(SIZE, bool)
+    whole[50:80, 40:60] = True
+    bitten = np.zeros(SIZE, bool)
+    bitten[48:80, 25:55] = True
+    bitten &= ~whole
+    front, back = Person.from_mask(1, whole), Person.from_mask(2, bitten)
+    assert pair_votes(front, back, SIZE)["bite"] > 0.9
+    assert estimate_order([front, back], SIZE) == (2, 1)
+
+
+def test_people_who_do_not_touch_are_judged_by_place_and_size_alone() -> None:
+    assert set(pair_votes(standing(1, 10, 80, 40), standing(2, 90, 80, 40), SIZE)) == {"lowest", "area", "feet"}
 
 
 def test_a_body_cut_by_the_lower_edge_is_nearer_than_feet_above_it() -> None:

@@ -4,67 +4,87 @@ Nothing here measures depth. For each pair of people some cues vote, each in -1.
 and the weighted votes are put into one order by ranked pairs (Tideman 1987): the clearest pairs are fixed first, and a
 pair that would close a circle is dropped.
 
-========== ====== ==========================================================================================
-cue        weight why
-========== ====== ==========================================================================================
-covering   1.0    a joint of B lies under the mask of A: A covers B there
-contested  0.8    both masks claimed some pixels before the cut, and A's skeleton was nearer in most of them
-feet       0.6    on level ground, whoever stands lower in the picture stands nearer
-size       0.4    the larger body is nearer; weak, for children are small at any distance
-========== ====== ==========================================================================================
+======= ====== =============================================================================================
+cue     weight why
+======= ====== =============================================================================================
+lowest  1.7    the lower edge of what is seen of somebody: on level ground, whoever stands lower is nearer
+area    1.7    who is nearer is larger, and nobody hides a part of them
+feet    1.25   as ``lowest``, by the ankles; below the photo for a body that its lower edge cuts
+limbs   1.0    bones of B run under the mask of A: A covers B there
+bite    0.8    A lies inside B's convex hull: B's outline is not closed there, A took a bite out of it
+======= ====== =============================================================================================
 
-The first two only speak of people who touch. The user can override the result (``Scene.order``).
+The last two only speak of people who touch. The weights are rounded ones of a logistic regression on made photos of
+the train split; ``bench/order.py`` measures the result on the test split. Who won more of the pixels that both masks
+claimed is no cue: it was wrong more often than right.
+
+The user can override the result (``Scene.order``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from mild.people.scene import Person
+from mild.people.scene import BoolMask, Box, Person
 
-WEIGHTS: Mapping[str, float] = {"covering": 1.0, "contested": 0.8, "feet": 0.6, "size": 0.4}
+WEIGHTS: Mapping[str, float] = {"lowest": 1.7, "area": 1.7, "feet": 1.25, "limbs": 1.0, "bite": 0.8}
 
-_SHOULDERS, _HIPS, _ANKLES = (5, 6), (11, 12), (15, 16)
-_SEEN = 0.5
+_ANKLES = (15, 16)
+_SEEN, _GUESSED = 0.5, 0.05
+#: What of a skeleton can be covered: trunk, arms, legs, neck, by COCO numbers.
+_BONES = (
+    (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12), (11, 13), (13, 15), (12, 14), (14, 16),
+    (0, 5), (0, 6),
+)  # fmt: skip
+#: Two people who touch are compared on a grid with this long side.
+_GRID = 384
 
 
-def estimate_order(
-    people: Sequence[Person],
-    size: tuple[int, int],
-    contested: Mapping[tuple[int, int], tuple[int, int]] | None = None,
-) -> tuple[int, ...]:
+def estimate_order(people: Sequence[Person], size: tuple[int, int]) -> tuple[int, ...]:
     """Ids from the back to the front.
 
     Args:
         people: with exclusive masks.
         size: ``(height, width)`` of the photo.
-        contested: for pairs of ids whose masks overlapped before the cut, the pixels that each of the two got.
     """
-    contested = contested or {}
     votes: list[tuple[float, int, int]] = []
     for i, a in enumerate(people):
         for b in people[i + 1 :]:
-            won = contested.get((a.id, b.id))
-            if won is None and (b.id, a.id) in contested:
-                won = contested[b.id, a.id][::-1]
-            total = sum(WEIGHTS[name] * vote for name, vote in pair_votes(a, b, size, won).items())
+            total = sum(WEIGHTS[name] * vote for name, vote in pair_votes(a, b, size).items())
             votes.append((total, a.id, b.id) if total >= 0 else (-total, b.id, a.id))
     return ranked([p.id for p in people], votes)
 
 
-def pair_votes(a: Person, b: Person, size: tuple[int, int], won: tuple[int, int] | None = None) -> dict[str, float]:
+def pair_votes(a: Person, b: Person, size: tuple[int, int]) -> dict[str, float]:
     """The cues' votes for ``a`` in front of ``b``, each -1..1; cues that know nothing are left out."""
-    votes: dict[str, float] = {}
-    a_covers, b_covers = _joints_under(b, a), _joints_under(a, b)
-    if a_covers or b_covers:
-        votes["covering"] = (a_covers - b_covers) / (a_covers + b_covers + 1)
-    if won is not None and sum(won) > 0.005 * min(a.area, b.area):
-        votes["contested"] = (won[0] - won[1]) / sum(won)
-    votes["feet"] = float(np.tanh((_feet(a, size) - _feet(b, size)) / (0.2 * (_reach(a) + _reach(b)) / 2)))
-    votes["size"] = float(np.tanh(2 * np.log(_scale(a, b) / _scale(b, a))))
+    tall = 0.1 * (a.box.height + b.box.height)
+    votes = {
+        "lowest": float(np.tanh((a.box.y1 - b.box.y1) / tall)),
+        "area": float(np.tanh(np.log(max(1, a.area) / max(1, b.area)))),
+        "feet": float(np.tanh((_feet(a, size) - _feet(b, size)) / tall)),
+    }
+    common = a.box.grow(1, size).intersect(b.box.grow(1, size))
+    if common.width > 0 and common.height > 0:
+        votes |= _touching(a, b)
+    return votes
+
+
+def _touching(a: Person, b: Person) -> dict[str, float]:
+    """The votes ``limbs`` and ``bite`` of two people whose boxes meet."""
+    window = a.box.union(b.box)
+    scale = min(1.0, _GRID / max(window.width, window.height))
+    grid = (max(1, round(window.width * scale)), max(1, round(window.height * scale)))
+    masks = [_on_grid(p, window, grid, scale) for p in (a, b)]
+    hulls = [_hull(mask) for mask in masks]
+    bones = [_skeleton(p, window, grid, scale) for p in (a, b)]
+    votes = {}
+    for name, over, least in (("bite", hulls, 1), ("limbs", bones, 5)):
+        covers = [int((over[1] & masks[0]).sum()), int((over[0] & masks[1]).sum())]
+        if any(covers):
+            votes[name] = (covers[0] - covers[1]) / (sum(covers) + least)
     return votes
 
 
@@ -80,15 +100,37 @@ def ranked(ids: Sequence[int], votes: Sequence[tuple[float, int, int]]) -> tuple
     return tuple(sorted(ids, key=lambda i: (len(behind[i]), i)))
 
 
-def _joints_under(person: Person, cover: Person) -> int:
-    """How many joints of ``person`` lie inside the mask of ``cover``."""
+def _on_grid(person: Person, window: Box, grid: tuple[int, int], scale: float) -> BoolMask:
+    """The mask on a grid ``(width, height)`` over a window of the photo, ``[h, w]``."""
+    box = person.box.inside(window)
+    x0, y0 = min(grid[0] - 1, round(box.x0 * scale)), min(grid[1] - 1, round(box.y0 * scale))
+    size = (max(1, min(grid[0], round(box.x1 * scale)) - x0), max(1, min(grid[1], round(box.y1 * scale)) - y0))
+    small = cv2.resize(person.mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    out = np.zeros((grid[1], grid[0]), bool)
+    out[y0 : y0 + size[1], x0 : x0 + size[0]] = small > 127
+    return out
+
+
+def _hull(mask: BoolMask) -> BoolMask:
+    """The convex hull of a mask ``[h, w]``."""
+    out = np.zeros(mask.shape, np.uint8)
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    if points is not None:
+        cv2.fillConvexPoly(out, cv2.convexHull(points), 1)
+    return out > 0
+
+
+def _skeleton(person: Person, window: Box, grid: tuple[int, int], scale: float) -> BoolMask:
+    """The bones, guessed ones too, as thin lines on the grid."""
+    out = np.zeros((grid[1], grid[0]), np.uint8)
     if person.keypoints is None:
-        return 0
-    points = person.keypoints
-    xy = np.floor(points[:, :2] + 0.5).astype(np.int64) - (cover.box.x0, cover.box.y0)
-    inside = (xy >= 0).all(1) & (xy[:, 0] < cover.box.width) & (xy[:, 1] < cover.box.height) & (points[:, 2] > 0)
-    xy = xy[inside]
-    return int(cover.mask[xy[:, 1], xy[:, 0]].sum())
+        return out > 0
+    points = np.clip((person.keypoints[:, :2] - (window.x0, window.y0)) * scale, -4000, 4000).round().astype(int)
+    for i, j in _BONES:
+        if min(person.keypoints[i, 2], person.keypoints[j, 2]) > _GUESSED:
+            first, second = ((int(x), int(y)) for x, y in points[[i, j]])
+            cv2.line(out, first, second, 1, 1)
+    return out > 0
 
 
 def _feet(person: Person, size: tuple[int, int]) -> float:
@@ -102,24 +144,3 @@ def _feet(person: Person, size: tuple[int, int]) -> float:
     if person.box.y1 >= size[0] - 1:
         return float(size[0] + 0.25 * person.box.height)
     return float(person.box.y1)
-
-
-def _reach(person: Person) -> float:
-    return max(1.0, float(person.box.height))
-
-
-def _scale(person: Person, other: Person) -> float:
-    """Length of the trunk when both are known, otherwise the root of the visible area."""
-    trunks = [_trunk(p) for p in (person, other)]
-    if trunks[0] and trunks[1]:
-        return trunks[0]
-    return float(np.sqrt(person.area)) or 1.0
-
-
-def _trunk(person: Person) -> float:
-    points = person.keypoints
-    if points is None or (points[list(_SHOULDERS + _HIPS), 2] < _SEEN).any():
-        return 0.0
-    middle: NDArray[np.float32] = points[list(_SHOULDERS), :2].mean(0) - points[list(_HIPS), :2].mean(0)
-    # Seen from the side the trunk stays long while shoulders narrow; bending over shortens it, hence the floor.
-    return max(float(np.hypot(*middle)), 0.1 * person.box.height)

@@ -7,7 +7,6 @@ of the body's size, and to whoever's net is surer: score = log p - (d / 0.1)^2 /
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,14 +38,6 @@ class Claim:
     score: NDArray[np.float32]
 
 
-class Contest(NamedTuple):
-    """Pixels that two claims have in common, and how many of them went to the first and to the second."""
-
-    common: int
-    first: int
-    second: int
-
-
 def claim(candidate: Candidate, size: tuple[int, int], scale: float) -> Claim | None:
     """The candidate's claim on a photo of ``size = (H, W)``, or None when the mask is empty there.
 
@@ -75,20 +66,15 @@ def claim(candidate: Candidate, size: tuple[int, int], scale: float) -> Claim | 
     return Claim(box, mask, _score(candidate, box, scale))
 
 
-def settle(claims: list[Claim]) -> tuple[list[BoolMask], dict[tuple[int, int], Contest]]:
-    """Exclusive masks, each in the window of its claim, and what was contested, by pair of indices (first < second).
-
-    A mask may come out empty.
-    """
+def settle(claims: list[Claim]) -> list[BoolMask]:
+    """Exclusive masks, each in the window of its claim; one may come out empty."""
     masks = [c.mask.copy() for c in claims]
-    contests: dict[tuple[int, int], Contest] = {}
     for i, a in enumerate(claims):
         for j in range(i + 1, len(claims)):
             b = claims[j]
             common = a.box.intersect(b.box)
             if common.width <= 0 or common.height <= 0:
                 continue
-            total = first = 0
             rows = max(1, _BLOCK_PIXELS // common.width)
             for y in range(common.y0, common.y1, rows):
                 block = Box(common.x0, y, common.x1, min(common.y1, y + rows))
@@ -100,11 +86,7 @@ def settle(claims: list[Claim]) -> tuple[list[BoolMask], dict[tuple[int, int], C
                 a_wins = _score_in(a, block) >= _score_in(b, block)
                 masks[i][in_a] &= ~(both & ~a_wins)
                 masks[j][in_b] &= ~(both & a_wins)
-                total += int(both.sum())
-                first += int((both & a_wins).sum())
-            if total:
-                contests[i, j] = Contest(total, first, total - first)
-    return masks, contests
+    return masks
 
 
 def without_specks(mask: BoolMask, share: float = SPECK) -> BoolMask:

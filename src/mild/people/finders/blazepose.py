@@ -20,7 +20,7 @@ from mild.people.finders.blaze_candidates import (
     propose,
     verify,
 )
-from mild.people.finders.blaze_masks import Contest, claim, settle, without_specks
+from mild.people.finders.blaze_masks import claim, settle, without_specks
 from mild.people.finders.blaze_nets import BODY_POINTS, BlazeNets, Picture, load_nets
 from mild.people.finders.blaze_split import split_merged
 from mild.people.order import estimate_order
@@ -69,7 +69,7 @@ def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:
     """Candidates to a scene: exclusive masks in the photo's resolution, numbers from left to right, and the order."""
     pairs = [(c, claim(c, photo.size, scale)) for c in candidates]
     made = [(c, k) for c, k in pairs if k is not None]
-    masks, contests = settle([k for _, k in made])
+    masks = settle([k for _, k in made])
     drafts: list[tuple[int, Person]] = []
     for index, ((candidate, wanted), mask) in enumerate(zip(made, masks, strict=True)):
         mask = without_specks(mask)
@@ -81,21 +81,7 @@ def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:
             drafts.append((index, person))
     drafts.sort(key=lambda d: (d[1].box.x0 + d[1].box.x1, d[1].box.y0, d[0]))
     people = tuple(replace(person, id=number) for number, (_, person) in enumerate(drafts, 1))
-    number_of = {index: number for number, (index, _) in enumerate(drafts, 1)}
-    contested = {
-        (number_of[i], number_of[j]): _won(made[i][0], made[j][0], contest)
-        for (i, j), contest in contests.items()
-        if i in number_of and j in number_of
-    }
-    return Scene(photo, people, estimate_order(people, photo.size, contested))
-
-
-def _won(a: Candidate, b: Candidate, contest: Contest) -> tuple[int, int]:
-    """Pixels that each of two people won. People who share one mask won nothing from each other: there the lower face
-    counts as the nearer one, as in rows of people and in most embraces."""
-    if a.face is None or b.face is None or a.landmarks is not b.landmarks:
-        return contest.first, contest.second
-    return (contest.common, 0) if a.face.y > b.face.y else (0, contest.common)
+    return Scene(photo, people, estimate_order(people, photo.size))
 
 
 def person_of(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from mild.people.finders import detectors
-from mild.people.finders.blaze_masks import Claim, Contest, claim, settle, without_specks
+from mild.people.finders.blaze_masks import Claim, claim, settle, without_specks
 from mild.people.finders.blaze_nets import load_nets
 from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.people.finders.cut import Side, border, contact_window
@@ -45,7 +45,7 @@ def assemble(photo: Photo, finds: Sequence[Find], scale: float, sure: float, sou
     """Finds to a scene: exclusive masks in the photo's resolution, numbers from left to right, and the order."""
     pairs = [(f, claim(f.candidate, photo.size, scale)) for f in finds]
     made = [(f, k) for f, k in pairs if k is not None]
-    masks, contests = shared_out(photo, [f for f, _ in made], [k for _, k in made], scale)
+    masks = shared_out(photo, [f for f, _ in made], [k for _, k in made], scale)
     drafts: list[tuple[int, Person]] = []
     for index, ((found, _), (box, mask)) in enumerate(zip(made, masks, strict=True)):
         mask = without_specks(mask)
@@ -63,23 +63,17 @@ def assemble(photo: Photo, finds: Sequence[Find], scale: float, sure: float, sou
             )  # fmt: skip
     drafts.sort(key=lambda d: (d[1].box.x0 + d[1].box.x1, d[1].box.y0, d[0]))
     people = tuple(replace(person, id=number) for number, (_, person) in enumerate(drafts, 1))
-    number_of = {index: number for number, (index, _) in enumerate(drafts, 1)}
-    contested = {
-        (number_of[i], number_of[j]): (contest.first, contest.second)
-        for (i, j), contest in contests.items()
-        if i in number_of and j in number_of
-    }
-    return Scene(photo, people, estimate_order(people, photo.size, contested))
+    return Scene(photo, people, estimate_order(people, photo.size))
 
 
 def shared_out(
     photo: Photo, finds: Sequence[Find], claims: Sequence[Claim], scale: float
-) -> tuple[list[tuple[Box, BoolMask]], dict[tuple[int, int], Contest]]:
-    """Exclusive masks ``[h, w]``, each in a window, and the contests of :func:`settle`: shared out by the skeletons
-    first, then the border of each pair that touches is cut along colours and edges."""
-    settled, contests = settle(list(claims))
+) -> list[tuple[Box, BoolMask]]:
+    """Exclusive masks ``[h, w]``, each in a window: shared out by the skeletons first, then the border of each pair
+    that touches is cut along colours and edges."""
+    settled = settle(list(claims))
     if not claims:
-        return [], contests
+        return []
     frame = claims[0].box
     for wanted in claims[1:]:
         frame = frame.union(wanted.box)
@@ -103,5 +97,4 @@ def shared_out(
             zone = zone & (sides[0].mask | sides[1].mask)
             there[zone] = np.where(first[zone], i, j)
             windows[i], windows[j] = windows[i].union(window), windows[j].union(window)
-    out = [(box, owner[box.inside(frame).slices] == index) for index, box in enumerate(windows)]
-    return out, contests
+    return [(box, owner[box.inside(frame).slices] == index) for index, box in enumerate(windows)]
