@@ -246,20 +246,22 @@ class Photo:
             MildError: the file cannot be written; one that was there before is untouched.
         """
         path = Path(path)
-        format = format_of(path)
+        self.check_format(path)
         if not overwrite and path.exists():
             raise UsageError(f"{path} exists already: choose another name or allow overwriting.")
-        self.check_format(path)
+        return write_atomically(path, lambda file: self.write(file, path.suffix))
+
+    def write(self, file: IO[bytes], suffix: str) -> None:
+        """As :meth:`save`, to an open binary file that can seek; ``suffix`` (``.png``) says the format."""
+        name = f"photo{suffix}"
+        format = format_of(Path(name))
+        self.check_format(name)
         image = self._to_save(format)
         options = encoder_options(self.meta, format, image.mode)
-
-        def write(file: IO[bytes]) -> None:
-            if format == "HEIF":
-                heif().from_pillow(image).save(file, quality=95, **options)
-            else:
-                image.save(file, format, **options)
-
-        return write_atomically(path, write)
+        if format == "HEIF":
+            heif().from_pillow(image).save(file, quality=95, **options)
+        else:
+            image.save(file, format, **options)
 
     def _to_save(self, format: str) -> Image.Image:
         """The image in the mode it is written in: grey only where nothing is lost."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mild.app.cli import first, options, output, progress
+from mild.app.cli import first, options, output, pipes, progress
 from mild.errors import UsageError
 from mild.extras import needs
 
@@ -20,7 +20,10 @@ def erase(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", rich_help_panel=options.OUTPUT, help="The edited photo. [default: PHOTO.erased.png]"
+            "--output",
+            "-o",
+            rich_help_panel=options.OUTPUT,
+            help="The edited photo; - is standard output (PNG). [default: PHOTO.erased.png]",
         ),
     ] = None,
     person: options.Person = None,
@@ -79,7 +82,7 @@ def erase(
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
-    """Erase chosen people from PHOTO.
+    """Erase chosen people from PHOTO; - is standard input.
 
     The choices add up: --person 2 --at 310,95 erases both. Outside the erased people and a narrow soft edge every pixel
     stays the photo's own (PNG, TIFF and lossless WebP keep it exactly; JPEG as well as JPEG can).
@@ -116,7 +119,13 @@ def erase(
     source = Path(request.photo or "")
     if request.selection.empty:
         raise UsageError(f"Say whom to erase, for instance --person 1; `mild people {source}` shows the numbers.")
-    target = output.check_picture(out or Path(f"{source.stem}.erased.png"), force=force, photo=source)
+    from_stream = pipes.is_stream(source)
+    target = out or (pipes.STREAM if from_stream else Path(f"{source.stem}.erased.png"))
+    to_stream = pipes.is_stream(target)
+    if to_stream:
+        pipes.check_output(out, as_json, report is not None)
+    else:
+        output.check_picture(target, force=force, photo=None if from_stream else source)
     if save_request is not None:
         output.check_json(save_request, force=force)
         try:
@@ -129,20 +138,27 @@ def erase(
 
     from mild.photo import Photo
 
-    opened = Photo.open(source)
-    opened.check_format(target)
+    opened = pipes.read_photo() if from_stream else Photo.open(source)
+    opened.check_format(Path(f"photo{pipes.SUFFIX}") if to_stream else target)
 
     from mild.road import run
 
-    searched = first.offer(request.finder, ask=not as_json and not request.selection.drawn)
+    asking = not (as_json or from_stream or to_stream or request.selection.drawn)
+    searched = first.offer(request.finder, ask=asking)
     with progress.bar(quiet=as_json) as tell:
         result = run(request, opened, progress=tell, probe=None if measure is None else measure.probe)
-        result.save(target)
+        if not to_stream:
+            result.save(target)
         if measure is not None:
             measure.write(result)
     if save_request is not None:
         output.write_text(save_request, result.request.model_dump_json(indent=2, exclude_none=True) + "\n")
-    if as_json:
+    if to_stream:
+        _show(result, target, err=True)
+        if not searched:
+            typer.echo(first.NOT_SEARCHED, err=True)
+        pipes.write_photo(result.photo)
+    elif as_json:
         output.print_json({**result.report(), "output": str(target), **({} if measure is None else measure.files)})
     else:
         _show(result, target)
@@ -198,16 +214,17 @@ class _Measure:
         console.print(f"report: {self.table}, {self.picture}", soft_wrap=True)
 
 
-def _show(result: EraseResult, target: Path) -> None:
+def _show(result: EraseResult, target: Path, *, err: bool = False) -> None:
     who = ", ".join(str(n) for n in result.erased)
     took = sum(result.seconds.values())
-    typer.echo(f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s")
+    lines = [f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s"]
     if result.seen is not None:
-        typer.echo(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
+        lines.append(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
     told = result.metadata
-    for note in told.notes:
-        typer.echo(f"note: {note}")
+    lines += [f"note: {note}" for note in told.notes]
     if told.left:
-        typer.echo(f"note: names in the metadata that no face region places were left: {', '.join(told.left)}; "
-                   "--metadata none leaves none.")  # fmt: skip
-    typer.echo(f"photo: {target}")
+        names = ", ".join(told.left)
+        lines.append(
+            f"note: names in the metadata that no face region places were left: {names}; --metadata none leaves none."
+        )
+    typer.echo("\n".join([*lines, f"photo: {target}"]), err=err)
