@@ -134,6 +134,8 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
             names = (option.default, *option.param_decls)
             told[next(n for n in names if str(n).startswith("--")).removeprefix("--")] = match[1]
     assert {"seed", "steps", "resolution", "dilate", "feather", "model", "sma", "hmg", "finder", "runtime"} <= set(told)
+    assert known["dilate"] is None and known["feather"] is None  # the outline decides, and the text says how
+    assert {told.pop("dilate"), told.pop("feather")} == {"as far as the outline is unsure", "0.004"}
     assert told == {name: str(known[name]) for name in told}
 
 
@@ -189,7 +191,7 @@ def test_an_error_of_the_library_names_no_option_of_the_command_line() -> None:
         (["data", "curate", ".", "out", "--licence", "CC0-1.0", "--coco", "people.json", "--min-side", "16"], "data"),
         (["train", "config.yaml"], "train"),
         (["serve"], "server"),
-        (["erase", "photo.png", "--coco", "people.json", "--all", "--steps", "2"], "torch"),
+        (["erase", "photo.png", "--coco", "people.json", "--all", "--steps", "2", "--correct"], "torch"),
         (["erase", "photo.png", "--coco", "people.json", "--all", "--report", "cag"], "bench,torch"),
         (["bench", "run", "--set", "samples:x", "-m", "mild"], "bench"),
     ],

@@ -38,12 +38,12 @@ class Mark:
 
     @classmethod
     def now(cls, model: str | None) -> Mark:
-        """A mark of this moment, or of ``SOURCE_DATE_EPOCH``, when that is set."""
+        """A mark without a time, so that the same job gives the same file; with ``SOURCE_DATE_EPOCH``, if that is set."""
         from mild import __version__
 
-        epoch = os.environ.get("SOURCE_DATE_EPOCH")
-        moment = time.gmtime(int(epoch)) if epoch and epoch.isdigit() else time.gmtime()
-        return cls(__version__, model, time.strftime("%Y-%m-%dT%H:%M:%SZ", moment))
+        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch))) if epoch.isdigit() else None
+        return cls(__version__, model, when)
 
     @property
     def software(self) -> str:
