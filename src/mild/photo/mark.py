@@ -38,7 +38,7 @@ class Mark:
 
     @classmethod
     def now(cls, model: str | None) -> Mark:
-        """A mark without a time, so that the same job gives the same file; with ``SOURCE_DATE_EPOCH``, if that is set."""
+        """A mark without a time, so that the same job gives the same file; with ``SOURCE_DATE_EPOCH``, if it is set."""
         from mild import __version__
 
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
