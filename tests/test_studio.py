@@ -832,15 +832,15 @@ def test_the_finder_is_offered_and_never_fetched_unasked(
     from mild.people import find
 
     absent: list[Any] = [registry.REGISTRY["blazepose"]]
-    fetched: list[tuple[str, bool]] = []
+    fetched: list[str] = []
 
-    def ensure(name: str, download: bool = False) -> Path:
-        fetched.append((name, download))
+    def fetch() -> None:
+        fetched.extend(spec.name for spec in absent)
         absent.clear()
-        return Path()
 
     monkeypatch.setattr(find, "missing", lambda finder: absent[0] if absent else None)
-    monkeypatch.setattr(assets, "ensure", ensure)
+    monkeypatch.setattr(assets, "finder_wanted", lambda: tuple(absent))
+    monkeypatch.setattr(assets, "fetch_finder", fetch)
     it = visit(fake)
     it.open(data=png())
     it.wait_people()
@@ -853,7 +853,7 @@ def test_the_finder_is_offered_and_never_fetched_unasked(
     assert it.axe() == []
     it.page.click("#finder-fetch")
     it.people.nth(2).wait_for()
-    assert fetched == [("blazepose", True)]
+    assert fetched == ["blazepose"]
     assert offer.is_hidden()
     assert it.faults == []
 

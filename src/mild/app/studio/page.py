@@ -83,9 +83,9 @@ def _finder() -> dict[str, Any]:
     from mild.models import assets
     from mild.people.find import missing
 
-    if missing(Finder.model_validate({})) is None:
+    if (needed := missing(Finder.model_validate({}))) is None:
         return {"ready": True}
-    wanted = assets.finder_wanted()
+    wanted = assets.finder_wanted() or [needed]
     size = {
         "kept": round(sum(spec.size for spec in wanted) / 1e6),
         "download": round(sum(spec.download for spec in wanted) / 1e6),
