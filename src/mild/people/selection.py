@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mild.errors import NobodyError, UsageError
 from mild.people import belongings, clicks, manual
 from mild.people.finders.coco import decode_rle
+from mild.people.refine import refined
 from mild.people.roles import subjects
 from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo import read_mask
@@ -106,7 +107,7 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
     """The mask ``[H, W]`` of a thing that several points, or a box, mean.
 
     Raises:
-        UsageError: a point is outside the photo, or there is no click model, or it sees nothing there.
+        UsageError: a point is outside the photo.
     """
     height, width = scene.size
     for x, y in (*click.on, *click.off):
@@ -116,12 +117,14 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
     cut = clicks.cut_out(scene.photo, clicks.Clicks(click.on, click.off, box))
     if cut is not None:
         return cut[0]
-    if not clicks.available():
-        raise UsageError(
-            "Several points that mean one thing need a click model: run `mild models --fetch edgetam` once, or mark it "
-            "with a mask."
-        )
-    raise UsageError("The click model sees nothing at these points; try others, or a box.")
+    others = scene.mask_of(p.id for p in scene.sure)
+    if box is not None:
+        start = manual.in_box(scene.photo, box, scene.next_id, others).full_mask(scene.size)
+    else:
+        x, y = click.on[0]
+        known = [p for p in scene.people if p.full_mask(scene.size)[y, x]]
+        start = (known[0] if known else manual.at_point(scene.photo, x, y, scene.next_id, others)).full_mask(scene.size)
+    return refined(scene.photo, start, click.on, click.off, others) if click.on or click.off else start
 
 
 def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:

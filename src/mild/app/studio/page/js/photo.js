@@ -142,7 +142,7 @@ function setCrowd(people, key) {
 
 const keyOf = (marks) => JSON.stringify(marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]));
 
-/** One more point for the last click: of the same thing (`also`), or not of it (`not`). Needs a click model. */
+/** One more point for the last click: of the same thing (`also`), or not of it (`not`). */
 export async function refineMark(how, at) {
   const { photo } = app;
   const { marks } = app.edits.now;

@@ -1,0 +1,67 @@
+"""Points that add to a region and take away from it, without a click model, on drawn people."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mild.people.refine import refined
+from mild.people.scene import Scene
+from mild.people.selection import select
+from mild.photo import Photo
+from mild.request import EraseRequest
+
+SIZE = (300, 400)
+
+
+def drawn() -> tuple[Photo, dict[str, np.ndarray]]:
+    """A figure of a red shirt over blue trousers beside a red box, on noisy grass."""
+    rng = np.random.default_rng(4)
+    pixels = np.full((*SIZE, 3), (90, 140, 80), np.float32)
+    parts = {name: np.zeros(SIZE, bool) for name in ("shirt", "trousers", "box")}
+    parts["shirt"][60:150, 150:210] = True
+    parts["trousers"][150:260, 155:205] = True
+    parts["box"][80:140, 214:270] = True
+    for name, colour in (("shirt", (190, 40, 40)), ("trousers", (40, 50, 150)), ("box", (200, 60, 50))):
+        pixels[parts[name]] = colour
+    noisy = np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255).astype(np.uint8)
+    return Photo.from_array(noisy), parts
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_a_second_click_adds_what_has_another_colour() -> None:
+    photo, parts = drawn()
+    person = parts["shirt"] | parts["trousers"]
+    assert iou(parts["shirt"], person) < 0.55
+    mask = refined(photo, parts["shirt"], [(180, 100), (180, 200)])
+    assert iou(mask, person) > 0.85
+
+
+def test_a_click_beside_takes_away_what_has_the_same_colour() -> None:
+    photo, parts = drawn()
+    wide = parts["shirt"] | parts["trousers"] | parts["box"]
+    mask = refined(photo, wide, [(180, 100)], [(242, 110)])
+    assert (
+        iou(mask, parts["shirt"] | parts["trousers"]) > 0.85 and (mask & parts["box"]).sum() < 0.2 * parts["box"].sum()
+    )
+
+
+def test_points_always_hold_and_a_refinement_takes_less_than_four_tenths_of_a_second() -> None:
+    photo, parts = drawn()
+    begun = time.process_time()
+    mask = refined(photo, parts["shirt"], [(180, 100), (5, 5)], [(181, 100), (399, 299)])
+    assert time.process_time() - begun < 0.4
+    assert mask[100, 180] and mask[5, 5] and not mask[100, 181] and not mask[299, 399]
+
+
+def test_a_selection_without_a_click_model_is_refined(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("mild.people.clicks.cut_out", lambda *a: None)
+    monkeypatch.setattr("mild.people.manual._nets_for", lambda photo: None)
+    photo, parts = drawn()
+    asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100), (180, 200)], "off": [(242, 110)]}]})
+    scene, (number,) = select(Scene(photo), asked.selection)
+    assert iou(scene.person(number).full_mask(SIZE), parts["shirt"] | parts["trousers"]) > 0.8
