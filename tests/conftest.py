@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,14 @@ def _forgetful() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILD_REMEMBER", "0")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's tasks that ran in this process keep found people in a folder of their own; not the next test's."""
+    memory = sys.modules.get("mild.people.memory")
+    if memory is not None:
+        monkeypatch.setattr(memory, "_folder", None)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

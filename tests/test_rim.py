@@ -103,7 +103,7 @@ def test_a_mask_without_margin_and_soft_edge_left_a_line_along_its_border(monkey
     marked = photo.copy()
     marked[hole] = 127
     # Where the search runs at the photo's own size and nothing is corrected, there is no line to begin with.
-    monkeypatch.setattr("mild.fill.canvas.FINEST", 384)
+    monkeypatch.setattr("mild.plan.sizes.FINEST", 384)
     exact = {"mask": hole, "dilate": 0.0, "feather": 0.0, "correct": True}
     joined = mild.erase(marked, **exact).photo.pixels
     assert np.array_equal(joined[~hole], photo[~hole])

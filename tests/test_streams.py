@@ -70,8 +70,9 @@ def test_signals_clean_up(folder: Path, sign: signal.Signals) -> None:
         "app.main([])\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(sign, signal.SIG_DFL),  # whoever runs the tests may ignore it (nohup)
+    )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     assert list(folder.glob(".mild-*"))
     time.sleep(0.1)
