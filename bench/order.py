@@ -20,7 +20,7 @@ import numpy as np
 
 from mild.lab.data.library import Library
 from mild.lab.data.sample import Sample
-from mild.lab.data.synth import Recipe, make_sample
+from mild.lab.data.synth import SetRecipe, make_sample
 from mild.people.find import find_people
 from mild.people.order import estimate_order
 from mild.people.scene import Scene
@@ -60,7 +60,7 @@ def look(options: argparse.Namespace) -> None:
     data, out = options.paths
     cv2.setNumThreads(1)
     library = Library(data, options.split)
-    recipe = Recipe(size=512, seed=options.seed, split=options.split, scenarios=("human-human",))
+    recipe = SetRecipe(size=512, seed=options.seed, split=options.split, scenarios=("human-human",))
     rows: list[dict[str, Any]] = []
     for number in range(options.photos):
         sample = make_sample(library, recipe, number)

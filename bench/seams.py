@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mild.lab.bench.items import Job, make_job, ring_of, single
+from mild.lab.bench.items import Trial, make_trial, ring_of, single
 from mild.lab.bench.methods import load, parse
 from mild.lab.bench.metrics import fidelity
 from mild.lab.bench.metrics.score import around, composited
@@ -80,7 +80,7 @@ def outline(photos: Ingredients, shape: tuple[int, int], rng: np.random.Generato
     return out
 
 
-def jobs(args: argparse.Namespace) -> Iterator[Job]:
+def trials(args: argparse.Namespace) -> Iterator[Trial]:
     people, photos = Ingredients.open(args.data, "test"), opened(args)
     if not photos:
         raise SystemExit(f"No photo has a long side of {LEAST * args.size:.0f} pixels.")
@@ -90,7 +90,7 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
         truth = sized(photos[order[number % len(photos)]](), args.size, args.grain, rng)
         hole = outline(people, (truth.shape[0], truth.shape[1]), rng)
         photo = np.where(hole[..., None], np.uint8(GREY), truth)
-        yield make_job(replace(single(photo, hole, f"{number:03d}", truth), painted=True), "dilated")
+        yield make_trial(replace(single(photo, hole, f"{number:03d}", truth), painted=True), "dilated")
 
 
 def figures(answer: Rgb, truth: Rgb, hole: Mask) -> dict[str, float | None]:
@@ -144,22 +144,22 @@ def main() -> None:
     for method in methods.values():
         method.about()
     table: dict[str, list[dict[str, Any]]] = {name: [] for name in ("truth", *methods)}
-    for job in jobs(args):
-        assert job.item.truth is not None
-        truth = job.item.truth.photo
+    for trial in trials(args):
+        assert trial.item.truth is not None
+        truth = trial.item.truth.photo
         answers = {"truth": truth}
-        table["truth"].append(figures(truth, truth, job.mask))
+        table["truth"].append(figures(truth, truth, trial.mask))
         for name, method in methods.items():
             begun = time.process_time()
-            answer = np.asarray(method(job).pixels, np.uint8)
+            answer = np.asarray(method(trial).pixels, np.uint8)
             seconds = time.process_time() - begun
-            answers[name] = composited(answer, job)
-            table[name].append({**figures(answers[name], truth, job.mask), "seconds": seconds})
+            answers[name] = composited(answer, trial)
+            table[name].append({**figures(answers[name], truth, trial.mask), "seconds": seconds})
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
-            window = around(job.mask).slices
+            window = around(trial.mask).slices
             for name, pixels in answers.items():
-                file = args.out / f"{job.item.id}.{name.replace(':', '-').replace('/', '_')}.png"
+                file = args.out / f"{trial.item.id}.{name.replace(':', '-').replace('/', '_')}.png"
                 cv2.imwrite(str(file), cv2.cvtColor(pixels[window], cv2.COLOR_RGB2BGR))
     print(f"{args.count} holes at {args.size} px; figure: median (quartiles) mean, share within 10 % of 1; means")
     print(" | ".join([f"{'method':24s}", *FIGURES]))

@@ -15,7 +15,7 @@ from mild.errors import UsageError
 from mild.lab.data.sample import Tags
 from mild.lab.data.store import write_shard
 from mild.lab.train.ablate import ablate, chosen
-from mild.lab.train.ablation_recipe import Recipe
+from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.ablation_scores import measured
 from mild.lab.train.ablation_table import compared_with, write_table
 from mild.lab.train.variants import VARIANTS, runs_of
@@ -76,13 +76,15 @@ def test_one_command_trains_scores_and_draws(folder: Path, capsys: pytest.Captur
     # Again: nothing is trained, nothing is scored, the table is the same.
     before = {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")}
     text = (out / "table.md").read_text()
-    ablate(Recipe.load(folder / "recipe.yaml"))
+    ablate(AblationRecipe.load(folder / "recipe.yaml"))
     assert {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")} == before
-    assert (out / "table.md").read_text() == text == write_table(Recipe.load(folder / "recipe.yaml")).read_text()
+    assert (
+        (out / "table.md").read_text() == text == write_table(AblationRecipe.load(folder / "recipe.yaml")).read_text()
+    )
 
 
 def test_all_variants_get_the_same_steps_and_rows(folder: Path) -> None:
-    recipe = Recipe.load(folder / "recipe.yaml")
+    recipe = AblationRecipe.load(folder / "recipe.yaml")
     for variant in VARIANTS.values():
         configs = recipe.configs(variant, 3)
         assert sum(config.optimiser.steps for config in configs) == 2
@@ -98,7 +100,7 @@ def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None
     def refused(**changes: Any) -> str:
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**values, **changes}))
         with pytest.raises(UsageError) as told:
-            Recipe.load(tmp_path / "recipe.yaml")
+            AblationRecipe.load(tmp_path / "recipe.yaml")
         return str(told.value)
 
     assert "There is no variant 'magic'" in refused(variants=["magic"])
@@ -108,7 +110,7 @@ def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     write_shard(tmp_path / "empty" / "a.tar", [tiny_sample("a", truth="none", layers=(), background=None)])
     with pytest.raises(UsageError, match="holds no sample"):
-        chosen(Recipe.load(folder / "recipe.yaml").model_copy(update={"test": str(tmp_path / "empty")}))
+        chosen(AblationRecipe.load(folder / "recipe.yaml").model_copy(update={"test": str(tmp_path / "empty")}))
 
 
 def test_the_figures_of_the_truth() -> None:
@@ -156,8 +158,8 @@ def test_the_ready_configs_are_good() -> None:
     root = Path(__file__).resolve().parent.parent / "configs"
     stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}
     assert set(stages.values()) == {"base", "adapters", "distill", "alpha"} and len(stages) >= 10
-    assert len(Recipe.load(root / "ablation.yaml").variants) == len(VARIANTS)
-    assert all("full" in Recipe.load(root / f"{name}.yaml").variants for name in ("ablation_longer", "twin"))
+    assert len(AblationRecipe.load(root / "ablation.yaml").variants) == len(VARIANTS)
+    assert all("full" in AblationRecipe.load(root / f"{name}.yaml").variants for name in ("ablation_longer", "twin"))
 
 
 def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:

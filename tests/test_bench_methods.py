@@ -23,7 +23,7 @@ from mild.app.server.app import create_app
 from mild.diffusion.adapters import DomainAdapters
 from mild.errors import MildError, UsageError
 from mild.fill.windows import square, through_window
-from mild.lab.bench.items import make_job, without
+from mild.lab.bench.items import make_trial, without
 from mild.lab.bench.methods import KINDS, checked, load, parse
 from mild.lab.bench.methods.diffuser import DiffusersMethod
 from mild.lab.bench.methods.road import MildMethod
@@ -42,17 +42,17 @@ class Inpainter(torch.nn.Module):
 
 @pytest.mark.parametrize("name", ["telea", "ns", "patchmatch", "input", "layered:telea", "layered:ns"])
 def test_classic_methods_keep_what_is_outside_the_mask(name: str) -> None:
-    job = make_job(two_people(), "dilated")
-    answer = checked(load(parse(name))(job), job)
-    assert (answer[~job.mask] == job.item.photo[~job.mask]).all()
-    changed = (answer[job.mask] != job.item.photo[job.mask]).any()
+    trial = make_trial(two_people(), "dilated")
+    answer = checked(load(parse(name))(trial), trial)
+    assert (answer[~trial.mask] == trial.item.photo[~trial.mask]).all()
+    changed = (answer[trial.mask] != trial.item.photo[trial.mask]).any()
     assert changed == (name != "input")
 
 
 def test_layers_by_diffusion_see_their_own_pixels_alone() -> None:
     """The peer of the network: the same layers, colour and alpha carried on from what is visible of each."""
-    job = make_job(two_people(), "dilated")
-    answer = load(parse("layered:telea,radius=3"))(job)
+    trial = make_trial(two_people(), "dilated")
+    answer = load(parse("layered:telea,radius=3"))(trial)
     assert answer.stack is not None
     (blue,) = (layer for layer in answer.stack.people if layer.owner == 1)
     made = blue.rgba[blue.generated & (blue.rgba[..., 3] > 127)].astype(int)
@@ -82,14 +82,14 @@ def test_a_torchscript_file_of_any_size(tmp_path: Path) -> None:
     path = tmp_path / "mean.pt"
     torch.jit.script(Inpainter()).save(str(path))
     method = load(parse(f"lama@torchscript:{path},trust=1"))
-    job = make_job(two_people(height=97, width=131), "tight")
-    answer = checked(method(job), job)
-    assert np.abs(answer[~job.mask].astype(int) - job.item.photo[~job.mask]).max() <= 1
+    trial = make_trial(two_people(height=97, width=131), "tight")
+    answer = checked(method(trial), trial)
+    assert np.abs(answer[~trial.mask].astype(int) - trial.item.photo[~trial.mask]).max() <= 1
     # No trace of the red of whoever went.
-    assert answer[job.mask][:, 0].astype(int).max() < 110
+    assert answer[trial.mask][:, 0].astype(int).max() < 110
     assert len(method.about()["sha256"]) == 64
     fixed = load(parse(f"torchscript:{path},size=64,trust=1"))
-    assert checked(fixed(job), job).shape == job.item.photo.shape
+    assert checked(fixed(trial), trial).shape == trial.item.photo.shape
     with pytest.raises(UsageError, match="no TorchScript"):
         (tmp_path / "bad.pt").write_bytes(b"nothing")
         load(parse(f"torchscript:{tmp_path / 'bad.pt'},trust=1"))
@@ -100,8 +100,8 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     method = load(parse(f"onnx:{path}"))
     assert method.net.size == (64, 96)  # type: ignore[attr-defined]  # read from the file
     assert method.about()["contract"]["output_range"] == [0, 255]
-    job = make_job(two_people(), "tight")
-    answer = checked(method(job), job)
+    trial = make_trial(two_people(), "tight")
+    answer = checked(method(trial), trial)
     inside = two_people().scene.mask_of((2,))
     # Shown at half its size: the edge is mixed.
     assert np.abs(answer[inside].astype(int) - 128).mean() < 6
@@ -111,12 +111,12 @@ def test_any_inpainting_pipeline_of_diffusers_and_its_attention() -> None:
     pipeline = sd15()
     pipeline.set_progress_bar_config(disable=True)
     method = DiffusersMethod(pipeline, "tiny", steps=2, size=64, guidance=1.0)
-    job = make_job(two_people(), "tight")
-    answer = checked(method(job), job)
-    again = checked(method(job), job)
+    trial = make_trial(two_people(), "tight")
+    answer = checked(method(trial), trial)
+    again = checked(method(trial), trial)
     assert (answer == again).all()
     processors = dict(pipeline.unet.attn_processors)
-    found = method.measure(job)
+    found = method.measure(trial)
     assert -1 <= found["cag"] <= 1
     assert pipeline.unet.attn_processors == processors
     assert json.dumps(dict(method.about()))
@@ -131,8 +131,8 @@ def test_a_named_pipeline_with_a_lora(tmp_path: Path) -> None:
     named = f"{tmp_path / 'tiny'},pipeline=StableDiffusionInpaintPipeline,steps=2,size=64"
     bare = load(parse(f"diffusers:{named}"))
     adapted = load(parse(f"diffusers:{named},lora={tmp_path / 'lora.safetensors'}"))
-    job = make_job(two_people(), "tight")
-    assert (checked(bare(job), job) != checked(adapted(job), job)).any()
+    trial = make_trial(two_people(), "tight")
+    assert (checked(bare(trial), trial) != checked(adapted(trial), trial)).any()
     for wrong, why in (("pipeline=AutoModel", "no inpainting pipeline"), ("dtype=integer", "no dtype")):
         with pytest.raises(UsageError, match=why):
             load(parse(f"diffusers:{tmp_path / 'tiny'},{wrong}"))
@@ -153,13 +153,13 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 def test_the_api_over_http(address: str) -> None:
     method = load(parse(f"http:{address}"))
-    job = make_job(two_people(), "tight")
-    answer = checked(method(job), job)
-    assert (answer[job.mask] != job.item.photo[job.mask]).any()
+    trial = make_trial(two_people(), "tight")
+    answer = checked(method(trial), trial)
+    assert (answer[trial.mask] != trial.item.photo[trial.mask]).any()
     assert method.about()["api"] == "/v1/erase"
     nobody = load(parse("http:http://127.0.0.1:9"))
     with pytest.raises(MildError, match="does not answer"):
-        nobody(job)
+        nobody(trial)
 
 
 def test_mild_with_its_switches_and_without_estimators() -> None:
@@ -181,13 +181,13 @@ def test_a_file_of_switches(tmp_path: Path) -> None:
 
 def test_mild_on_an_item_gives_layers_and_keeps_pixels() -> None:
     method = load(parse("mild"))
-    job = make_job(two_people(), "dilated")
-    answer = method(job)
-    pixels = checked(answer, job)
-    assert (pixels[~job.mask] == job.item.photo[~job.mask]).all()
+    trial = make_trial(two_people(), "dilated")
+    answer = method(trial)
+    pixels = checked(answer, trial)
+    assert (pixels[~trial.mask] == trial.item.photo[~trial.mask]).all()
     assert answer.stack is not None
     assert [layer.owner for layer in answer.stack.people if layer.generated.any()]
-    assert set(method.measure(job)) == {"cag", "cag_area"}
+    assert set(method.measure(trial)) == {"cag", "cag_area"}
     assert len(str(method.about()["weights"])) == 64
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench_items import two_people
-from mild.lab.bench.items import make_job, single
+from mild.lab.bench.items import make_trial, single
 from mild.lab.bench.metrics import fidelity
 from mild.lab.bench.metrics.features import cmmd, frechet
 from mild.lab.bench.metrics.layered import layer_figures, order_accuracy
@@ -162,11 +162,11 @@ def test_windows_hold_their_hole_and_are_large_enough_for_ms_ssim() -> None:
 def test_the_truth_leaks_nothing_and_the_input_left_standing_leaks_nearly_everything() -> None:
     item = two_people()
     assert item.truth is not None
-    job = make_job(item, "tight")
-    perfect = leakage(item.truth.photo, item, job.mask)
+    trial = make_trial(item, "tight")
+    perfect = leakage(item.truth.photo, item, trial.mask)
     assert perfect is not None
     assert perfect.total == perfect.colour == perfect.edges == 0
-    standing = leakage(item.photo, item, job.mask)
+    standing = leakage(item.photo, item, trial.mask)
     assert standing is not None
     assert standing.colour > 0.9
     assert standing.total > 0.8
@@ -176,9 +176,9 @@ def test_leakage_of_one_foreign_colour_is_its_closed_form() -> None:
     """A flat answer in the kept person's colour: own² / (own² + σ²) where the truth is background."""
     item = flat_item()
     assert item.truth is not None
-    job = make_job(item, "tight")
-    answer = np.where(job.mask[..., None], np.uint8([30, 40, 200]), item.photo).astype(np.uint8)
-    found = leakage(answer, item, job.mask)
+    trial = make_trial(item, "tight")
+    answer = np.where(trial.mask[..., None], np.uint8([30, 40, 200]), item.photo).astype(np.uint8)
+    found = leakage(answer, item, trial.mask)
     assert found is not None
     colours = np.uint8([[[30, 40, 200]], [[40, 150, 60]]]).astype(np.float32) / np.float32(255)
     blue, green = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[:, 0]
@@ -190,9 +190,9 @@ def test_leakage_of_one_foreign_colour_is_its_closed_form() -> None:
 def test_own_texture_in_the_wrong_place_leaks_nothing() -> None:
     item = two_people(gap=0.3)
     assert item.truth is not None
-    job = make_job(item, "tight")
-    shifted = np.where(job.mask[..., None], np.roll(item.truth.background, 17, 0), item.photo)  # type: ignore[arg-type]
-    found = leakage(shifted, item, job.mask)
+    trial = make_trial(item, "tight")
+    shifted = np.where(trial.mask[..., None], np.roll(item.truth.background, 17, 0), item.photo)  # type: ignore[arg-type]
+    found = leakage(shifted, item, trial.mask)
     assert found is not None
     assert found.total < 0.02
 
@@ -231,23 +231,23 @@ def test_hidden_parts_of_a_kept_person_are_theirs() -> None:
 
 def test_raw_and_composited_differ_where_a_method_touches_the_whole_photo() -> None:
     item = two_people()
-    job = make_job(item, "tight")
+    trial = make_trial(item, "tight")
     answer = np.clip(item.photo.astype(np.int16) + 20, 0, 255).astype(np.uint8)
-    found = score(answer, job, NO_FINDER)
+    found = score(answer, trial, NO_FINDER)
     assert found["background.psnr"] == fidelity.PSNR_CAP
     assert found["raw.background.psnr"] == pytest.approx(20 * math.log10(255 / 20), abs=0.2)
     assert found["identity.kept"] == 0
     assert "raw.hole.psnr" not in found
-    mine = score(item.photo, job, NO_FINDER)
+    mine = score(item.photo, trial, NO_FINDER)
     assert mine["identity.kept"] == mine["identity.outside"] == 1
     assert mine["changed_in_hole"] == 0
-    assert (composited(answer, job)[~job.mask] == item.photo[~job.mask]).all()
+    assert (composited(answer, trial)[~trial.mask] == item.photo[~trial.mask]).all()
 
 
 def test_the_true_stack_is_perfect_and_an_uncompleted_one_is_not() -> None:
     item = two_people()
     assert item.truth is not None and item.truth.background is not None
-    job = make_job(item, "tight")
+    trial = make_trial(item, "tight")
     frame = Box(0, 0, item.scene.size[1], item.scene.size[0])
 
     def layer(kind: str, owner: int | None, rgba: NDArray[np.uint8]) -> Layer:
@@ -257,12 +257,12 @@ def test_the_true_stack_is_perfect_and_an_uncompleted_one_is_not() -> None:
     back = layer("background", None, np.dstack([item.truth.background, opaque]))
     people = [layer("person", i, item.truth.people[i]) for i in (1, 2)]
     whole = LayerStack(item.photo, (back, *people), frozenset({2}))
-    perfect = layer_figures(whole, item, job.mask)
+    perfect = layer_figures(whole, item, trial.mask)
     assert perfect["alpha_iou"] == perfect["hidden_iou"] == 1
     assert perfect["alpha_sad"] == 0
     assert perfect["completion_psnr"] == fidelity.PSNR_CAP
     assert perfect["recomposition_psnr"] == fidelity.PSNR_CAP
-    poor = layer_figures(replace(whole, layers=(back, people[1])), item, job.mask)
+    poor = layer_figures(replace(whole, layers=(back, people[1])), item, trial.mask)
     visible, complete = item.scene.person(1).area, int((item.truth.people[1][..., 3] > 127).sum())
     assert poor["alpha_iou"] == pytest.approx(visible / complete, abs=1e-4)
     assert poor["hidden_iou"] == 0
@@ -271,22 +271,22 @@ def test_the_true_stack_is_perfect_and_an_uncompleted_one_is_not() -> None:
 
 def test_what_is_left_and_what_is_invented() -> None:
     item = two_people()
-    job = make_job(item, "tight")
+    trial = make_trial(item, "tight")
     assert item.truth is not None
     frame = Box(0, 0, item.scene.size[1], item.scene.size[0])
     rgba = item.truth.people[1].copy()
     expected = rgba[..., 3] > 127
-    hidden = expected & job.mask
+    hidden = expected & trial.mask
     rows, columns = np.nonzero(hidden)
     left = np.zeros_like(hidden)
     left[rows[: len(rows) // 4], columns[: len(rows) // 4]] = True
     rgba[left, 3] = 0
-    wrong = job.mask & ~expected
+    wrong = trial.mask & ~expected
     spots = tuple(axis[: len(rows) // 2] for axis in np.nonzero(wrong))
     rgba[(*spots, 3)] = 255
     ground = Layer("background", None, "background", frame, np.zeros_like(rgba), wrong)
     person = Layer("person", 1, "person 1", frame, rgba, hidden)
-    found = layer_figures(LayerStack(item.photo, (ground, person), frozenset({2})), item, job.mask)
+    found = layer_figures(LayerStack(item.photo, (ground, person), frozenset({2})), item, trial.mask)
     assert found["left"] == pytest.approx(left.sum() / hidden.sum())
     assert found["invented"] == pytest.approx(len(spots[0]) / hidden.sum())
     assert found["completion_ssim"] == pytest.approx(1) and ("severe.left" in found) == (

@@ -16,10 +16,10 @@ from mild.app.cli import app as cli
 from mild.errors import MildError, UsageError
 from mild.files import read_json_lines
 from mild.lab.bench.compare import compare, load_results
-from mild.lab.bench.items import describe, make_job
+from mild.lab.bench.items import describe, make_trial
 from mild.lab.bench.listing import load_sets, wanted
 from mild.lab.bench.methods import load, parse
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 from mild.lab.bench.records import FAILED
 from mild.lab.bench.report.write import write_report
 from mild.lab.bench.runner import run
@@ -62,7 +62,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its report."""
     root = tmp_path_factory.mktemp("bench")
     triples(root / "set", 4)
-    out = run(Recipe.build(**recipe_for(root / "set")), root / "run")
+    out = run(BenchRecipe.build(**recipe_for(root / "set")), root / "run")
     write_report(out)
     return out
 
@@ -117,10 +117,10 @@ def test_a_run_that_was_stopped_is_continued_and_gives_the_same(done: Path, tmp_
             raise Stop
 
     with pytest.raises(Stop):
-        run(Recipe.build(**recipe), tmp_path / "run", tell=stop)
+        run(BenchRecipe.build(**recipe), tmp_path / "run", tell=stop)
     path = tmp_path / "run" / "records" / "noisy" / "meadow.jsonl"
     path.write_text(path.read_text() + '{"key": "half a li')  # as a machine that lost its power leaves it
-    run(Recipe.build(**recipe), tmp_path / "run", tell=told.append)
+    run(BenchRecipe.build(**recipe), tmp_path / "run", tell=told.append)
     assert "noisy on meadow: 11 to do, 5 done before" in told, [line for line in told if "done before" in line]
     assert "mean on meadow: 0 to do, 16 done before" in told
     again = compare(load_results(done), summarise(tmp_path / "run"))
@@ -133,7 +133,7 @@ def test_two_processes_give_the_same_as_one(done: Path, tmp_path: Path) -> None:
     recipe = recipe_for(done.parent / "set") | {"methods": list(GOOD[:2]), "jobs": 2}
     recipe["sets"] = [{**recipe["sets"][0], "methods": ["mean", "noisy"]}]
     told: list[str] = []
-    one, two = load_results(done), summarise(run(Recipe.build(**recipe), tmp_path / "run", tell=told.append))
+    one, two = load_results(done), summarise(run(BenchRecipe.build(**recipe), tmp_path / "run", tell=told.append))
     again = compare(one, two)
     assert again.same_pixels == again.same_figures == again.answers == 32
     assert told.count("noisy on meadow: 8 to do, 0 done before") == 2  # half of the items each
@@ -149,13 +149,13 @@ def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "methods").write_text("no folder")
     with pytest.raises(MildError, match=r"methods.* cannot be written: (Not a directory|File exists)"):
-        run(Recipe.build(**recipe), tmp_path / "run")
+        run(BenchRecipe.build(**recipe), tmp_path / "run")
 
 
 def test_people_are_looked_for_in_some_answers_only(done: Path) -> None:
     recipe = recipe_for(done.parent / "set") | {"redetect": True, "cag": 3}
     recipe["sets"][0] |= {"redetect": 2, "cag": 1}
-    built = Recipe.build(**recipe)
+    built = BenchRecipe.build(**recipe)
     some, few = load_sets(built)
     assert len(some.looked(built)) == 2
     assert len(some.probed(built)) == 1 and some.probed(built) < some.looked(built)
@@ -176,11 +176,11 @@ def test_other_weights_or_pictures_are_asked_again(done: Path, tmp_path: Path) -
         "flip": False,
     }
     told: list[str] = []
-    run(Recipe.build(**recipe), tmp_path / "run", tell=told.append)
+    run(BenchRecipe.build(**recipe), tmp_path / "run", tell=told.append)
     assert any("has no result for" in line for line in told)
     item = load_set(recipe["sets"][0]["source"]).load("p2")  # type: ignore[index]
     Image.fromarray(item.photo[::-1].copy()).save(results / "p2.png")
-    run(Recipe.build(**recipe), tmp_path / "run", tell=told.append)
+    run(BenchRecipe.build(**recipe), tmp_path / "run", tell=told.append)
     assert summarise(tmp_path / "run")["sets"][0]["masks"]["tight"]["ready"]["answered"] == 1
 
 
@@ -259,10 +259,10 @@ def test_masks_spare_those_who_stay_and_differ_by_kind() -> None:
     item = two_people()
     sizes = {}
     for kind in ("tight", "dilated", "box"):
-        job = make_job(item, kind)  # type: ignore[arg-type]
-        assert not (job.mask & item.kept_mask).any()
-        assert job.mask[item.scene.mask_of((2,))].all()
-        sizes[kind] = int(job.mask.sum())
+        trial = make_trial(item, kind)  # type: ignore[arg-type]
+        assert not (trial.mask & item.kept_mask).any()
+        assert trial.mask[item.scene.mask_of((2,))].all()
+        sizes[kind] = int(trial.mask.sum())
     assert sizes["tight"] == item.scene.person(2).area < min(sizes["dilated"], sizes["box"])
 
 
@@ -294,14 +294,14 @@ def test_the_ready_recipes_need_a_folder_that_the_user_names(capfd: pytest.Captu
     for name in ("bench", "through_training"):
         path = configs / f"{name}.yaml"
         with pytest.raises(UsageError, match="--photos FOLDER"):
-            Recipe.open(path)
-        made = Recipe.open(path, "here")
+            BenchRecipe.open(path)
+        made = BenchRecipe.open(path, "here")
         assert {one.options.get("photos", one.source) for one in made.sets} <= {
             "here", "outlines:here", "photos:examples"
         }  # fmt: skip
-        other = Recipe.open(path, sets=[{"source": "photos:x"}])
+        other = BenchRecipe.open(path, sets=[{"source": "photos:x"}])
         assert [one.source for one in other.sets] == ["photos:x"], "nothing is asked for that is not needed"
-    assert Recipe.open(configs / "bench_real.yaml").methods
+    assert BenchRecipe.open(configs / "bench_real.yaml").methods
     assert cli.run(["bench", "run", "--recipe", str(configs / "bench.yaml")]) == 2
     assert "--photos FOLDER" in capfd.readouterr().err
 
@@ -310,7 +310,7 @@ def test_wrong_recipes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no method 'nothing'"):
         parse("nothing:x")
     with pytest.raises(UsageError, match="two methods are called telea"):
-        Recipe.build(sets=[{"source": "photos:x"}], methods=["telea", "telea"])
+        BenchRecipe.build(sets=[{"source": "photos:x"}], methods=["telea", "telea"])
     with pytest.raises(UsageError, match="does not know 'colour=1'"):
         load(parse("telea:colour=1"))
     with pytest.raises(UsageError, match=r"method\.sma|sma"):
@@ -320,12 +320,12 @@ def test_wrong_recipes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(MildError, match="no photos"):
         load_set(f"photos:{tmp_path}")
     with pytest.raises(UsageError, match="none of the methods"):
-        Recipe.build(sets=[{"source": "photos:x"}], methods=["telea"], reference="ns").reference_name  # noqa: B018
+        BenchRecipe.build(sets=[{"source": "photos:x"}], methods=["telea"], reference="ns").reference_name  # noqa: B018
     assert cli.run(["bench", "run"]) == 2
 
 
 def test_methods_without_a_seed_are_asked_once(tmp_path: Path) -> None:
-    recipe = Recipe.build(sets=[{"source": f"triples:{triples(tmp_path / 's', 2)}"}], methods=["telea"])
+    recipe = BenchRecipe.build(sets=[{"source": f"triples:{triples(tmp_path / 's', 2)}"}], methods=["telea"])
     loaded = load_sets(recipe)[0]
     assert len(wanted(loaded, recipe, seeded=True)) == 6
     assert len(wanted(loaded, recipe, seeded=False)) == 2
@@ -355,7 +355,7 @@ def _in_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_nothing_of_the_truth_reaches_a_method() -> None:
-    from mild.lab.bench.worker import Worker
+    from mild.lab.bench.worker import MethodProcess
 
     sent: list[Any] = []
 
@@ -367,9 +367,9 @@ def test_nothing_of_the_truth_reaches_a_method() -> None:
         def is_alive(self) -> bool:
             return True
 
-    worker = Worker(parse("telea"), seconds=1)
+    worker = MethodProcess(parse("telea"), seconds=1)
     worker._pipe, worker._process = Pipe(), Alive()  # type: ignore[assignment]
-    worker._send(make_job(two_people(), "tight"), False)
+    worker._send(make_trial(two_people(), "tight"), False)
     assert sent[0][0].item.truth is None
 
 
@@ -380,11 +380,11 @@ def test_a_set_that_was_made_anew_is_asked_again(tmp_path: Path) -> None:
         "sets": [{"source": f"triples:{folder},name=meadow", "masks": ["tight"]}],
         "methods": ["telea", "ns"], "redetect": False, "flip": False, "resamples": 100,
     }  # fmt: skip
-    run(Recipe.build(**fields), tmp_path / "run")
+    run(BenchRecipe.build(**fields), tmp_path / "run")
     Image.fromarray(two_people(seed=9).photo).save(folder / "img" / "p0.png")
     told: list[str] = []
-    run(Recipe.build(**{**fields, "methods": ["telea"]}), tmp_path / "run", tell=told.append)
+    run(BenchRecipe.build(**{**fields, "methods": ["telea"]}), tmp_path / "run", tell=told.append)
     assert "telea on meadow: 1 to do, 1 done before" in told
-    answers = summarise(run(Recipe.build(**fields), tmp_path / "run"))["sets"][0]["answers"]
+    answers = summarise(run(BenchRecipe.build(**fields), tmp_path / "run"))["sets"][0]["answers"]
     for key, answer in answers["telea"].items():
         assert answer["sha256"]["photo"] == answers["ns"][key]["sha256"]["photo"]

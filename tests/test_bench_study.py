@@ -14,10 +14,10 @@ import pytest
 from bench_items import triples, two_people
 from ingredients import make_ingredients
 from mild.errors import MildError, UsageError
-from mild.lab.bench.items import Item, make_job
+from mild.lab.bench.items import Item, make_trial
 from mild.lab.bench.listing import load_sets
 from mild.lab.bench.metrics.score import Scoring, score
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 from mild.lab.bench.runner import run
 from mild.lab.bench.sets import load_set
 from mild.lab.bench.sets.make import ensure
@@ -164,13 +164,13 @@ def test_a_pair_of_a_static_camera_is_an_item_without_layers() -> None:
     item = item_of(sample)
     assert item.truth is not None
     assert not item.truth.people
-    job = make_job(item, "dilated")
+    trial = make_trial(item, "dilated")
     truth = item.truth.photo
-    answer = np.where(job.mask[..., None], truth, item.photo)
-    found = score(answer, job, Scoring(finder=None, flip=False))
+    answer = np.where(trial.mask[..., None], truth, item.photo)
+    found = score(answer, trial, Scoring(finder=None, flip=False))
     assert found["hole.psnr"] == 80
     assert found["leak.total"] == 0
-    assert (score(item.photo, job, Scoring(finder=None, flip=False))["leak.total"] or 0) > 0.05
+    assert (score(item.photo, trial, Scoring(finder=None, flip=False))["leak.total"] or 0) > 0.05
 
 
 def test_mild_bench_is_made_once_and_another_set_in_its_folder_is_refused(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_study_in_a_browser(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     folder = triples(tmp_path / "set", 4)
-    recipe = Recipe.build(
+    recipe = BenchRecipe.build(
         sets=[{"source": f"triples:{folder},name=meadow", "masks": ["tight"]}],
         methods=["telea", "grey@ns:radius=1"], redetect=False, flip=False, resamples=100,
     )  # fmt: skip

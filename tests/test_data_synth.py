@@ -26,10 +26,10 @@ from mild.lab.data.library import PERSON_PER_CAMERA, Ground, Library
 from mild.lab.data.rules import breaches_of, check
 from mild.lab.data.sample import SCENARIOS
 from mild.lab.data.store import open_samples, shards_of
-from mild.lab.data.synth import Recipe, make_sample
+from mild.lab.data.synth import SetRecipe, make_sample
 from test_data_format import assert_same
 
-RECIPE = Recipe(size=96, seed=5)
+RECIPE = SetRecipe(size=96, seed=5)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from mild.models import assets
 from mild.people.find import find_people, resolve, select
 from mild.people.finders import movenet, nanodet, ssd
 from mild.people.finders.blaze_candidates import Candidate
-from mild.people.finders.blaze_nets import Landmarks, Picture, Region
+from mild.people.finders.blaze_nets import Landmarks, Picture, Square
 from mild.people.finders.boxes import Judge, Place, iou, merged, suppressed, tiles, whole_in
 from mild.people.finders.byboxes import assemble
 from mild.people.finders.cut import minimum_cut
@@ -118,7 +118,7 @@ def standing(x: float, y: float, side: float, size: tuple[int, int]) -> Landmark
     """An upright body: an ellipse of half the region's width, its points on the middle line."""
     row, column = np.mgrid[:256, :256]
     mask = 1 / (1 + np.exp((np.hypot((column - 128) / 50, (row - 128) / 110) - 1) * 20))
-    region = Region(x, y, side, 0.0)
+    region = Square(x, y, side, 0.0)
     _, to_net = Picture(np.zeros((*size, 3), np.uint8)).turned(region, 256)
     back = cv2.invertAffineTransform(to_net)
     spots = np.stack([np.full(39, 128.0), np.linspace(40, 220, 39)], 1)

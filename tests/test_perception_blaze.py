@@ -22,7 +22,7 @@ from mild.people.finders.blaze_nets import (
     Face,
     Landmarks,
     Picture,
-    Region,
+    Square,
     Window,
     decode_bodies,
     decode_faces,
@@ -42,7 +42,7 @@ def landmarks(x: float, y: float, side: float, turn: float = 0.0) -> Landmarks:
     """An upright body: an ellipse of half the region's width, its points on the middle line."""
     row, column = np.mgrid[:256, :256]
     mask = 1 / (1 + np.exp((np.hypot((column - 128) / 50, (row - 128) / 110) - 1) * 20))
-    region = Region(x, y, side, turn)
+    region = Square(x, y, side, turn)
     _, to_net = Picture(np.zeros((4, 4, 3), np.uint8)).turned(region, 256)
     back = cv2.invertAffineTransform(to_net)
     spots = np.stack([np.full(39, 128.0), np.linspace(40, 220, 39)], 1)
@@ -102,7 +102,7 @@ def test_turned_crop_shows_the_region() -> None:
     pixels = np.zeros((900, 1200, 3), np.uint8)
     pixels[430:470, 680:720] = 255
     for side in (100.0, 1500.0):  # enlarged, and from a halved copy
-        crop, affine = Picture(pixels).turned(Region(700, 450, side, 0.6), 256)
+        crop, affine = Picture(pixels).turned(Square(700, 450, side, 0.6), 256)
         bright = np.argwhere(crop[..., 0] > 200).mean(0)
         np.testing.assert_allclose(bright, (127.5, 127.5), atol=1.5)
         np.testing.assert_allclose(affine[:, :2] @ (700, 450) + affine[:, 2], (128, 128), atol=1e-9)

@@ -16,7 +16,7 @@ from mild.people import clicks
 from mild.people.finders import clicked
 from mild.people.finders.blaze_candidates import Candidate, verify
 from mild.people.finders.blaze_masks import claim
-from mild.people.finders.blaze_nets import BlazeNets, Landmarks, Picture, Region, Window, load_nets
+from mild.people.finders.blaze_nets import BlazeNets, Landmarks, Picture, Square, Window, load_nets
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.people.scene import BoolMask, Box, Person
@@ -163,13 +163,13 @@ def _nets_for(photo: Photo) -> BlazeNets | None:
 
 def _person_at(nets: BlazeNets, picture: Picture, x: float, y: float) -> Candidate | None:
     longest = max(picture.width, picture.height)
-    regions: list[Region] = []
+    regions: list[Square] = []
     for fraction in _CLICK_WINDOWS:
         side = fraction * longest
         for seed in nets.bodies(picture, Window(x - side / 2, y - side / 2, side), _BODY_THRESHOLD)[:3]:
             if not any(seed.region.near(r, 0.08, 1.2) for r in regions):
                 regions.append(seed.region)
-    regions += [Region(x, y, fraction * longest, 0.0) for fraction in _CLICK_REGIONS]
+    regions += [Square(x, y, fraction * longest, 0.0) for fraction in _CLICK_REGIONS]
     looks = [look for region in regions for look in _two_looks(nets, picture, region, longest)]
     hits = [look for look in looks if look.presence > _PRESENCE and holds(look, look.mask, x, y)]
     hits.sort(key=lambda look: -look.presence * look.peak)
@@ -185,10 +185,10 @@ def _person_in(
     side = max(box.width, box.height) * scale
     if side < 8:
         return None
-    regions = [Region(x, y, 1.25 * side, 0.0)]
+    regions = [Square(x, y, 1.25 * side, 0.0)]
     # A box much wider than high may frame somebody lying down.
     if box.width > 1.4 * box.height:
-        regions += [Region(x, y, 1.25 * side, np.pi / 2), Region(x, y, 1.25 * side, -np.pi / 2)]
+        regions += [Square(x, y, 1.25 * side, np.pi / 2), Square(x, y, 1.25 * side, -np.pi / 2)]
     for seed in nets.bodies(picture, Window(x - 0.7 * side, y - 0.7 * side, 1.4 * side), _BODY_THRESHOLD)[:2]:
         regions.append(seed.region)
     best: tuple[float, Candidate, Box, BoolMask] | None = None
@@ -217,7 +217,7 @@ def _person_in(
     return candidate, moved, mask[tight.slices]
 
 
-def _two_looks(nets: BlazeNets, picture: Picture, region: Region, longest: int) -> list[Landmarks]:
+def _two_looks(nets: BlazeNets, picture: Picture, region: Square, longest: int) -> list[Landmarks]:
     first = nets.landmarks(picture, region)
     following = first.next_region
     if first.presence < 0.02 or not 8 < following.side < 4 * longest:

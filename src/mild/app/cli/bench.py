@@ -70,7 +70,7 @@ def run(
     What was measured before is kept: the same command continues a run that was stopped.
     """
     _ready()
-    from mild.lab.bench.recipe import Recipe
+    from mild.lab.bench.recipe import BenchRecipe
     from mild.lab.bench.report.write import write_report
     from mild.lab.bench.runner import run as run_recipe
 
@@ -86,11 +86,11 @@ def run(
     if sets:
         named["sets"] = [{"source": text, **({"masks": masks} if masks else {})} for text in sets]
     if recipe is not None:
-        made = Recipe.open(recipe, photos, **named)
+        made = BenchRecipe.open(recipe, photos, **named)
     else:
         if not sets or not methods:
             raise UsageError("Name a --recipe, or at least one --set and one --method.")
-        made = Recipe.build(**{name: value for name, value in named.items() if value is not None})
+        made = BenchRecipe.build(**{name: value for name, value in named.items() if value is not None})
     if limit is not None:
         fewer = [one.model_copy(update={"limit": min(limit, one.limit or limit)}) for one in made.sets]
         made = made.model_copy(update={"sets": tuple(fewer)})
@@ -173,7 +173,7 @@ def make(
     """Make a page of blind pairs to send to people, and the key that says which is which."""
     _ready()
     from mild.lab.bench.listing import load_sets
-    from mild.lab.bench.recipe import Recipe
+    from mild.lab.bench.recipe import BenchRecipe
     from mild.lab.bench.study.make import choose_pairs, make_study
     from mild.lab.bench.summary import summarise
 
@@ -182,7 +182,7 @@ def make(
         raise UsageError(f"There is a study in {out} already; name another folder, or --force to replace it.")
     summary = summarise(folder)
     pairs = choose_pairs(summary, methods or (), count, seed)
-    page, key = make_study(out, folder, summary, load_sets(Recipe.build(**summary["recipe"])), pairs)
+    page, key = make_study(out, folder, summary, load_sets(BenchRecipe.build(**summary["recipe"])), pairs)
     typer.echo(f"{len(pairs)} pairs\npage: {page}\nkey, to be kept: {key}")
 
 

@@ -43,7 +43,7 @@ def synth(
     """
     from mild.lab.data.factory import Order, make_set
     from mild.lab.data.inspection import inspect
-    from mild.lab.data.synth import Recipe
+    from mild.lab.data.synth import SetRecipe
 
     split, samples, side, shard, grounded = PRESETS[preset.value]
     if out.exists() and not out.is_dir():
@@ -54,7 +54,7 @@ def synth(
         found = inspect(ingredients, split)  # type: ignore[arg-type]
         for problem in found.problems:
             _say(problem)
-        recipe = Recipe(size=size or side, seed=seed, split=split, grounded=grounded)  # type: ignore[arg-type]
+        recipe = SetRecipe(size=size or side, seed=seed, split=split, grounded=grounded)  # type: ignore[arg-type]
         order = Order(ingredients, out, recipe, count or samples, per_shard or shard, found.left_out)
 
         def tell(done: int, total: int) -> None:

@@ -121,7 +121,7 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
             service = getattr(app.state, "service", None)
             if isinstance(service, Service):
                 # Not in the signal handler itself, which must not wait for a lock.
-                threading.Thread(target=service.worker.drain, daemon=True).start()
+                threading.Thread(target=service.queue.drain, daemon=True).start()
             super().handle_exit(sig, frame)
 
     try:

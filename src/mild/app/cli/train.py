@@ -162,10 +162,10 @@ def ablate(
     """Train every variant of the method on the same rows, erase the same samples with each, write table and plot."""
     _threads(threads)
     from mild.lab.train.ablate import ablate as run_ablation
-    from mild.lab.train.ablation_recipe import Recipe
+    from mild.lab.train.ablation_recipe import AblationRecipe
     from mild.lab.train.ablation_table import write_table
 
-    read = Recipe.load(recipe)
+    read = AblationRecipe.load(recipe)
     path = write_table(read) if table_only else run_ablation(read)
     typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(str(path))

@@ -120,7 +120,7 @@ async def events(job_id: JobId, service: Held) -> Response:
 )  # fmt: skip
 async def cancel(job_id: JobId, service: Held) -> JobStatus:
     job = service.job(job_id)
-    await asyncio.to_thread(service.worker.cancel, job)
+    await asyncio.to_thread(service.queue.cancel, job)
     return job.status
 
 
@@ -180,7 +180,7 @@ async def _do(request: Request, service: Service, kind: Kind, format: Format, ch
         if job.over:
             break
         if await request.is_disconnected():
-            await asyncio.to_thread(service.worker.cancel, job)
+            await asyncio.to_thread(service.queue.cancel, job)
             raise Problem(400, "The client went away.")
         if loop.time() > deadline:
             headers = {"Location": f"/v1/jobs/{job.id}"}

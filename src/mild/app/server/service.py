@@ -15,10 +15,10 @@ from mild.app.server.jobs import Job, Jobs, Kind
 from mild.app.server.metrics import Metrics
 from mild.app.server.photos import Known, Photos
 from mild.app.server.problems import Problem
+from mild.app.server.queue import JobQueue
 from mild.app.server.results import FORMATS, Choice, Scratch, copy, discard
 from mild.app.server.settings import Settings
 from mild.app.server.state import lock
-from mild.app.server.worker import Worker
 from mild.errors import MildError
 from mild.request import EraseRequest, Finder, Selection
 
@@ -81,20 +81,20 @@ class Service:
                 f"The state folder {settings.state} cannot be used: {error.strerror or error}."
             ) from None  # fmt: skip
         self._maker = Hand("maker", settings, road)
-        self.worker = Worker(self._maker, settings, metrics)
+        self.queue = JobQueue(self._maker, settings, metrics)
         self.reader, self.finder, self.printer = (
             Line(Hand(name, settings, road), settings.max_queue) for name in ("reader", "finder", "printer")
         )
         self._hands = (self._maker, self.reader.hand, self.finder.hand, self.printer.hand)
-        metrics.gauge("mild_queue_jobs", "Jobs waiting", lambda: self.worker.waiting)
-        metrics.gauge("mild_running_jobs", "Jobs running", lambda: int(self.worker.busy))
+        metrics.gauge("mild_queue_jobs", "Jobs waiting", lambda: self.queue.waiting)
+        metrics.gauge("mild_running_jobs", "Jobs running", lambda: int(self.queue.busy))
         metrics.gauge("mild_model_loaded", "Is there a process that may hold the model?", lambda: int(self.loaded))
         metrics.gauge("mild_lost_processes", "Processes that crashed", lambda: sum(h.lost for h in self._hands))
         self._stop = threading.Event()
         self.prune()
         self._keeper = threading.Thread(target=self._keep, name="mild-housekeeper", daemon=True)
         self._keeper.start()
-        self.worker.start()
+        self.queue.start()
 
     @property
     def loaded(self) -> bool:
@@ -107,16 +107,16 @@ class Service:
         except OSError:
             free = 0
         faults = []
-        if not self.worker.alive and not self.worker.closing:
+        if not self.queue.alive and not self.queue.closing:
             faults.append("nobody takes jobs from the queue")
         faults += [f"the {hand.name}'s process cannot be started" for hand in self._hands if hand.failing]
         if free < self.settings.least_disk:
             faults.append("the disk is full")
         return {
-            "status": "stopping" if self.worker.closing else "failing" if faults else "ok",
+            "status": "stopping" if self.queue.closing else "failing" if faults else "ok",
             "faults": faults,
-            "waiting": self.worker.waiting,
-            "running": self.worker.busy,
+            "waiting": self.queue.waiting,
+            "running": self.queue.busy,
             "model_loaded": self.loaded,
             "disk_free": free,
             "processes": [
@@ -128,7 +128,7 @@ class Service:
     def close(self) -> None:
         """Finish or give back what is held, then free the state folder."""
         self._stop.set()
-        self.worker.close()
+        self.queue.close()
         for line in (self.reader, self.finder, self.printer):
             line.close()
         self._lock.close()
@@ -180,7 +180,7 @@ class Service:
         Raises:
             Problem, MildError: the job is refused, with the reason.
         """
-        self.worker.check()
+        self.queue.check()
         # What is wrong with the request itself is said before anything is stored.
         check_http(body.request, self.settings, erase=kind == "erase" and body.mask is None)
         photo_id = await self.photo_id(body)
@@ -206,7 +206,7 @@ class Service:
         except FileNotFoundError:
             raise Problem(404, "There is no photo of this id; upload it (again).") from None
         try:
-            self.worker.submit(job)
+            self.queue.submit(job)
         except Problem:
             self.jobs.delete(job)
             raise
@@ -269,7 +269,7 @@ class Service:
         for line in (self.reader, self.finder, self.printer):
             line.forget([path], pixels)
         if pixels is not None:
-            self.worker.forget(pixels)
+            self.queue.forget(pixels)
 
     def _keep(self) -> None:
         """Rounds of housekeeping: what is old goes in time, whether anybody comes or not."""

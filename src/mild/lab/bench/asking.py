@@ -10,14 +10,14 @@ from typing import Any
 
 from mild.errors import MildError
 from mild.files import write_json
-from mild.lab.bench.items import Item, Job, make_job
+from mild.lab.bench.items import Item, Trial, make_trial
 from mild.lab.bench.listing import Lane, LoadedSet, Tell, seeds_of, stamp_of, wanted
 from mild.lab.bench.methods import MethodSpec
 from mild.lab.bench.metrics.features import Network
 from mild.lab.bench.metrics.score import Scoring
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 from mild.lab.bench.records import FAILED, recorded, records_of, stamps
-from mild.lab.bench.worker import Worker
+from mild.lab.bench.worker import MethodProcess
 from mild.request import Finder
 
 
@@ -25,24 +25,24 @@ class SetChanged(MildError):
     """Somebody made a set anew while it was being asked about; what was recorded before stays right."""
 
 
-def ask(out: Path, sets: Sequence[LoadedSet], recipe: Recipe, lane: Lane, retry: bool, tell: Tell) -> None:
+def ask(out: Path, sets: Sequence[LoadedSet], recipe: BenchRecipe, lane: Lane, retry: bool, tell: Tell) -> None:
     """Ask every method for the lane's items and record the answers."""
     scoring = scoring_of(recipe)
     for spec in recipe.specs:
         _run_method(out, spec, sets, recipe, lane, scoring, retry, tell)
 
 
-def scoring_of(recipe: Recipe) -> Scoring:
+def scoring_of(recipe: BenchRecipe) -> Scoring:
     finder = Finder.model_validate({"backend": recipe.finder}) if recipe.redetect else None
     networks = tuple(Network.load(kind, where) for kind, where in recipe.features.items())
     return Scoring(finder, recipe.flip, networks)
 
 
 def _run_method(
-    out: Path, spec: MethodSpec, sets: Sequence[LoadedSet], recipe: Recipe, lane: Lane, scoring: Scoring, retry: bool,
-    tell: Tell,
+    out: Path, spec: MethodSpec, sets: Sequence[LoadedSet], recipe: BenchRecipe, lane: Lane, scoring: Scoring,
+    retry: bool, tell: Tell,
 ) -> None:  # fmt: skip
-    worker = Worker(spec, seconds=recipe.seconds, load_seconds=recipe.load_seconds, threads=recipe.threads)
+    worker = MethodProcess(spec, seconds=recipe.seconds, load_seconds=recipe.load_seconds, threads=recipe.threads)
     about: dict[str, Any] = {"name": spec.name, "text": spec.text}
     try:
         worker.start()
@@ -70,8 +70,8 @@ def _run_method(
 
 
 def _run_set(
-    out: Path, spec: MethodSpec, worker: Worker, loaded: LoadedSet, recipe: Recipe, lane: Lane, scoring: Scoring,
-    stamp: str, retry: bool, tell: Tell,
+    out: Path, spec: MethodSpec, worker: MethodProcess, loaded: LoadedSet, recipe: BenchRecipe, lane: Lane,
+    scoring: Scoring, stamp: str, retry: bool, tell: Tell,
 ) -> None:  # fmt: skip
     path = out / "records" / spec.slug / f"{loaded.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,9 +82,9 @@ def _run_set(
     tell(f"{spec.name} on {loaded.name}: {len(todo)} to do, {len(mine) - len(todo)} done before")
     items = stamps(out, loaded.name)
     probed = loaded.probed(recipe)
-    # What measures itself comes last: from then on the process holds what no job needs, and its memory is not counted.
+    # What measures itself comes last: the process then holds what no trial needs, and its memory is not counted.
     todo.sort(key=lambda key: key[0] in probed)
-    jobs = _jobs(loaded, todo, recipe, probed, items)
+    trials = _trials(loaded, todo, recipe, probed, items)
     looked_at = loaded.looked(recipe)
     if path.is_file() and not path.read_bytes().endswith(b"\n"):
         # A run that was cut off left half a line; the next record must not become its other half.
@@ -92,18 +92,18 @@ def _run_set(
             stream.write(b"\n")
     # Without a buffer a line is one write: other processes append to this file too.
     with path.open("ab", buffering=0) as stream:
-        for number, (job, outcome) in enumerate(worker.run(jobs), 1):
-            looked = job.item.id in looked_at and job.seed == seeds_of(loaded, recipe)[0]
-            record = recorded(out, spec, loaded, job, outcome, scoring, looked)
-            told = {**record, "stamp": stamp, "item_stamp": items[job.item.id]}
+        for number, (trial, outcome) in enumerate(worker.run(trials), 1):
+            looked = trial.item.id in looked_at and trial.seed == seeds_of(loaded, recipe)[0]
+            record = recorded(out, spec, loaded, trial, outcome, scoring, looked)
+            told = {**record, "stamp": stamp, "item_stamp": items[trial.item.id]}
             stream.write((json.dumps(told) + "\n").encode())
             problem = "" if record["status"] == "ok" else f" {record['status']}: {record.get('message', '')}"
             tell(f"{spec.name} on {loaded.name}: {number} of {len(todo)}, {record['seconds']:.1f} s{problem}")
 
 
-def _jobs(
-    loaded: LoadedSet, todo: list[tuple[str, str, int]], recipe: Recipe, probed: set[str], known: Mapping[str, str]
-) -> Iterator[tuple[Job, bool]]:
+def _trials(
+    loaded: LoadedSet, todo: list[tuple[str, str, int]], recipe: BenchRecipe, probed: set[str], known: Mapping[str, str]
+) -> Iterator[tuple[Trial, bool]]:
     first = (loaded.choice.masks[0], seeds_of(loaded, recipe)[0])
     item: Item | None = None
     changed = False
@@ -113,9 +113,9 @@ def _jobs(
             if item is None or item.id != id:
                 item = loaded.items.load(id)
                 changed = id in known and stamp_of(item) != known[id]
-            job = make_job(item, kind, seed)  # type: ignore[arg-type]  # a kind of the recipe
+            trial = make_trial(item, kind, seed)  # type: ignore[arg-type]  # a kind of the recipe
         except MildError:
             continue  # the list of items says why
         if changed:
             raise SetChanged(f"The set {loaded.name} was changed while it was in use ({id}): run the command again.")
-        yield job, id in probed and (kind, seed) == first
+        yield trial, id in probed and (kind, seed) == first

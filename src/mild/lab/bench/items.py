@@ -44,7 +44,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Item:
-    """One job of a set.
+    """One photo of a set and who is to be erased from it.
 
     Attributes:
         id: unique in its set; also a file's name.
@@ -95,7 +95,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Job:
+class Trial:
     """An item with one kind of mask: what a method sees.
 
     Attributes:
@@ -117,8 +117,8 @@ class Job:
         return f"{self.item.id}.{self.kind}.{self.seed}"
 
 
-def make_job(item: Item, kind: MaskKind, seed: int = 0) -> Job:
-    """The job of an item: the mask is what the road's own plan would replace, so that nobody is asked for more or less.
+def make_trial(item: Item, kind: MaskKind, seed: int = 0) -> Trial:
+    """The trial of an item: the mask is what the road's own plan would replace: nobody is asked for more or less.
 
     Raises:
         MildError: nothing, or everything, would be erased.
@@ -130,7 +130,7 @@ def make_job(item: Item, kind: MaskKind, seed: int = 0) -> Job:
     plan = plan_layers(item.scene, item.erase, region, people_layers=False)
     for box, matte in plan.mattes.values():
         mask[box.slices] |= matte > 0
-    return Job(item, mask, kind, region, seed)
+    return Trial(item, mask, kind, region, seed)
 
 
 def _boxed(item: Item) -> Scene:

@@ -14,11 +14,11 @@ from typing import Any
 from mild.errors import MildError
 from mild.lab.bench.asking import ask
 from mild.lab.bench.listing import Lane, LoadedSet, Tell, described, load_sets, write_items
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 from mild.lab.bench.worker import one_thread
 
 
-def run_lanes(recipe: Recipe, sets: Sequence[LoadedSet], out: Path, retry: bool, tell: Tell) -> None:
+def run_lanes(recipe: BenchRecipe, sets: Sequence[LoadedSet], out: Path, retry: bool, tell: Tell) -> None:
     """As :func:`mild.lab.bench.runner.run` does it alone: first what the items are, then the methods.
 
     Raises:
@@ -78,7 +78,7 @@ def _lane(fields: dict[str, Any], out: Path, lane: Lane, retry: bool, pipe: Conn
     """A lane's whole life."""
     import cv2
 
-    recipe = Recipe.build(**fields)
+    recipe = BenchRecipe.build(**fields)
     cv2.setNumThreads(recipe.threads)
     try:
         sets = load_sets(recipe)

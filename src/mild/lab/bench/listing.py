@@ -11,10 +11,10 @@ from typing import Any
 
 from mild.errors import MildError
 from mild.files import read_json_lines, write_bytes, write_json
-from mild.lab.bench.items import Item, describe, digest, make_job
+from mild.lab.bench.items import Item, describe, digest, make_trial
 from mild.lab.bench.metrics.layered import order_accuracy
 from mild.lab.bench.metrics.redetect import person_in
-from mild.lab.bench.recipe import Recipe, SetChoice
+from mild.lab.bench.recipe import BenchRecipe, SetChoice
 from mild.lab.bench.sets import BenchSet, choose
 from mild.request import Finder
 
@@ -33,16 +33,16 @@ class LoadedSet:
     def name(self) -> str:
         return self.items.name
 
-    def looked(self, recipe: Recipe) -> set[str]:
+    def looked(self, recipe: BenchRecipe) -> set[str]:
         """Items in whose answers people are looked for."""
         wanted = self.choice.redetect if recipe.redetect else False
         return set(self.ids) if wanted is True else self._some(int(wanted), recipe)
 
-    def probed(self, recipe: Recipe) -> set[str]:
+    def probed(self, recipe: BenchRecipe) -> set[str]:
         """Items on which attention is measured."""
         return self._some(recipe.cag_of(self.choice), recipe)
 
-    def _some(self, count: int, recipe: Recipe) -> set[str]:
+    def _some(self, count: int, recipe: BenchRecipe) -> set[str]:
         # Fewer of the same choice are among the more, so these are always items of the run.
         return set(choose(self.items, count, recipe.choice_seed)) & set(self.ids) if count else set()
 
@@ -61,7 +61,7 @@ class Lane:
 ALONE = Lane()
 
 
-def load_sets(recipe: Recipe) -> tuple[LoadedSet, ...]:
+def load_sets(recipe: BenchRecipe) -> tuple[LoadedSet, ...]:
     """The recipe's sets, each with the ids that its limit leaves."""
     loaded = []
     for choice in recipe.sets:
@@ -74,7 +74,7 @@ def load_sets(recipe: Recipe) -> tuple[LoadedSet, ...]:
     return tuple(loaded)
 
 
-def described(out: Path, loaded: LoadedSet, recipe: Recipe, lane: Lane) -> list[dict[str, Any]]:
+def described(out: Path, loaded: LoadedSet, recipe: BenchRecipe, lane: Lane) -> list[dict[str, Any]]:
     """What the lane's items of a set are, and what the finder sees in photo and truth."""
     scoring = recipe.scoring_digest(loaded.choice)
     path = out / "items" / f"{loaded.name}.jsonl"
@@ -97,12 +97,12 @@ def write_items(out: Path, loaded: LoadedSet, place: int, rows: Sequence[Mapping
 
 
 def _described(
-    loaded: LoadedSet, id: str, recipe: Recipe, looked: bool, before: dict[str, Any] | None
+    loaded: LoadedSet, id: str, recipe: BenchRecipe, looked: bool, before: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What an item is; the finder, which takes seconds, does not look again at pictures it has seen."""
     try:
         item = loaded.items.load(id)
-        job = make_job(item, loaded.choice.masks[0])
+        trial = make_trial(item, loaded.choice.masks[0])
     except MildError as error:
         # An item that cannot be used is a line of the report, not the end of the run.
         return {"id": id, "unusable": str(error)}
@@ -113,9 +113,9 @@ def _described(
     row["order_accuracy"] = order_accuracy(item)
     if looked:
         finder = Finder.model_validate({"backend": recipe.finder})
-        row["found_before"] = person_in(item.photo, item, job.mask, finder)
+        row["found_before"] = person_in(item.photo, item, trial.mask, finder)
         if item.truth is not None:
-            row["found_in_truth"] = person_in(item.truth.photo, item, job.mask, finder)
+            row["found_in_truth"] = person_in(item.truth.photo, item, trial.mask, finder)
     return row
 
 
@@ -127,11 +127,11 @@ def stamp_of(item: Item) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def seeds_of(loaded: LoadedSet, recipe: Recipe) -> tuple[int, ...]:
+def seeds_of(loaded: LoadedSet, recipe: BenchRecipe) -> tuple[int, ...]:
     return loaded.choice.seeds or recipe.seeds
 
 
-def wanted(loaded: LoadedSet, recipe: Recipe, seeded: bool, lane: Lane = ALONE) -> list[tuple[str, str, int]]:
+def wanted(loaded: LoadedSet, recipe: BenchRecipe, seeded: bool, lane: Lane = ALONE) -> list[tuple[str, str, int]]:
     """(item, kind of mask, seed) of every answer that a method owes."""
     seeds = seeds_of(loaded, recipe)
     return [

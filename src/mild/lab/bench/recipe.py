@@ -38,7 +38,7 @@ class SetChoice(_Part):
         return load_set(self.source, self.options)
 
 
-class Recipe(_Part):
+class BenchRecipe(_Part):
     """One run of the benchmark."""
 
     sets: tuple[SetChoice, ...] = Field(min_length=1)
@@ -98,7 +98,7 @@ class Recipe(_Part):
         return hashlib.sha256(json.dumps([SCORING_VERSION, fields], sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
-    def build(cls, **fields: object) -> Recipe:
+    def build(cls, **fields: object) -> BenchRecipe:
         """As the constructor, but a wrong value is a :class:`UsageError` of one sentence."""
         try:
             return cls.model_validate(fields)
@@ -106,7 +106,7 @@ class Recipe(_Part):
             raise UsageError(f"The recipe: {explain(error)}") from None
 
     @classmethod
-    def open(cls, path: str | Path, photos: str | Path | None = None, **changes: object) -> Recipe:
+    def open(cls, path: str | Path, photos: str | Path | None = None, **changes: object) -> BenchRecipe:
         """Read a YAML file; ``changes`` that are not None replace its fields.
 
         ``photos`` stands wherever the file's sets say ``$photos``: which folder that is, only the user knows.
@@ -148,4 +148,4 @@ def _put(value: Any, photos: str) -> Any:
 #: Raised by one whenever a figure's definition changes, so that no old figure stands beside a new one.
 SCORING_VERSION = 3
 
-__all__ = ["MASK_KINDS", "SCORING_VERSION", "Recipe", "SetChoice"]
+__all__ = ["MASK_KINDS", "SCORING_VERSION", "BenchRecipe", "SetChoice"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mild.files import read_json_lines, write_atomically
-from mild.lab.bench.items import Job, digest
+from mild.lab.bench.items import Trial, digest
 from mild.lab.bench.listing import LoadedSet
 from mild.lab.bench.methods import MethodSpec, Rejected, checked
 from mild.lab.bench.metrics.features import Network
@@ -22,28 +22,28 @@ FAILED = ("error", "crash", "hang", "size", "nan", "type")
 
 
 def recorded(
-    out: Path, spec: MethodSpec, loaded: LoadedSet, job: Job, outcome: Outcome, scoring: Scoring, redetect: bool
+    out: Path, spec: MethodSpec, loaded: LoadedSet, trial: Trial, outcome: Outcome, scoring: Scoring, redetect: bool
 ) -> dict[str, Any]:
     """The record of one answer; what is no picture of this photo is refused here."""
     record: dict[str, Any] = {
-        "key": job.key,
-        "item": job.item.id,
-        "mask": job.kind,
-        "seed": job.seed,
+        "key": trial.key,
+        "item": trial.item.id,
+        "mask": trial.kind,
+        "seed": trial.seed,
         "status": outcome.status,
         "seconds": outcome.seconds,
         "cpu_seconds": outcome.cpu_seconds,
         "memory": outcome.memory,
-        "sha256": {"photo": digest(job.item.photo), "mask": digest(job.mask)},
+        "sha256": {"photo": digest(trial.item.photo), "mask": digest(trial.mask)},
     }
     if outcome.answer is None:
         return record | {"message": outcome.message}
     try:
-        pixels = checked(outcome.answer, job)
+        pixels = checked(outcome.answer, trial)
     except Rejected as error:
         return record | {"status": error.kind, "message": str(error)}
-    figures = score(pixels, job, scoring, outcome.answer.stack, redetect=redetect)
-    pasted = composited(pixels, job)
+    figures = score(pixels, trial, scoring, outcome.answer.stack, redetect=redetect)
+    pasted = composited(pixels, trial)
     record["sha256"] |= {"answer": digest(pixels), "composited": digest(pasted)}
     record["figures"] = figures
     record["extra"] = dict(outcome.answer.extra)
@@ -52,27 +52,27 @@ def recorded(
         record["message"] = outcome.message
     if not figures["changed_in_hole"]:
         record |= {"status": "unchanged", "message": "the answer is the input"}
-    window = around(job.mask)
+    window = around(trial.mask)
     record["window"] = list(window)
-    _save_picture(pasted[window.slices], out / "pictures" / spec.slug / loaded.name / f"{job.key}.webp")
+    _save_picture(pasted[window.slices], out / "pictures" / spec.slug / loaded.name / f"{trial.key}.webp")
     for network in scoring.networks:
         if network.kind in ("clip", "inception"):
-            _save_vectors(out, spec, loaded, job, network, pasted)
+            _save_vectors(out, spec, loaded, trial, network, pasted)
     return record
 
 
 def _save_vectors(
-    out: Path, spec: MethodSpec, loaded: LoadedSet, job: Job, network: Network, picture: NDArray[np.uint8]
+    out: Path, spec: MethodSpec, loaded: LoadedSet, trial: Trial, network: Network, picture: NDArray[np.uint8]
 ) -> None:
     folder = out / "vectors" / network.label
-    path = folder / spec.slug / loaded.name / f"{job.key}.npy"
+    path = folder / spec.slug / loaded.name / f"{trial.key}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, network.vector(picture))
-    truth = folder / "_truth" / loaded.name / f"{job.item.id}.npy"
-    if job.item.truth is not None and not truth.exists():
+    truth = folder / "_truth" / loaded.name / f"{trial.item.id}.npy"
+    if trial.item.truth is not None and not truth.exists():
         truth.parent.mkdir(parents=True, exist_ok=True)
         # People-free where the set knows it: the originals would punish success.
-        np.save(truth, network.vector(job.item.truth.photo))
+        np.save(truth, network.vector(trial.item.truth.photo))
 
 
 def _save_picture(pixels: NDArray[np.uint8], path: Path) -> None:

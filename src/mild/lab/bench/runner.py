@@ -19,10 +19,10 @@ from mild.files import write_json
 from mild.lab.bench.asking import ask, scoring_of
 from mild.lab.bench.lanes import run_lanes
 from mild.lab.bench.listing import ALONE, Tell, described, load_sets, write_items
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 
 
-def run(recipe: Recipe, out: str | Path, *, retry: bool = False, tell: Tell = lambda text: None) -> Path:
+def run(recipe: BenchRecipe, out: str | Path, *, retry: bool = False, tell: Tell = lambda text: None) -> Path:
     """Ask every method everything that has no record yet.
 
     Args:

@@ -17,7 +17,7 @@ from mild.lab.bench.figures import HEADLINES, TABLES, UNAVAILABLE, learned
 from mild.lab.bench.methods import MethodSpec
 from mild.lab.bench.metrics.features import WANTED, cmmd, frechet
 from mild.lab.bench.metrics.score import flip_missing
-from mild.lab.bench.recipe import Recipe, SetChoice
+from mild.lab.bench.recipe import BenchRecipe, SetChoice
 from mild.lab.bench.records import FAILED, records_of
 from mild.lab.bench.stats import Rank, holm, mean_of, paired, shared_seeds, spearman
 
@@ -45,7 +45,7 @@ def summarise(out: str | Path) -> dict[str, Any]:
     out = Path(out)
     if not (out / "recipe.json").is_file():
         raise MildError(f"{out} holds no run of the benchmark (no recipe.json).")
-    recipe = Recipe.build(**json.loads((out / "recipe.json").read_text(encoding="utf-8")))
+    recipe = BenchRecipe.build(**json.loads((out / "recipe.json").read_text(encoding="utf-8")))
     methods = {spec.name: _method(out, spec) for spec in recipe.specs}
     abouts = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "sets").glob("*.json")]
     abouts.sort(key=lambda about: about["place"])
@@ -62,7 +62,7 @@ def summarise(out: str | Path) -> dict[str, Any]:
     return result
 
 
-def missing(recipe: Recipe) -> dict[str, str]:
+def missing(recipe: BenchRecipe) -> dict[str, str]:
     """Columns that are not there, and why."""
     found = {
         title: f"no weights were given (features: {kind}: {WANTED[kind]})"
@@ -82,7 +82,7 @@ def _method(out: Path, spec: MethodSpec) -> dict[str, Any]:
 
 
 def _set_summary(
-    out: Path, about: dict[str, Any], recipe: Recipe, choice: SetChoice, methods: Mapping[str, Any]
+    out: Path, about: dict[str, Any], recipe: BenchRecipe, choice: SetChoice, methods: Mapping[str, Any]
 ) -> dict[str, Any]:
     name = about["name"]
     rows = read_json_lines(out / "items" / f"{name}.jsonl")
@@ -125,7 +125,7 @@ def _set_summary(
     return summary
 
 
-def asked_for(records: Records, recipe: Recipe, choice: SetChoice, method: str) -> dict[str, Any]:
+def asked_for(records: Records, recipe: BenchRecipe, choice: SetChoice, method: str) -> dict[str, Any]:
     """The records that this recipe asks for: a folder may hold those of other seeds, masks or methods, even in part."""
     if choice.methods is not None and method not in choice.methods:
         return {}
@@ -183,7 +183,7 @@ def _finder(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _paired(
-    records: Mapping[str, Records], mask: str, recipe: Recipe, clusters: Mapping[str, str]
+    records: Mapping[str, Records], mask: str, recipe: BenchRecipe, clusters: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Every method against the reference, for every headline; p adjusted over the whole list."""
     reference = recipe.reference_name
@@ -205,7 +205,7 @@ def _paired(
 
 
 def _bins(
-    records: Mapping[str, Records], items: Mapping[str, Mapping[str, Any]], mask: str, recipe: Recipe
+    records: Mapping[str, Records], items: Mapping[str, Mapping[str, Any]], mask: str, recipe: BenchRecipe
 ) -> list[dict[str, Any]]:
     """Headline means in every bin that holds an item."""
     wanted: list[tuple[str, str, Callable[[Mapping[str, Any]], bool]]] = []

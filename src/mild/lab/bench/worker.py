@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.lab.bench.methods import Answer, MethodSpec, load
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job.
+    """What became of one trial.
 
     Attributes:
         status: ``ok``, ``error`` (an exception), ``crash`` (the process died), ``hang`` (the time was up).
@@ -34,8 +34,8 @@ class Outcome:
         message: of anything else: one line.
         seconds, cpu_seconds: wall and processor time of the method's call.
         memory: peak resident memory of the worker during the call, MiB; the whole process's, model and libraries too.
-            None once the method has measured itself: that loads what no job needs.
-        measured: what :meth:`Method.measure` gave.
+            None once the method has measured itself: that loads what no trial needs.
+        measured: what :meth:`Eraser.measure` gave.
     """
 
     status: str
@@ -47,7 +47,7 @@ class Outcome:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Worker:
+class MethodProcess:
     """The process of one method, started when it is needed and again after it died.
 
     Raises:
@@ -85,24 +85,24 @@ class Worker:
             raise MildError(f"The method {self.spec.name} cannot be loaded: {told}")
         self.about, self.seeded = told
 
-    def run(self, jobs: Iterable[tuple[Job, bool]]) -> Iterator[tuple[Job, Outcome]]:
-        """Do jobs, in order; of each, whether :meth:`Method.measure` is wanted too."""
-        waiting: tuple[Job, bool, float] | None = None
-        queue = iter(jobs)
+    def run(self, trials: Iterable[tuple[Trial, bool]]) -> Iterator[tuple[Trial, Outcome]]:
+        """Do trials, in order; of each, whether :meth:`Eraser.measure` is wanted too."""
+        waiting: tuple[Trial, bool, float] | None = None
+        queue = iter(trials)
         pending = next(queue, None)
         while pending is not None or waiting is not None:
             if waiting is None and pending is not None:
                 waiting = self._send(*pending)
                 pending = next(queue, None)
             assert waiting is not None
-            job, measure, begun = waiting
+            trial, measure, begun = waiting
             outcome = self._receive(begun, measure)
             waiting = None
             if pending is not None:
                 # Before this answer is scored: the next is made meanwhile.
                 waiting = self._send(*pending)
                 pending = None
-            yield job, outcome
+            yield trial, outcome
             pending = next(queue, None)
 
     def stop(self) -> None:
@@ -128,16 +128,16 @@ class Worker:
         process.join(30)
         return process.exitcode
 
-    def _send(self, job: Job, measure: bool) -> tuple[Job, bool, float]:
+    def _send(self, trial: Trial, measure: bool) -> tuple[Trial, bool, float]:
         if self._process is None or not self._process.is_alive():
             self._end()
             self.start()
-        blind = replace(job, item=replace(job.item, truth=None))
+        blind = replace(trial, item=replace(trial.item, truth=None))
         assert self._pipe is not None
         begun = time.monotonic()
         with suppress(OSError):  # it died meanwhile: receiving says so
             self._pipe.send((blind, measure))
-        return job, measure, begun
+        return trial, measure, begun
 
     def _receive(self, begun: float, measure: bool) -> Outcome:
         pipe = self._pipe
@@ -202,24 +202,24 @@ def _serve(spec: MethodSpec, pipe: Connection, threads: int) -> None:
     looked_inside = False
     while True:
         try:
-            job, measure = pipe.recv()
+            trial, measure = pipe.recv()
         except (EOFError, OSError):
             return
-        outcome = _one(method, job)
+        outcome = _one(method, trial)
         pipe.send(replace(outcome, memory=None) if looked_inside else outcome)
         if measure and outcome.status == "ok":
             looked_inside = True
             try:
-                pipe.send(dict(method.measure(job)))
+                pipe.send(dict(method.measure(trial)))
             except Exception as error:
                 pipe.send(f"its own figures could not be measured: {_line(error)}")
 
 
-def _one(method: Any, job: Job) -> Outcome:
+def _one(method: Any, trial: Trial) -> Outcome:
     _forget_peak()
     begun, spent = time.perf_counter(), time.process_time()
     try:
-        answer = method(job)
+        answer = method(trial)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - spent
         memory = _peak()
     except Exception as error:

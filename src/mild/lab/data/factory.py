@@ -29,7 +29,7 @@ from mild.lab.data.library import Library
 from mild.lab.data.members import to_members
 from mild.lab.data.sample import FORMAT, Sample
 from mild.lab.data.store import open_samples, write_members
-from mild.lab.data.synth import Recipe, make_sample
+from mild.lab.data.synth import SetRecipe, make_sample
 
 SET_FILE = "set.json"
 _SHEET_MOST, _SHEET_SIDE, _SHEET_COLUMNS = 48, 192, 8
@@ -50,7 +50,7 @@ class Order:
 
     ingredients: Path
     out: Path
-    recipe: Recipe
+    recipe: SetRecipe
     count: int
     per_shard: int = 250
     left_out: frozenset[str] = frozenset()

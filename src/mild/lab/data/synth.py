@@ -44,7 +44,7 @@ _TRIES = 400
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SetRecipe:
     """What a set is made by.
 
     Attributes:
@@ -62,7 +62,7 @@ class Recipe:
     scenarios: tuple[Scenario, ...] = SCENARIOS
 
 
-def make_sample(library: Library, recipe: Recipe, number: int) -> Sample:
+def make_sample(library: Library, recipe: SetRecipe, number: int) -> Sample:
     """Sample ``number`` of the set; the same whoever makes it, in whatever order."""
     rng = np.random.default_rng([recipe.seed, number])
     scenario = recipe.scenarios[number % len(recipe.scenarios)]
@@ -73,7 +73,7 @@ def make_sample(library: Library, recipe: Recipe, number: int) -> Sample:
     raise MildError(f"Sample {number} could not be made: no layout fits ({scenario}); add people or scenes.")
 
 
-def _try(rng: Generator, library: Library, recipe: Recipe, number: int, scenario: Scenario) -> Sample | None:
+def _try(rng: Generator, library: Library, recipe: SetRecipe, number: int, scenario: Scenario) -> Sample | None:
     entry, ground, crop = _scene(rng, library, recipe)
     if crop is None:
         return None
@@ -99,7 +99,7 @@ def _try(rng: Generator, library: Library, recipe: Recipe, number: int, scenario
 
 
 def _scene(
-    rng: Generator, library: Library, recipe: Recipe
+    rng: Generator, library: Library, recipe: SetRecipe
 ) -> tuple[dict[str, Any], Ground, tuple[int, int, int] | None]:
     """A scene, the square ``(x, y, side)`` taken from it, and the ground in that square."""
     known = library.grounded and (not library.backdrops or rng.random() < recipe.grounded)
@@ -237,7 +237,7 @@ def _layer(kind: Any, owner: int, name: str, box: Box, rgb: NDArray[np.uint8], a
 
 def _finished(
     library: Library,
-    recipe: Recipe,
+    recipe: SetRecipe,
     number: int,
     scenario: Scenario,
     entry: dict[str, Any],

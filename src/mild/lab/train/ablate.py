@@ -12,7 +12,7 @@ from pathlib import Path
 from mild.errors import UsageError
 from mild.lab.data.sample import SCENARIOS, Sample
 from mild.lab.data.store import open_samples
-from mild.lab.train.ablation_recipe import Recipe
+from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.ablation_scores import score
 from mild.lab.train.ablation_table import write_table
 from mild.lab.train.config import dump_yaml
@@ -21,7 +21,7 @@ from mild.lab.train.run import train
 from mild.lab.train.variants import VARIANTS, runs_of
 
 
-def ablate(recipe: Recipe, *, score_only: bool = False) -> Path:
+def ablate(recipe: AblationRecipe, *, score_only: bool = False) -> Path:
     """Train, score, and write ``table.md``, ``table.json`` and ``plot.png``; returns the table's path."""
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def ablate(recipe: Recipe, *, score_only: bool = False) -> Path:
     return write_table(recipe)
 
 
-def chosen(recipe: Recipe) -> list[Sample]:
+def chosen(recipe: AblationRecipe) -> list[Sample]:
     """The test samples: as many as possible of every scenario, in the order of the set."""
     pools: dict[str, list[Sample]] = {}
     share = -(-recipe.samples // len(SCENARIOS))

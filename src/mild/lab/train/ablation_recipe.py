@@ -12,7 +12,7 @@ from mild.lab.train.config import RunConfig, build, read_yaml
 from mild.lab.train.variants import VARIANTS, Variant
 
 
-class Recipe(BaseModel):
+class AblationRecipe(BaseModel):
     """What is compared, and on what."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +42,7 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def load(cls, path: str | Path) -> Recipe:
+    def load(cls, path: str | Path) -> AblationRecipe:
         """Read a YAML file; ``run`` may name another file, relative to this one.
 
         Raises:

@@ -22,7 +22,7 @@ from mild.lab.bench.metrics import fidelity
 from mild.lab.bench.metrics.layered import layer_figures
 from mild.lab.bench.sets.samples import cluster_of, item_of
 from mild.lab.data.sample import Sample
-from mild.lab.train.ablation_recipe import Recipe
+from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.parts import PIPELINE
 from mild.lab.train.samplerows import layer_plan, whole_plan
 from mild.lab.train.variants import Variant
@@ -32,7 +32,7 @@ from mild.plan.planning import Plan
 from mild.request import Region
 
 
-def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
+def score(recipe: AblationRecipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
     """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each.
 
     Sample by sample, all variants in turn: those that are shown the same fill share its search.
@@ -68,7 +68,9 @@ def score(recipe: Recipe, variants: Sequence[Variant], seed: int, cases: Sequenc
                     files[variant.name].flush()
 
 
-def _erased(recipe: Recipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]) -> Any:
+def _erased(
+    recipe: AblationRecipe, variant: Variant, seed: int, cut: Cut, sampling: int, pipelines: dict[str, Any]
+) -> Any:
     """A variant's answer, as the pipeline gives it; the pipeline is loaded when it is first needed, and kept."""
     config = recipe.configs(variant, seed)[-1]
     if config.out not in pipelines:

@@ -16,7 +16,7 @@ import numpy as np
 from mild.files import read_json_lines
 from mild.lab.bench.stats import item_means, mean_of, paired
 from mild.lab.data.sample import SCENARIOS
-from mild.lab.train.ablation_recipe import Recipe
+from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.ablation_scores import scores_name
 from mild.lab.train.variants import VARIANTS
 
@@ -38,7 +38,7 @@ Lines = Sequence[Mapping[str, Any]]
 Values = dict[str, dict[int, float]]
 
 
-def write_table(recipe: Recipe) -> Path:
+def write_table(recipe: AblationRecipe) -> Path:
     """``table.md``, ``table.json`` and ``plot.png``, from the scores that there are; returns the first."""
     out = Path(recipe.out)
     scores = {name: _scores(recipe, name) for name in recipe.variants}
@@ -50,7 +50,7 @@ def write_table(recipe: Recipe) -> Path:
     return path
 
 
-def _scores(recipe: Recipe, name: str) -> Lines:
+def _scores(recipe: AblationRecipe, name: str) -> Lines:
     folder = Path(recipe.out) / "scores"
     return [
         line | {"run": seed}
@@ -95,7 +95,7 @@ def _values(scores: Lines, place: str, figure: str) -> Values:
     return out
 
 
-def _markdown(recipe: Recipe, table: Sequence[Mapping[str, Any]]) -> str:
+def _markdown(recipe: AblationRecipe, table: Sequence[Mapping[str, Any]]) -> str:
     setting = recipe.run.get("optimiser", {})
     text = [
         f"Every variant: {setting.get('steps', 6000)} steps of {setting.get('batch', 32)} rows, the same rows; "

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.people.finders.blaze_nets import BlazeNets, Face, Landmarks, Picture, Region, Seed, Window, sigmoid
+from mild.people.finders.blaze_nets import BlazeNets, Face, Landmarks, Picture, Seed, Square, Window, sigmoid
 from mild.people.scene import BoolMask
 
 #: Window level -> threshold of the pose detector. Level n: windows of 1.35/n of the long side (below 1: all in one).
@@ -119,7 +119,7 @@ def propose(nets: BlazeNets, picture: Picture, faces: Iterable[Face]) -> list[Se
     return seeds + [Seed(region, face.score) for face in faces for region in body_regions(face)]
 
 
-def body_regions(face: Face) -> tuple[Region, Region]:
+def body_regions(face: Face) -> tuple[Square, Square]:
     """Where the body below a face may be: one guess leaning with the face (close), one upright (whole body).
 
     The lean is half the face's and half straight down: heads tilt more than bodies.
@@ -130,8 +130,8 @@ def body_regions(face: Face) -> tuple[Region, Region]:
     near, far = centre - lean * 2.6 * face.size, centre - lean * 3.4 * face.size
     angle = float(np.arctan2(lean[0], -lean[1]))
     return (
-        Region(float(near[0]), float(near[1]), 8 * face.size, angle),
-        Region(float(far[0]), float(far[1]), 13 * face.size, 0.0),
+        Square(float(near[0]), float(near[1]), 8 * face.size, angle),
+        Square(float(far[0]), float(far[1]), 13 * face.size, 0.0),
     )
 
 
@@ -152,7 +152,7 @@ def follow(nets: BlazeNets, picture: Picture, seeds: Iterable[Seed]) -> list[Lan
 
 
 def _follow_one(
-    nets: BlazeNets, picture: Picture, region: Region, known: list[Landmarks], largest: float
+    nets: BlazeNets, picture: Picture, region: Square, known: list[Landmarks], largest: float
 ) -> Landmarks | None:
     last: Landmarks | None = None
     for look in range(_LOOKS):

@@ -1,7 +1,7 @@
 """The three BlazePose nets and how their outputs are read.
 
 * pose detector: BlazePose, arXiv:2006.10204 section 2: an SSD on 224 x 224 whose anchors predict the middle of the
-  hips and a point on the circle around the whole body, so that one box is a rotated square (a :class:`Region`);
+  hips and a point on the circle around the whole body, so that one box is a rotated square (a :class:`Square`);
 * pose landmarks: same paper, section 3: 39 points (33 of the body, 6 auxiliary), a mask and heat maps, 256 x 256;
 * face detector: BlazeFace, arXiv:1907.05047, the full-range variant on 192 x 192.
 
@@ -44,7 +44,7 @@ class Window(NamedTuple):
     side: float
 
 
-class Region(NamedTuple):
+class Square(NamedTuple):
     """A turned square around one body: centre, side, angle in radians (0: head up, clockwise positive)."""
 
     x: float
@@ -52,11 +52,11 @@ class Region(NamedTuple):
     side: float
     angle: float
 
-    def mirrored(self, width: int) -> Region:
+    def mirrored(self, width: int) -> Square:
         """The same region in the left-right mirrored picture."""
-        return Region(width - 1 - self.x, self.y, self.side, -self.angle)
+        return Square(width - 1 - self.x, self.y, self.side, -self.angle)
 
-    def near(self, other: Region, shift: float, ratio: float) -> bool:
+    def near(self, other: Square, shift: float, ratio: float) -> bool:
         """Is the centre closer than ``shift`` of the other's side, and the size within a factor ``ratio``?"""
         apart = np.hypot(self.x - other.x, self.y - other.y)
         return bool(apart < shift * other.side and 1 / ratio < self.side / other.side < ratio)
@@ -65,7 +65,7 @@ class Region(NamedTuple):
 class Seed(NamedTuple):
     """A region where a body may be, and the detector's score 0..1."""
 
-    region: Region
+    region: Square
     score: float
 
 
@@ -99,7 +99,7 @@ class Landmarks:
     peak: float
     mask: Floats
     to_net: NDArray[np.float64]
-    region: Region
+    region: Square
 
     @property
     def head_centre(self) -> tuple[float, float]:
@@ -114,7 +114,7 @@ class Landmarks:
         return max(float(np.ptp(head[:, 0])), float(np.ptp(head[:, 1])), 0.05 * self.region.side)
 
     @property
-    def next_region(self) -> Region:
+    def next_region(self) -> Square:
         """Where the net itself says that the body is; looking there again sharpens everything."""
         centre, rim = self.points[CENTRE_POINT], self.points[RIM_POINT]
         return _region(centre, rim - centre)
@@ -160,7 +160,7 @@ class Picture:
             out[top : top + height, left : left + width] = small
         return out
 
-    def turned(self, region: Region, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    def turned(self, region: Square, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """A turned square scaled to ``[side, side, 3]``, and the map ``[2, 3]`` from picture pixels to it."""
         scale = side / region.side
         turn = np.array(
@@ -211,7 +211,7 @@ class BlazeNets:
         out = self._face(picture.window(window, FACE_INPUT).astype(np.float32) / 127.5 - 1)
         return decode_faces(out[(2304, 16)], out[(2304, 1)][:, 0], window, threshold)
 
-    def landmarks(self, picture: Picture, region: Region) -> Landmarks:
+    def landmarks(self, picture: Picture, region: Square) -> Landmarks:
         """The body in a region, whether or not there is one (see :attr:`Landmarks.presence`)."""
         crop, affine = picture.turned(region, LANDMARK_INPUT)
         out = self._landmark(crop.astype(np.float32) / np.float32(255))
@@ -337,10 +337,10 @@ def sigmoid(x: NDArray[Any]) -> Floats:
     return (1 / (1 + np.exp(-np.clip(x.astype(np.float32), -60, 60)))).astype(np.float32)
 
 
-def _region(centre: NDArray[Any], radius: NDArray[Any]) -> Region:
+def _region(centre: NDArray[Any], radius: NDArray[Any]) -> Square:
     """The region of a body circle: centre and the vector to the rim above the head."""
     side = REGION_PER_RADIUS * float(np.hypot(*radius))
-    return Region(float(centre[0]), float(centre[1]), side, float(np.arctan2(radius[0], -radius[1])))
+    return Square(float(centre[0]), float(centre[1]), side, float(np.arctan2(radius[0], -radius[1])))
 
 
 def _warp(pixels: NDArray[np.uint8], affine: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.finders.blaze_candidates import Candidate
-from mild.people.finders.blaze_nets import LANDMARK_INPUT, REGION_PER_RADIUS, BlazeNets, Landmarks, Picture, Region
+from mild.people.finders.blaze_nets import LANDMARK_INPUT, REGION_PER_RADIUS, BlazeNets, Landmarks, Picture, Square
 from mild.people.finders.boxes import Corners, Judge, Place, iou
 
 #: A mask may reach this far beyond its box, as a part of the longer side.
@@ -101,7 +101,7 @@ def look_again(nets: BlazeNets, picture: Picture, find: Find) -> Find | None:
     return replace(find, candidate=replace(find.candidate, landmarks=look, mask=mask))
 
 
-def regions_of(place: Place, height: int) -> list[Region]:
+def regions_of(place: Place, height: int) -> list[Square]:
     """Where the landmark net is to look, likeliest first."""
     x0, y0, x1, y1 = place.box
     wide, tall = x1 - x0, y1 - y0
@@ -109,14 +109,14 @@ def regions_of(place: Place, height: int) -> list[Region]:
     posed = None if place.points is None else _from_points(place.points)
     if posed is not None:
         out.append(posed)
-    out.append(Region((x0 + x1) / 2, (y0 + y1) / 2, _BOX_ROOM * max(wide, tall), 0.0))
+    out.append(Square((x0 + x1) / 2, (y0 + y1) / 2, _BOX_ROOM * max(wide, tall), 0.0))
     if y1 > 0.98 * height or wide > _HALF_BODY * tall:
         # Head and shoulders: the hips are about where the box ends.
-        out.append(Region((x0 + x1) / 2, y1, 2 * _BOX_ROOM * tall, 0.0))
+        out.append(Square((x0 + x1) / 2, y1, 2 * _BOX_ROOM * tall, 0.0))
     return out
 
 
-def _from_points(points: NDArray[np.float64]) -> Region | None:
+def _from_points(points: NDArray[np.float64]) -> Square | None:
     seen = points[:, 2] > _SEEN
     shoulders, hips = (points[[k for k in pair if seen[k]], :2] for pair in (_SHOULDERS, _HIPS))
     if not len(shoulders) or not len(hips):
@@ -125,7 +125,7 @@ def _from_points(points: NDArray[np.float64]) -> Region | None:
     if np.hypot(*up) < 2:
         return None
     reach = float(np.hypot(*(points[seen, :2] - centre).T).max()) * _HEAD_ROOM
-    return Region(float(centre[0]), float(centre[1]), REGION_PER_RADIUS * reach, float(np.arctan2(up[0], -up[1])))
+    return Square(float(centre[0]), float(centre[1]), REGION_PER_RADIUS * reach, float(np.arctan2(up[0], -up[1])))
 
 
 def upper_bones(points: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mild.errors import UsageError
-from mild.lab.bench.methods.base import Answer, Method, Rejected, checked
+from mild.lab.bench.methods.base import Answer, Eraser, Rejected, checked
 
-__all__ = ["KINDS", "Answer", "Kind", "Method", "MethodSpec", "Rejected", "checked", "load", "parse"]
+__all__ = ["KINDS", "Answer", "Eraser", "Kind", "MethodSpec", "Rejected", "checked", "load", "parse"]
 
 
 @dataclass(frozen=True)
@@ -22,76 +22,76 @@ class Kind:
     """
 
     summary: str
-    load: Callable[[str], Method]
+    load: Callable[[str], Eraser]
 
 
-def _mild(rest: str) -> Method:
+def _mild(rest: str) -> Eraser:
     from mild.lab.bench.methods.road import MildMethod
 
     return MildMethod.parse(rest)
 
 
-def _telea(rest: str) -> Method:
+def _telea(rest: str) -> Eraser:
     from mild.lab.bench.methods.classic import opencv
 
     return opencv("telea", rest)
 
 
-def _ns(rest: str) -> Method:
+def _ns(rest: str) -> Eraser:
     from mild.lab.bench.methods.classic import opencv
 
     return opencv("ns", rest)
 
 
-def _layered(rest: str) -> Method:
+def _layered(rest: str) -> Eraser:
     from mild.lab.bench.methods.layered import LayeredDiffusion
 
     return LayeredDiffusion.parse(rest)
 
 
-def _patchmatch(rest: str) -> Method:
+def _patchmatch(rest: str) -> Eraser:
     from mild.lab.bench.methods.classic import patchmatch
 
     return patchmatch(rest)
 
 
-def _input(rest: str) -> Method:
+def _input(rest: str) -> Eraser:
     from mild.lab.bench.methods.classic import unchanged
 
     return unchanged(rest)
 
 
-def _onnx(rest: str) -> Method:
+def _onnx(rest: str) -> Eraser:
     from mild.lab.bench.methods.exported import OnnxMethod
 
     return OnnxMethod.parse(rest)
 
 
-def _torchscript(rest: str) -> Method:
+def _torchscript(rest: str) -> Eraser:
     from mild.lab.bench.methods.exported import TorchScriptMethod
 
     return TorchScriptMethod.parse(rest)
 
 
-def _diffusers(rest: str) -> Method:
+def _diffusers(rest: str) -> Eraser:
     from mild.lab.bench.methods.diffuser import DiffusersMethod
 
     return DiffusersMethod.parse(rest)
 
 
-def _http(rest: str) -> Method:
+def _http(rest: str) -> Eraser:
     from mild.lab.bench.methods.remote import HttpMethod
 
     return HttpMethod.parse(rest)
 
 
-def _folder(rest: str) -> Method:
+def _folder(rest: str) -> Eraser:
     from mild.lab.bench.methods.ready import FolderMethod
 
     return FolderMethod.parse(rest)
 
 
-def _python(rest: str) -> Method:
+def _python(rest: str) -> Eraser:
     from mild.lab.bench.methods.python import load_python
 
     return load_python(rest)
@@ -146,7 +146,7 @@ def parse(text: str) -> MethodSpec:
     return MethodSpec(name, rest)
 
 
-def load(spec: MethodSpec) -> Method:
+def load(spec: MethodSpec) -> Eraser:
     """The method itself, ready to be asked.
 
     Raises:

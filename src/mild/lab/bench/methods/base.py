@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.layers import LayerStack
 
 
@@ -29,20 +29,20 @@ class Answer:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Method(Protocol):
+class Eraser(Protocol):
     """Any way to erase people. An instance lives in one worker process and is asked many times.
 
     Attributes:
-        seeded: does the answer depend on the job's seed? If not, it is asked for one seed only.
+        seeded: does the answer depend on the trial's seed? If not, it is asked for one seed only.
     """
 
     seeded: bool
 
-    def __call__(self, job: Job) -> Answer:
-        """Do the job; may raise anything: what goes wrong is recorded, and the run goes on."""
+    def __call__(self, trial: Trial) -> Answer:
+        """Do the trial; may raise anything: what goes wrong is recorded, and the run goes on."""
         ...
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         """Figures that cost time and belong to no timing, such as CAG; ``{}`` where there are none."""
         ...
 
@@ -60,10 +60,10 @@ class Plain:
     ) -> None:  # fmt: skip
         self._run, self.seeded, self._about = run, seeded, dict(about or {})
 
-    def __call__(self, job: Job) -> Answer:
-        return Answer(self._run(job.item.photo, job.mask, job.seed))
+    def __call__(self, trial: Trial) -> Answer:
+        return Answer(self._run(trial.item.photo, trial.mask, trial.seed))
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         return {}
 
     def about(self) -> Mapping[str, Any]:
@@ -78,7 +78,7 @@ class Rejected(MildError):
         self.kind = kind
 
 
-def checked(answer: Answer, job: Job) -> NDArray[np.uint8]:
+def checked(answer: Answer, trial: Trial) -> NDArray[np.uint8]:
     """The answer's pixels as uint8 ``[H, W, 3]``.
 
     Raises:
@@ -87,8 +87,8 @@ def checked(answer: Answer, job: Job) -> NDArray[np.uint8]:
     pixels = np.asarray(answer.pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise Rejected("type", f"An array of shape {list(pixels.shape)} came back instead of [H, W, 3].")
-    if pixels.shape[:2] != job.item.scene.size:
-        h, w = job.item.scene.size
+    if pixels.shape[:2] != trial.item.scene.size:
+        h, w = trial.item.scene.size
         raise Rejected("size", f"The answer is {pixels.shape[1]} x {pixels.shape[0]}, the photo {w} x {h}.")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.lab.bench.methods.base import Method, Plain, options_of
+from mild.lab.bench.methods.base import Eraser, Plain, options_of
 
 _FLAGS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
 
 
-def opencv(name: str, rest: str = "") -> Method:
+def opencv(name: str, rest: str = "") -> Eraser:
     """Telea 2004, or Navier-Stokes (Bertalmio, Bertozzi, Sapiro 2001), as OpenCV has them."""
     radius = options_of(rest, {"radius": float}, name).get("radius", 5.0)
 
@@ -23,7 +23,7 @@ def opencv(name: str, rest: str = "") -> Method:
     return Plain(run, about={"opencv": cv2.__version__, "radius": radius})
 
 
-def patchmatch(rest: str = "") -> Method:
+def patchmatch(rest: str = "") -> Eraser:
     """One fill of the hole from all visible pixels, people included: what a tool without layers does."""
     from importlib.metadata import version
 
@@ -37,7 +37,7 @@ def patchmatch(rest: str = "") -> Method:
     return Plain(run, seeded=True, about={"PyPatchMatch": version("PyPatchMatch"), "radius": radius})
 
 
-def unchanged(rest: str = "") -> Method:
+def unchanged(rest: str = "") -> Eraser:
     """The photo as it was: what no method may be worse than."""
     options_of(rest, {}, "input")
     return Plain(lambda photo, mask, seed: photo)

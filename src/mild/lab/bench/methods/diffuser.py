@@ -14,7 +14,7 @@ from PIL import Image
 
 from mild.errors import MildError, UsageError
 from mild.fill.windows import through_window
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.lab.bench.methods.base import Answer, options_of
 
 _OPTIONS: dict[str, type] = {
@@ -75,10 +75,10 @@ class DiffusersMethod:
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline, name, **chosen)
 
-    def __call__(self, job: Job) -> Answer:
-        return Answer(self._made(job, None))
+    def __call__(self, trial: Trial) -> Answer:
+        return Answer(self._made(trial, None))
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         """CAG of the single path, measured on the whole photo with the same own, hole and foreign as MILD's layers."""
         if not hasattr(self.pipeline, "unet"):
             return {}
@@ -86,18 +86,18 @@ class DiffusersMethod:
         from mild.lab.bench.methods.road import mean_cag
 
         probe = CagProbe()
-        self._made(job, probe)
+        self._made(trial, probe)
         return mean_cag(probe)
 
-    def _made(self, job: Job, probe: Any) -> NDArray[np.float32]:
+    def _made(self, trial: Trial, probe: Any) -> NDArray[np.float32]:
         import torch
 
         def net(rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
-            with self._watched(job, probe):
+            with self._watched(trial, probe):
                 out = self.pipeline(
                     image=Image.fromarray(rgb),
                     mask_image=Image.fromarray(hole.astype(np.uint8) * 255),
-                    generator=torch.Generator().manual_seed(job.seed),
+                    generator=torch.Generator().manual_seed(trial.seed),
                     height=self.size,
                     width=self.size,
                     output_type="np",
@@ -108,16 +108,16 @@ class DiffusersMethod:
 
         # The probe's masks are of the whole photo, so that is what the model must see when it is measured.
         context = self.context if probe is None else 1e3
-        return through_window(job.item.photo, job.mask, net, (self.size, self.size), 8, context)
+        return through_window(trial.item.photo, trial.mask, net, (self.size, self.size), 8, context)
 
-    def _watched(self, job: Job, probe: Any) -> Any:
+    def _watched(self, trial: Trial, probe: Any) -> Any:
         if probe is None:
             return nullcontext()
         from mild.diffusion.cag_paths import probed_frame, recorded
         from mild.plan.planning import plan_layers
 
-        plan = plan_layers(job.item.scene, job.item.erase, job.region)
-        return recorded(self.pipeline, probe, probed_frame(job.item.scene, plan, (self.size, self.size)))
+        plan = plan_layers(trial.item.scene, trial.item.erase, trial.region)
+        return recorded(self.pipeline, probe, probed_frame(trial.item.scene, plan, (self.size, self.size)))
 
     def about(self) -> Mapping[str, Any]:
         from importlib.metadata import version

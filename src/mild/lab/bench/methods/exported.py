@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mild.errors import UsageError
 from mild.fill.windows import through_window
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.lab.bench.methods.base import Answer, options_of
 from mild.models import fill_nets
 from mild.models.cache import sha256_of
@@ -56,14 +56,14 @@ class ExportedMethod:
     def opened(cls, name: str, **options: Any) -> Self:
         return cls(fill_nets.open_inpainter(name), name, **options)
 
-    def __call__(self, job: Job) -> Answer:
+    def __call__(self, trial: Trial) -> Answer:
         size = None if self.size is None else (self.size, self.size)
-        return Answer(through_window(job.item.photo, job.mask, self._unit, size, 1, self.context))
+        return Answer(through_window(trial.item.photo, trial.mask, self._unit, size, 1, self.context))
 
     def _unit(self, rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.asarray(self.net(rgb, hole) / np.float32(255), np.float32)
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         return {}
 
     def about(self) -> Mapping[str, Any]:

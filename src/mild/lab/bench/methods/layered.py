@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.lab.bench.items import Job
-from mild.lab.bench.methods.base import Answer, Method, options_of
+from mild.lab.bench.items import Trial
+from mild.lab.bench.methods.base import Answer, Eraser, options_of
 from mild.plan.planning import LayerPlan
 
 FLAGS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
@@ -30,21 +30,23 @@ class LayeredDiffusion:
         self.kind, self.radius = kind, radius
 
     @classmethod
-    def parse(cls, rest: str) -> Method:
+    def parse(cls, rest: str) -> Eraser:
         """From ``telea`` or ``ns,radius=3``."""
         kind, _, more = rest.partition(",")
         if kind not in FLAGS:
             kind, more = "telea", rest
         return cls(kind, **options_of(more, {"radius": float}, "layered"))
 
-    def __call__(self, job: Job) -> Answer:
+    def __call__(self, trial: Trial) -> Answer:
         from mild.fill.canvas import LayerCrop, View
         from mild.paint.assemble import assemble
         from mild.plan.planning import plan_layers
 
-        scene = job.item.scene
+        scene = trial.item.scene
         # A canvas as large as the photo: nothing is shrunk.
-        plan = plan_layers(scene, job.item.erase, job.region, resolution=64 * (max(scene.size) // 64 + 1), budget=None)
+        plan = plan_layers(
+            scene, trial.item.erase, trial.region, resolution=64 * (max(scene.size) // 64 + 1), budget=None
+        )
         crops, clean = [], []
         for row in plan.layers:
             photo = scene.photo.pixels[row.crop.slices]
@@ -63,7 +65,7 @@ class LayeredDiffusion:
             alpha = np.asarray(cv2.inpaint(alpha, row.hole.view(np.uint8), self.radius, flag), np.uint8)
         return np.asarray(np.dstack([colour, alpha]).astype(np.float32) / 127.5 - 1, np.float32)
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         return {}
 
     def about(self) -> Mapping[str, Any]:

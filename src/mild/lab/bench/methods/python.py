@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from mild.errors import UsageError
-from mild.lab.bench.methods.base import Method, Plain
+from mild.lab.bench.methods.base import Eraser, Plain
 
 
-def load_python(rest: str) -> Method:
+def load_python(rest: str) -> Eraser:
     """``package.module:name`` of a function ``(photo uint8 [H, W, 3], mask bool [H, W], seed) -> [H, W, 3]``.
 
     Raises:

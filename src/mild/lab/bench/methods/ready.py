@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError, UsageError
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.lab.bench.methods.base import Answer
 from mild.photo import Photo
 
@@ -30,15 +30,15 @@ class FolderMethod:
             raise UsageError(f"There is no folder of results {rest!r}.")
         return cls(folder)
 
-    def __call__(self, job: Job) -> Answer:
-        for stem in (job.key, f"{job.item.id}.{job.kind}", job.item.id):
+    def __call__(self, trial: Trial) -> Answer:
+        for stem in (trial.key, f"{trial.item.id}.{trial.kind}", trial.item.id):
             for suffix in _SUFFIXES:
                 path = self._files.get(stem + suffix)
                 if path is not None:
                     return Answer(Photo.open(path).pixels)
-        raise MildError(f"{self.folder} has no result for {job.key} (nor for {job.item.id}).")
+        raise MildError(f"{self.folder} has no result for {trial.key} (nor for {trial.item.id}).")
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         return {}
 
     def about(self) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from mild.errors import MildError, UsageError
-from mild.lab.bench.items import Job
+from mild.lab.bench.items import Trial
 from mild.lab.bench.methods.base import Answer, options_of
 from mild.people.finders.coco import encode_rle
 
@@ -38,14 +38,14 @@ class HttpMethod:
             raise UsageError("The method http needs an address: http:http://127.0.0.1:8000.")
         return cls(url, **options_of(options, {"key": str, "steps": int}, "http"))
 
-    def __call__(self, job: Job) -> Answer:
+    def __call__(self, trial: Trial) -> Answer:
         body = {
-            "photo": base64.b64encode(_png(job.item.photo)).decode(),
+            "photo": base64.b64encode(_png(trial.item.photo)).decode(),
             "request": {
-                "selection": {"mask_rle": encode_rle(job.mask)},
+                "selection": {"mask_rle": encode_rle(trial.mask)},
                 "region": {"dilate": 0.0, "feather": 0.0},
                 "method": {} if self.steps is None else {"steps": self.steps},
-                "seed": job.seed,
+                "seed": trial.seed,
             },
         }
         status, headers, data = self._ask("POST", "/v1/erase?format=png", json.dumps(body).encode())
@@ -74,7 +74,7 @@ class HttpMethod:
         except urllib.error.URLError as error:
             raise MildError(f"{self.url} does not answer ({error.reason}).") from None
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
         return {}
 
     def about(self) -> Mapping[str, Any]:

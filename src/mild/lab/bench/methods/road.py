@@ -12,7 +12,7 @@ import numpy as np
 
 from mild import __version__
 from mild.errors import UsageError
-from mild.lab.bench.items import Job, without
+from mild.lab.bench.items import Trial, without
 from mild.lab.bench.methods.base import Answer
 from mild.request import EraseRequest, Method
 from mild.runtimes import Models, chosen_runtime
@@ -59,31 +59,31 @@ class MildMethod:
         EraseRequest.build(method=fields)
         return cls(fields, pose, parsing)
 
-    def _request(self, job: Job) -> EraseRequest:
+    def _request(self, trial: Trial) -> EraseRequest:
         return EraseRequest.build(
-            selection={"people": job.item.erase}, region=job.region.model_dump(), method=dict(self.overrides),
-            seed=job.seed,
+            selection={"people": trial.item.erase}, region=trial.region.model_dump(), method=dict(self.overrides),
+            seed=trial.seed,
         )  # fmt: skip
 
-    def __call__(self, job: Job) -> Answer:
+    def __call__(self, trial: Trial) -> Answer:
         from mild.road import run
 
-        scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
-        result = run(self._request(job), scene.photo, scene=scene, models=self.models)
+        scene = without(trial.item.scene, pose=not self.pose, parsing=not self.parsing)
+        result = run(self._request(trial), scene.photo, scene=scene, models=self.models)
         rows = result.plan.layers
         extra = {"stages": result.seconds, "layers": len(rows), "steps": result.request.method.sampling.steps}
         return Answer(result.photo.pixels, result.stack, extra)
 
-    def measure(self, job: Job) -> Mapping[str, Any]:
-        """CAG of the job's layers, over those that have a foreign region, weighted by their holes' pixels."""
-        if not self._request(job).method.parts.denoise:
+    def measure(self, trial: Trial) -> Mapping[str, Any]:
+        """CAG of the trial's layers, over those that have a foreign region, weighted by their holes' pixels."""
+        if not self._request(trial).method.parts.denoise:
             return {}
         from mild.diffusion.cag import CagProbe
         from mild.road import run
 
         probe = CagProbe()
-        scene = without(job.item.scene, pose=not self.pose, parsing=not self.parsing)
-        run(self._request(job), scene.photo, scene=scene, probe=probe, models=self.models)
+        scene = without(trial.item.scene, pose=not self.pose, parsing=not self.parsing)
+        run(self._request(trial), scene.photo, scene=scene, probe=probe, models=self.models)
         return mean_cag(probe)
 
     def about(self) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ class MildMethod:
 
 
 def mean_cag(probe: Any) -> dict[str, float]:
-    """``cag`` and ``cag_area`` of one job from a probe: the mean over layers with foreign pixels, by hole size."""
+    """``cag`` and ``cag_area`` of one trial from a probe: the mean over layers with foreign pixels, by hole size."""
     sums: dict[str, list[tuple[float, float]]] = {"cag": [], "cag_area": []}
     for layer in probe.report():
         weight = float(layer.layer.regions[1].sum())

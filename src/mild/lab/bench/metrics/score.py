@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.lab.bench.items import Item, Job, ring_of
+from mild.lab.bench.items import Item, Trial, ring_of
 from mild.lab.bench.metrics import fidelity
 from mild.lab.bench.metrics.features import Network, remove_score, similarity
 from mild.lab.bench.metrics.layered import background_only, layer_figures
@@ -74,19 +74,19 @@ class Regions:
         return {name: getattr(self, name) for name in ("hole", "ring", "background", "kept", "completed")}
 
 
-def composited(answer: Rgb, job: Job) -> Rgb:
+def composited(answer: Rgb, trial: Trial) -> Rgb:
     """The photo outside the mask, the answer inside."""
-    return np.where(job.mask[..., None], answer, job.item.photo)
+    return np.where(trial.mask[..., None], answer, trial.item.photo)
 
 
 def score(
-    answer: Rgb, job: Job, scoring: Scoring, stack: LayerStack | None = None, *, redetect: bool = True
+    answer: Rgb, trial: Trial, scoring: Scoring, stack: LayerStack | None = None, *, redetect: bool = True
 ) -> Figures:
     """Every figure that this item allows; one that it does not is left out."""
-    item, hole = job.item, job.mask
+    item, hole = trial.item, trial.mask
     regions = Regions.of(item, hole)
-    pasted = composited(answer, job)
-    figures: Figures = identity(answer, job)
+    pasted = composited(answer, trial)
+    figures: Figures = identity(answer, trial)
     figures["seam"] = fidelity.seam(pasted, hole, item.kept_mask)
     if item.truth is not None:
         figures |= against_truth(pasted, item.truth.photo, regions, scoring)
@@ -114,11 +114,11 @@ def score(
 _RAW = ("whole", "ring", "background", "kept")
 
 
-def identity(answer: Rgb, job: Job) -> Figures:
+def identity(answer: Rgb, trial: Trial) -> Figures:
     """What the method itself left alone: shares of pixels that are the input's, bit for bit."""
-    same = (answer == job.item.photo).all(2)
-    outside, kept = ~job.mask, job.item.kept_mask & ~job.mask
-    changed = ~same[job.mask]
+    same = (answer == trial.item.photo).all(2)
+    outside, kept = ~trial.mask, trial.item.kept_mask & ~trial.mask
+    changed = ~same[trial.mask]
     return {
         "identity.outside": float(same[outside].mean()) if outside.any() else None,
         "identity.kept": float(same[kept].mean()) if kept.any() else None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from mild.files import write_atomically
 from mild.lab.bench.listing import load_sets
-from mild.lab.bench.recipe import Recipe
+from mild.lab.bench.recipe import BenchRecipe
 from mild.lab.bench.report.cases import cases
 from mild.lab.bench.report.markdown import markdown
 from mild.lab.bench.report.page import page
@@ -22,7 +22,7 @@ def write_report(out: str | Path, *, results: Path | None = None, command: str |
     """
     out = Path(out)
     summary = summarise(out)
-    recipe = Recipe.build(**summary["recipe"])
+    recipe = BenchRecipe.build(**summary["recipe"])
     shown = cases(out, summary, load_sets(recipe))
     _write(out / "report.html", page(summary, shown))
     _write(out / "report.md", markdown(summary))

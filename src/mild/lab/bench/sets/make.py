@@ -26,9 +26,9 @@ def ensure(folder: Path, photos: str | Path, count: int = SAMPLES, size: int = S
     from mild.lab.data.factory import SET_FILE, Order, make_set
     from mild.lab.data.inspection import inspect
     from mild.lab.data.store import shards_of
-    from mild.lab.data.synth import Recipe
+    from mild.lab.data.synth import SetRecipe
 
-    recipe = Recipe(size=size, seed=seed, split="test", grounded=GROUNDED)
+    recipe = SetRecipe(size=size, seed=seed, split="test", grounded=GROUNDED)
     if len(shards_of(folder)) * PER_SHARD >= count and _says(folder / SET_FILE, count, asdict(recipe)):
         return
     left_out = inspect(Path(photos), "test").left_out

@@ -25,7 +25,7 @@ QUESTION = "Which photo looks more as if nobody had ever been there?"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two answers to one job, in the order in which they are shown."""
+    """Two answers to one trial, in the order in which they are shown."""
 
     item: str
     set: str

@@ -19,7 +19,7 @@ from mild.files import NoSpace
 log = logging.getLogger("mild.app.server")
 
 
-class Worker:
+class JobQueue:
     """The queue and its thread."""
 
     def __init__(self, hand: Hand, settings: Settings, metrics: Metrics) -> None:
