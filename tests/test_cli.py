@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mild.app.cli import app, options, output
+from mild.app.cli import app, asked, groups, output
 from mild.errors import UsageError
 from mild.request import EraseRequest
 
@@ -127,7 +128,10 @@ def test_the_defaults_in_the_help_are_the_request_s() -> None:
     known |= {**request["method"]["model"], "model": request["method"]["model"]["name"]}
     known |= {**request["method"]["sampling"], **request["method"]["parts"], **request["output"]}
     told: dict[str, str] = {}
-    for option in (getattr(option, "__metadata__", [None])[0] for option in vars(options).values()):
+    shared = (groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
+    parameters = [one for group in shared for one in inspect.signature(group, eval_str=True).parameters.values()]
+    assert all(one.default is None or one.default is False for one in parameters)
+    for option in (one.annotation.__metadata__[0] for one in parameters):
         match = re.search(r"\[default: (.+)\]", getattr(option, "help", None) or "")
         if match:
             # In an annotation typer keeps the first name where a default would stand.
@@ -355,9 +359,9 @@ def test_an_unwritable_output(command: list[str], photo: Path, capfd: pytest.Cap
 
 
 def test_numbers() -> None:
-    assert options.numbers("--person", ["2", "1, 3"]) == [(2,), (1, 3)]
+    assert asked.numbers("--person", ["2", "1, 3"]) == [(2,), (1, 3)]
     with pytest.raises(UsageError, match="x0,y0,x1,y1"):
-        options.numbers("--box", ["1,2"], 4)
+        asked.numbers("--box", ["1,2"], 4)
 
 
 # --- bad input: the photo, the mask, the numbers

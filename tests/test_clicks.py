@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import standins
-from mild.app.cli import options
+from mild.app.cli import groups
 from mild.errors import MildError, UsageError
 from mild.models import registry
 from mild.models.known.clicks import SPECS
@@ -145,9 +145,9 @@ def test_another_net_in_its_place_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_points_on_the_command_line() -> None:
-    given = options.selection(None, None, False, ["10,20", "10,20+30,40-5,6"], None, None)
+    given = groups.who(at=["10,20", "10,20+30,40-5,6"])["selection"]
     assert given["points"] == ((10, 20),)
     assert given["clicks"] == ({"on": [(10, 20), (30, 40)], "off": [(5, 6)]},)
     for wrong in ("10,20+30", "-10,20+3,4", "10,20++3,4"):
         with pytest.raises(UsageError, match="--at takes"):
-            options.selection(None, None, False, [wrong], None, None)
+            groups.who(at=[wrong])

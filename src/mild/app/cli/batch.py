@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mild.app.cli import engine_options, options, output
+from mild.app.cli import asked, engine_options, groups, options, output
 from mild.errors import MildError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ class Nobody(StrEnum):
     skip = "skip"
 
 
+@groups.takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
 def batch(
+    *,
     source: Annotated[
         str,
         typer.Argument(
@@ -67,36 +69,7 @@ def batch(
         ),
     ] = None,
     force: options.Force = False,
-    everyone: options.Everyone = False,
-    bystanders: options.Bystanders = False,
-    keep_subjects: options.KeepSubjects = None,
-    person: options.Person = None,
-    keep: options.Keep = None,
-    at: options.At = None,
-    box: options.Boxes = None,
-    mask: options.Mask = None,
-    finder: options.Finder = None,
-    coco: options.Coco = None,
-    finder_model: options.FinderModel = None,
-    allow_download: options.AllowDownload = False,
-    model: options.Model = None,
-    seed: options.Seed = None,
-    steps: options.Steps = None,
-    resolution: options.Resolution = None,
-    runtime: options.Runtime = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    fill: options.Fill = None,
-    dilate: options.Dilate = None,
-    feather: options.Feather = None,
-    correct: options.Correct = None,
-    no_denoise: options.NoDenoise = False,
-    no_prior: options.NoPrior = False,
-    no_detail: options.NoDetail = False,
-    no_layers: options.NoLayers = False,
-    no_adapters: options.NoAdapters = False,
-    sma: options.Sma = None,
-    hmg: options.Hmg = None,
+    parts: dict[str, Any],
     request_file: Annotated[
         Path | None,
         typer.Option("--request", help="A saved request, for every photo; other options override it."),
@@ -140,32 +113,7 @@ def batch(
     from mild.app.batch.worker import Setup, Worker
     from mild.engines import Limits, Work, chosen
 
-    fields = options.fields_of(
-        request_file,
-        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects),
-        finder=options.finder(finder, coco, finder_model, allow_download),
-        region={key: value for key, value in (("dilate", dilate), ("feather", feather)) if value is not None},
-        method=options.method(
-            model,
-            steps,
-            resolution,
-            sma,
-            {
-                "denoise": no_denoise,
-                "prior": no_prior,
-                "detail": no_detail,
-                "layers": no_layers,
-                "adapters": no_adapters,
-            },
-            hmg,
-            runtime,
-            device,
-            dtype,
-            fill,
-            correct,
-        ),
-        seed=seed,
-    )
+    fields = asked.fields_of(request_file, **parts)
     fields.pop("photo", None)
     if is_uri(out) and ledger is None:
         raise UsageError("An output in an object store needs --ledger FOLDER, where the ledger and the page are kept.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output
+from mild.app.cli import asked, options, output
 from mild.errors import UsageError
 
 #: What the mark calls a model that the layered file does not name.
@@ -45,7 +45,7 @@ def compose(
     """
 
     def people(option: str, values: list[str] | None) -> list[int]:
-        return [n for found in options.numbers(option, values or ()) for n in found]
+        return [n for found in asked.numbers(option, values or ()) for n in found]
 
     wanted = people("--hide", hide), people("--show", show), people("--front", front)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import groups, options, output, progress
 from mild.errors import MildError, UsageError
 
 _LICENCE, _FILTERS, _REVIEW = "Licences", "Filters", "Review"
@@ -99,15 +99,15 @@ def curate(
     from mild.request import Finder
 
     everybody = Licence(licence, credit, origin) if licence else None
-    asked = options.finder(finder, None, finder_model, False)
-    if coco is not None and asked:
+    chosen = groups.finding(finder, None, finder_model)["finder"]
+    if coco is not None and chosen:
         raise UsageError("--coco says who is in the photos; --finder and --finder-model contradict it.")
     order = Curation(
         photos,
         out,
         read_licences(licences, everybody),
         Filters(min_side, min_person, blur, exposure, duplicates, longest),
-        Finder.model_validate(asked),
+        Finder.model_validate(chosen),
         coco,
         decisions,
         tuple(against or ()),

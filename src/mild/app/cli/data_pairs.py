@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import groups, options, output, progress
 from mild.app.cli.data_curate import Split
 from mild.errors import MildError, UsageError
 
@@ -40,8 +40,8 @@ def pairs(
 
     if not licence.strip():
         raise UsageError("Name the clip's --licence; without one it cannot be used.")
-    asked = Finder.model_validate(options.finder(finder, None, finder_model, False))
-    burst = Burst(clip, out, Licence(licence, credit, origin), asked, count, frames, longest, min_person, split.value)
+    chosen = Finder.model_validate(groups.finding(finder, None, finder_model)["finder"])
+    burst = Burst(clip, out, Licence(licence, credit, origin), chosen, count, frames, longest, min_person, split.value)
     with progress.bar(quiet=as_json) as report:
         made = make_pairs(burst, tell=report)
     counts: dict[str, int] = {}

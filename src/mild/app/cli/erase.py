@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mild.app.cli import first, options, output, pipes, progress
+from mild.app.cli import asked, first, groups, options, output, pipes, progress
 from mild.errors import UsageError
 from mild.extras import needs
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mild.result import EraseResult
 
 
+@groups.takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
 def erase(
+    *,
     photo: options.PhotoArgument = None,
     out: Annotated[
         Path | None,
@@ -26,38 +28,7 @@ def erase(
             help="The edited photo; - is standard output (PNG). [default: PHOTO.erased.png]",
         ),
     ] = None,
-    person: options.Person = None,
-    keep: options.Keep = None,
-    everyone: options.Everyone = False,
-    bystanders: options.Bystanders = False,
-    keep_subjects: options.KeepSubjects = None,
-    at: options.At = None,
-    also_at: options.AlsoAt = None,
-    box: options.Boxes = None,
-    mask: options.Mask = None,
-    finder: options.Finder = None,
-    coco: options.Coco = None,
-    finder_model: options.FinderModel = None,
-    allow_download: options.AllowDownload = False,
-    model: options.Model = None,
-    seed: options.Seed = None,
-    steps: options.Steps = None,
-    resolution: options.Resolution = None,
-    runtime: options.Runtime = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    fill: options.Fill = None,
-    also: options.Also = None,
-    dilate: options.Dilate = None,
-    feather: options.Feather = None,
-    correct: options.Correct = None,
-    no_denoise: options.NoDenoise = False,
-    no_prior: options.NoPrior = False,
-    no_detail: options.NoDetail = False,
-    no_layers: options.NoLayers = False,
-    no_adapters: options.NoAdapters = False,
-    sma: options.Sma = None,
-    hmg: options.Hmg = None,
+    parts: dict[str, Any],
     request_file: Annotated[
         Path | None,
         typer.Option(
@@ -77,8 +48,6 @@ def erase(
             help="Measure leaking attention: OUTPUT.cag.json and OUTPUT.cag.png beside the output.",
         ),
     ] = None,
-    metadata: options.Metadata = None,
-    no_mark: options.NoMark = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -87,35 +56,7 @@ def erase(
     The choices add up: --person 2 --at 310,95 erases both. Outside the erased people and a narrow soft edge every pixel
     stays the photo's own (PNG, TIFF and lossless WebP keep it exactly; JPEG as well as JPEG can).
     """
-    request = options.build(
-        request_file,
-        photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects, also_at),
-        finder=options.finder(finder, coco, finder_model, allow_download),
-        region={name: value for name, value in (("dilate", dilate), ("feather", feather)) if value is not None},
-        method=options.method(
-            model,
-            steps,
-            resolution,
-            sma,
-            {
-                "denoise": no_denoise,
-                "prior": no_prior,
-                "detail": no_detail,
-                "layers": no_layers,
-                "adapters": no_adapters,
-            },
-            hmg,
-            runtime,
-            device,
-            dtype,
-            fill,
-            correct,
-        ),
-        also=tuple(str(path) for path in also) if also else None,
-        output=options.written(metadata, no_mark),
-        seed=seed,
-    )
+    request = asked.build(request_file, photo=None if photo is None else str(photo), **parts)
     source = Path(request.photo or "")
     if request.selection.empty:
         raise UsageError(f"Say whom to erase, for instance --person 1; `mild people {source}` shows the numbers.")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mild.app.cli import first, options, output, progress
+from mild.app.cli import asked, first, groups, options, output, progress
 
 
+@groups.takes(groups.who, groups.finding, groups.model)
 def layers(
+    *,
     photo: options.PhotoArgument = None,
     out: Annotated[
         Path | None,
@@ -21,23 +23,7 @@ def layers(
             help="A folder, or a .psd, .ora or .zip file. [default: PHOTO.layers]",
         ),
     ] = None,
-    person: options.Person = None,
-    keep: options.Keep = None,
-    everyone: options.Everyone = False,
-    at: options.At = None,
-    box: options.Boxes = None,
-    mask: options.Mask = None,
-    finder: options.Finder = None,
-    coco: options.Coco = None,
-    finder_model: options.FinderModel = None,
-    allow_download: options.AllowDownload = False,
-    model: options.Model = None,
-    seed: options.Seed = None,
-    steps: options.Steps = None,
-    resolution: options.Resolution = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    fill: options.Fill = None,
+    parts: dict[str, Any],
     no_mark: options.NoMark = False,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -50,15 +36,8 @@ def layers(
     layers.json, which lists the layers from back to front, each with its file, owner, name and box; the rest is what
     MILD needs to put the stack together again.
     """
-    request = options.build(
-        None,
-        photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask),
-        finder=options.finder(finder, coco, finder_model, allow_download),
-        method=options.method(model, steps, resolution, None, {}, device=device, dtype=dtype, fill=fill),
-        output=options.written(None, no_mark),
-        seed=seed,
-    )
+    parts["output"] = {"mark": False} if no_mark else None
+    request = asked.build(None, photo=None if photo is None else str(photo), **parts)
     source = Path(request.photo or "")
     target = out or Path(f"{source.stem}.layers")
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mild.app.cli import first, options, output, progress
+from mild.app.cli import asked, first, groups, options, output, progress
 
 if TYPE_CHECKING:
     from mild.people.scene import Scene
 
 
+@groups.takes(groups.who, groups.finding)
 def people(
+    *,
     photo: options.PhotoArgument = None,
     out: Annotated[
         Path | None,
@@ -21,19 +23,7 @@ def people(
             "--output", "-o", rich_help_panel=options.OUTPUT, help="The numbered picture. [default: PHOTO.people.png]"
         ),
     ] = None,
-    person: options.Person = None,
-    keep: options.Keep = None,
-    everyone: options.Everyone = False,
-    bystanders: options.Bystanders = False,
-    keep_subjects: options.KeepSubjects = None,
-    at: options.At = None,
-    also_at: options.AlsoAt = None,
-    box: options.Boxes = None,
-    mask: options.Mask = None,
-    finder: options.Finder = None,
-    coco: options.Coco = None,
-    finder_model: options.FinderModel = None,
-    allow_download: options.AllowDownload = False,
+    parts: dict[str, Any],
     as_json: options.AsJson = False,
     force: options.Force = False,
 ) -> None:
@@ -44,12 +34,7 @@ def people(
 
     With --json the picture is drawn only if -o names it.
     """
-    request = options.build(
-        None,
-        photo=None if photo is None else str(photo),
-        selection=options.selection(person, keep, everyone, at, box, mask, bystanders, keep_subjects, also_at),
-        finder=options.finder(finder, coco, finder_model, allow_download),
-    )
+    request = asked.build(None, photo=None if photo is None else str(photo), **parts)
     source = Path(request.photo or "")
     picture = out
     if picture is None and not as_json:

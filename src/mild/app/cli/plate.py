@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import groups, options, output, progress
 
 
 def plate(
@@ -30,7 +30,7 @@ def plate(
     from mild.request import Finder
 
     output.check_picture(out, force=force, photo=video)
-    chosen = Finder.model_validate(options.finder(finder, None, finder_model, allow_download))
+    chosen = Finder.model_validate(groups.finding(finder, None, finder_model, allow_download)["finder"])
     from mild.photo import Photo
     from mild.shots.plate import plate as make
 
