@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -76,3 +78,14 @@ def test_no_field_of_a_request_is_lost() -> None:
         return set().union(*(flat(part, f"{before}{name}.") for name, part in value.items()))
 
     assert flat(mild.EraseRequest().model_dump()) >= FIELDS
+
+
+def test_paths_of_version_0_1_go_on_working_and_warn() -> None:
+    program = (
+        "import warnings\nwith warnings.catch_warnings(record=True) as told:\n"
+        "    warnings.simplefilter('always')\n    from mild.perception.coco import encode_rle\n"
+        "import mild.people.finders.coco as now\n"
+        "print(encode_rle is now.encode_rle, *{w.category.__name__ for w in told}, *(str(w.message) for w in told))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("True DeprecationWarning mild.perception is mild.people.find since 0.2")

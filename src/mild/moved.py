@@ -1,10 +1,13 @@
-"""Module paths of version 0.1 that go on working: each is another name of the module that took its place."""
+"""Module paths of version 0.1 that go on working: each is another name of the module that took its place.
+
+Importing one warns (:class:`DeprecationWarning`); they go in version 0.3."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import types
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -62,6 +65,7 @@ class _Finder:
             if error.name != now:
                 raise
             raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name) from None
+        warnings.warn(f"{spec.name} is {now} since 0.2; the old name goes in 0.3.", DeprecationWarning, stacklevel=2)
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
