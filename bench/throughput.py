@@ -2,13 +2,13 @@
 
     python bench/throughput.py pairs PHOTOS [--count 40] [--rounds 3] [--json FILE]
     python bench/throughput.py growth PHOTOS [--counts 10,100,1000] [--json FILE]
-    python bench/throughput.py page FOLDER [--count 10000]
+    python bench/throughput.py page FOLDER
 
-`pairs`: so many of the folder's photos, three ways, each way once a round and in another order every round, so that other
-work on the machine hits all alike. Wall time, and the processor time of all processes. Nobody is remembered from one run
-to the next. `growth`: the photos, made small and no two alike, in folders of so many; seconds a photo, and the memory of
-the batch's own process and of its largest worker, as it runs. `page`: a batch of so many tiny photos, and how long
-Chromium needs to show its page.
+`pairs`: so many of the folder's photos, three ways, each way once a round and in another order every round, so that
+other work on the machine hits all alike. Wall time, and the processor time of all processes. Nobody is remembered from
+one run to the next. `growth`: the photos, made small and no two alike, in folders of so many; seconds a photo, and the
+memory of the batch's own process and of its largest worker, as it runs. `page`: how long Chromium needs to show a
+batch's page (its output is FOLDER), and to filter it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def pairs(args: argparse.Namespace, place: Path) -> dict[str, Any]:
         wall = [a[0] / b[0] for a, b in zip(told[name], told["batch"], strict=True)]
         cpu = [a[1] / b[1] for a, b in zip(told[name], told["batch"], strict=True)]
         ratios[name] = {"wall": wall, "processor": cpu}
-        print(f"batch against {name}: {median(wall):.2f}x wall ({min(wall):.2f} to {max(wall):.2f}), {median(cpu):.2f}x")
+        print(
+            f"batch against {name}: {median(wall):.2f}x wall ({min(wall):.2f} to {max(wall):.2f}), {median(cpu):.2f}x"
+        )
     return {"photos": args.count, "runs": told, "ratios": ratios, "same": same}
 
 
@@ -176,20 +178,25 @@ def growth(args: argparse.Namespace, place: Path) -> dict[str, Any]:
         wall, after = time.monotonic() - begun, os.times()
         watched.stop()
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        halves = [watched.worker[len(watched.worker) // 4 : len(watched.worker) // 2], watched.worker[len(watched.worker) // 2 :]]
+        halves = [
+            watched.worker[len(watched.worker) // 4 : len(watched.worker) // 2],
+            watched.worker[len(watched.worker) // 2 :],
+        ]
         row = {
             "photos": count, "wall": wall, "processor": cpu, "said": json.loads(said),
             "own MiB": max(watched.own, default=0.0),
             "worker MiB": [median(half) if half else 0.0 for half in halves],
         }  # fmt: skip
         lines = [json.loads(line) for line in (out / "batch.jsonl").read_text().splitlines()]
-        each = [line["seconds"] for line in lines if line["status"] == "done"]
-        row["first, last tenth"] = [median(each[: len(each) // 10 or 1]), median(each[-(len(each) // 10 or 1) :])]
+        took = [line["seconds"] for line in lines if line["status"] == "done"]
+        tenth = max(1, len(took) // 10)
+        each = row["first, last tenth"] = [median(took[:tenth]), median(took[-tenth:])]
         rows.append(row)
+        first, last = row["worker MiB"]
         print(
-            f"{count} photos: {wall:.1f} s wall, {1000 * cpu / count:.0f} ms of processor and {1000 * wall / count:.0f} ms "
-            f"of wall a photo; own memory {row['own MiB']:.0f} MiB, a worker's {halves and row['worker MiB'][0]:.0f} then "
-            f"{row['worker MiB'][1]:.0f} MiB; {json.dumps(row['said'])}",
+            f"{count} photos: {wall:.1f} s; {1000 * cpu / count:.0f} ms of processor and {1000 * wall / count:.0f} ms "
+            f"of wall a photo; the first and last tenth took {each[0]:.3f} and {each[1]:.3f} s each; "
+            f"own memory {row['own MiB']:.0f} MiB, a worker's {first:.0f}, later {last:.0f} MiB",
             flush=True,
         )
     return {"rows": rows}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bench_items import triples, two_people
 from mild.app.cli import app as cli
+from mild.engines import Workers
 from mild.errors import MildError, UsageError
 from mild.files import read_json_lines
 from mild.lab.bench.compare import compare, load_results
@@ -141,6 +142,19 @@ def test_two_processes_give_the_same_as_one(done: Path, tmp_path: Path) -> None:
     assert first["items"] == second["items"]
     for method, row in second["masks"]["tight"].items():
         assert row["means"] == first["masks"]["tight"][method]["means"]  # to the last bit
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_gives_the_same_figures(done: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray.data")
+    recipe = recipe_for(done.parent / "set") | {"methods": list(GOOD[:2])}
+    recipe["sets"] = [{**recipe["sets"][0], "methods": ["mean", "noisy"]}]
+    told: list[str] = []
+    ray = Workers("ray", 2)
+    two = summarise(run(BenchRecipe.build(**recipe), tmp_path / "run", tell=told.append, workers=ray))
+    again = compare(load_results(done), two)
+    assert again.same_pixels == again.same_figures == again.answers == 32
+    assert told.count("noisy on meadow: 8 to do, 0 done before") == 2
 
 
 def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> None:

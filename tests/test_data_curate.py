@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mild.app.cli.app import run
+from mild.engines import Workers
 from mild.errors import MildError, UsageError
 from mild.lab.data import pairs as pairing
 from mild.lab.data.cocoset import write_coco
@@ -167,6 +168,27 @@ def test_the_same_run_again_makes_nothing_anew(curated: tuple[Path, Path, int]) 
     assert shard.read_bytes() == before[1]
     with pytest.raises(MildError, match="curated otherwise"):
         curate(replace(order, split="test"))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_the_set_is_the_same_whoever_makes_it(
+    engine: str, curated: tuple[Path, Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray.data")
+    photos, _, _ = curated
+    monkeypatch.setattr("mild.lab.data.curate.FEW", 0)
+    made = {}
+    for workers in (Workers(), Workers(engine, 2)):
+        out = tmp_path / str(workers.jobs) / "set"
+        order = Curation(photos, out, read_licences(None), lenient(), coco=photos.parent / "people.json", per_shard=1)
+        curate(order, workers=workers)
+        made[workers.jobs] = files_of(out)
+    assert made[1] == made[2] and len([name for name in made[1] if name.endswith(".tar")]) > 1
 
 
 def test_a_licence_is_looked_up_or_the_photo_stays_out(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 from ingredients import edit_manifest, make_ingredients
 from mild.app.cli.app import run
+from mild.engines import Workers
 from mild.errors import MildError
+from mild.lab.data import factory
 from mild.lab.data.factory import Order, make_set
 from mild.lab.data.inspection import inspect
 from mild.lab.data.layout import arrange
@@ -121,14 +124,43 @@ def test_feet_are_on_the_ground_and_heights_follow_the_perspective(library, seed
 
 def test_a_set_is_the_same_with_one_process_and_with_two_and_the_quota_is_met(photos, tmp_path):
     order = Order(photos, tmp_path / "one", RECIPE, count=9, per_shard=4)
-    outcome = make_set(order)
+    told = {"one": [], "two": []}
+    outcome = make_set(order, tell=lambda done, total: told["one"].append((done, total)))
     assert (outcome.made, outcome.kept, outcome.problems) == (9, 0, ())
-    make_set(dataclasses.replace(order, out=tmp_path / "two"), jobs=2)
+    two = dataclasses.replace(order, out=tmp_path / "two")
+    assert make_set(two, workers=Workers(jobs=2), tell=lambda *said: told["two"].append(said)).made == 9
+    assert told["one"] == told["two"] == [(n, 9) for n in range(1, 10)]
     assert digests(tmp_path / "one") == digests(tmp_path / "two") and len(digests(tmp_path / "one")) == 3
     verdict = check([tmp_path / "one"])
     assert verdict.breaches == () and len(verdict.facts) == 9
     assert {s: sum(f.scenario == s for f in verdict.facts) for s in SCENARIOS} == dict.fromkeys(SCENARIOS, 3)
     assert sorted(p.name for p in (tmp_path / "one" / "sheets").iterdir()) == ["00000.jpg", "00001.jpg", "00002.jpg"]
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_makes_the_same_set(photos, tmp_path):
+    pytest.importorskip("ray.data")
+    arguments = [str(photos), "--count", "9", "--per-shard", "2", "--size", "64"]
+    assert run(["data", "synth", arguments[0], str(tmp_path / "one"), *arguments[1:], "--jobs", "1"]) == 0
+    ray = ["--engine", "ray", "--jobs", "2"]
+    assert run(["data", "synth", arguments[0], str(tmp_path / "ray"), *arguments[1:], *ray]) == 0
+    assert digests(tmp_path / "one") == digests(tmp_path / "ray") and len(digests(tmp_path / "one")) == 5
+
+
+def test_a_worker_that_dies_costs_its_shard_alone(photos, tmp_path):
+    """One dead process was the end of every shard that was still to be made."""
+    order = Order(photos, tmp_path / "set", RECIPE, count=8, per_shard=2)
+    with mock.patch.object(factory, "_begin", dying):
+        outcome = make_set(order, workers=Workers(jobs=2))
+    assert outcome.made == 6 and len(outcome.problems) == 1
+    assert outcome.problems[0] == "train-00001.tar: Its process died (signal 9). Run it again."
+    assert make_set(order, workers=Workers(jobs=2)).made == 2
+
+
+def dying(setup):
+    """As the factory's workers begin; the second shard kills them."""
+    handle = factory._begin(setup)
+    return lambda shard: os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else handle(shard)
 
 
 def test_an_interrupted_set_goes_on(photos, tmp_path):
@@ -176,8 +208,6 @@ def test_killed_and_run_again_gives_the_same_bytes(photos, tmp_path):
 
 
 def test_a_full_disk_is_said_and_nothing_half_written_is_left(photos, tmp_path, monkeypatch):
-    from mild.lab.data import factory
-
     written = factory.write_members
     full = {"train-00001.tar"}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mild.engines import Done, Engine, Limits, Work, chosen
+from mild.engines import Done, Engine, Limits, Work, Workers, chosen, note
 from mild.errors import MildError, UsageError
 
 
@@ -35,6 +35,9 @@ def begin(setup: str) -> Callable[[Any], Any]:
             kept = bytearray(value << 20)
             kept[::4096] = b"x" * len(kept[::4096])
             time.sleep(5)
+        if what == "note":
+            for number in range(value):
+                note(number)
         if what == "threads":
             return os.environ["OMP_NUM_THREADS"]
         return loaded, value
@@ -125,6 +128,22 @@ def test_workers_do_not_outlive_whoever_started_them(tmp_path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the worker lives on")
+
+
+CHOICES = [Workers(), Workers(jobs=2), pytest.param(Workers("ray", 2), marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("workers", CHOICES, ids=["this process", "processes", "ray"])
+def test_a_list_is_worked_through_in_its_order_and_notes_are_heard(workers: Workers) -> None:
+    if workers.engine == "ray":
+        pytest.importorskip("ray.data")
+    work = Work(begin, "it", threads=1)
+    assert [value for _, value in workers.mapped(work, [("value", n) for n in range(9)])] == list(range(9))
+    heard: list[int] = []
+    done = by_index(workers.run(work, [("note", 3), ("raise", "No such thing."), ("note", 2)], heard.append))
+    assert sorted(heard) == [0, 0, 1, 1, 2] and done[1].error == "No such thing." and done[2].value[1] == 2
+    with pytest.raises(MildError, match=r"^No such thing\.$"):
+        list(workers.mapped(work, [("value", 0), ("raise", "No such thing.")]))
 
 
 def test_engines_that_are_not_there() -> None:

@@ -32,14 +32,19 @@ def chosen(
         MildError: Ray is not installed, or its cluster cannot be reached.
     """
     limits = limits or Limits()
+    check(name, address, gpus)
     if name == "local":
-        if address or gpus:
-            raise UsageError("An address and GPUs per worker are for the engine ray; leave them out, or choose it.")
         from mild.engines.local import LocalEngine
 
         return LocalEngine(work, jobs or cores(), limits)
-    if name == "ray":
-        from mild.engines.ray_data import RayEngine
+    from mild.engines.ray_data import RayEngine
 
-        return RayEngine(work, jobs, limits, address, gpus)
-    raise UsageError(f"There is no engine {name!r} (known: {', '.join(ENGINES)}).")
+    return RayEngine(work, jobs, limits, address, gpus)
+
+
+def check(name: str, address: str | None, gpus: float) -> None:
+    """Raises :class:`UsageError` where there is no engine of that name, or it does not take such options."""
+    if name not in ENGINES:
+        raise UsageError(f"There is no engine {name!r} (known: {', '.join(ENGINES)}).")
+    if name == "local" and (address or gpus):
+        raise UsageError("An address and GPUs per worker are for the engine ray; leave them out, or choose it.")

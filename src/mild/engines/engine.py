@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 #: Does one item; what it raises as a MildError is told to the user.
 Handle = Callable[[Any], Any]
+#: Hears what workers say of items under way, see :func:`mild.engines.note`.
+Noted = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,12 @@ class Work:
         begin: a function of a module, called once in every worker's process with ``setup``; what it returns is called
             with every item. Heavy things (a model) are loaded there, once.
         setup: for ``begin``; anything that can be pickled.
+        threads: of libraries in every worker; None: its share of the cores.
     """
 
     begin: Callable[[Any], Handle]
     setup: Any = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ class Done:
 class Engine(Protocol):
     """Does items with several workers. Its workers stay until it is closed, so that models stay loaded."""
 
-    #: For the user: ``2 processes``.
+    #: For the user: ``2 processes``; and how many workers there are.
     name: str
+    jobs: int
 
-    def run(self, items: Iterable[Any]) -> Iterator[Done]:
+    def run(self, items: Iterable[Any], noted: Noted | None = None) -> Generator[Done, None, None]:
         """What became of each item, as soon as it is known, in any order.
 
-        Whoever stops listening (closes the iterator) ends the workers; nothing is half handed over.
+        ``noted`` is called with what workers say of items under way, perhaps in another thread. Whoever stops
+        listening (closes the iterator) ends the workers; nothing is half handed over.
         """
         ...
 

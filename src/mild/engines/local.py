@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from mild.engines.engine import Done, Limits, Work, cores
+from mild.engines.engine import Done, Limits, Noted, Work, cores
+from mild.engines.notes import Note, noting
 from mild.errors import MildError
 from mild.files import flat
 
@@ -35,11 +36,12 @@ class LocalEngine:
     """
 
     def __init__(self, work: Work, jobs: int, limits: Limits) -> None:
-        self._threads = max(1, cores() // jobs)
-        self._lanes = [Lane(work, limits, self._threads) for _ in range(jobs)]
+        threads = work.threads or max(1, cores() // jobs)
+        self._lanes = [Lane(work, limits, threads) for _ in range(jobs)]
+        self.jobs = jobs
         self.name = f"{jobs} process{'es' if jobs > 1 else ''}"
 
-    def run(self, items: Iterable[Any]) -> Iterator[Done]:
+    def run(self, items: Iterable[Any], noted: Noted | None = None) -> Generator[Done, None, None]:
         queue = enumerate(items)
         busy: dict[Lane, int] = {}
         idle = deque(self._lanes)
@@ -58,7 +60,12 @@ class LocalEngine:
                     return
                 ready = set(wait([lane.pipe for lane in busy], timeout=TICK))
                 for lane in [lane for lane in busy if lane.pipe in ready or lane.over()]:
-                    done = lane.receive(busy.pop(lane))
+                    done = lane.receive(busy[lane])
+                    if isinstance(done, Note):
+                        if noted is not None:
+                            noted(done.value)
+                        continue
+                    del busy[lane]
                     idle.append(lane)
                     yield done
         finally:
@@ -113,19 +120,22 @@ class Lane:
             return False
         return True
 
-    def receive(self, index: int) -> Done:
-        """What became of the item."""
+    def receive(self, index: int) -> Done | Note:
+        """What became of the item, or what is said of it meanwhile."""
         spent = time.monotonic() - self._begun
         if self._broken:
             fault, self._broken = self._broken, ""
             self.kill()
             return Done(index, error=_limit(fault, self._limits), fault=fault, seconds=spent)
         try:
-            value, error, seconds, peak = self.pipe.recv()
+            told = self.pipe.recv()
         except (EOFError, OSError):
             code = None if self._process is None else self._exit_code()
             self.kill()
             return Done(index, error=f"Its process died ({_why(code)}).", fault="died", seconds=spent)
+        if isinstance(told, Note):
+            return told
+        value, error, seconds, peak = told
         self._first = False
         limit = self._limits.memory
         if limit is not None and error is None and peak > limit and resident(os.getpid()) == 0:
@@ -193,7 +203,8 @@ def _serve(work: Work, pipe: Connection, threads: int) -> None:
                 if handle is None:
                     calm(threads)
                     handle = work.begin(work.setup)
-                value = handle(item)
+                with noting(lambda value: pipe.send(Note(value))):
+                    value = handle(item)
             except MildError as wrong:
                 error = str(wrong)
             except MemoryError:

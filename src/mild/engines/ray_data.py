@@ -11,11 +11,15 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from mild.engines.engine import Done, Limits, Work
+from mild.engines.engine import Done, Limits, Noted, Work
 from mild.engines.local import Lane
+from mild.engines.notes import Note
 from mild.errors import MildError
 from mild.files import flat
 
@@ -45,38 +49,70 @@ class RayEngine:
             self._connect(address or os.environ.get(ADDRESS))
         there = self._ray.cluster_resources()
         cpus = int(there.get("CPU", 1))
-        self._jobs = jobs or cpus
+        self.jobs = jobs or cpus
         if gpus:
             most = int(there.get("GPU", 0) / gpus)
             if not most:
                 self.close()
                 raise MildError(f"No machine of the Ray cluster has {gpus:g} GPUs: leave out the GPUs per worker.")
-            self._jobs = min(self._jobs, most)
+            self.jobs = min(self.jobs, most)
         # More workers than cores: each gets its share of one.
-        self._cpus = min(1.0, cpus / self._jobs)
-        self.name = f"Ray, {self._jobs} actor{'s' if self._jobs > 1 else ''}"
+        self._cpus = min(1.0, cpus / self.jobs)
+        self.name = f"Ray, {self.jobs} actor{'s' if self.jobs > 1 else ''}"
 
-    def run(self, items: Iterable[Any]) -> Iterator[Done]:
+    def run(self, items: Iterable[Any], noted: Noted | None = None) -> Generator[Done, None, None]:
         rows = [{"index": index, "item": pickle.dumps(item)} for index, item in enumerate(items)]
         if not rows:
             return
         from ray.data import ActorPoolStrategy
 
+        told = pickle.dumps((self._work, self._limits, str(Path.cwd()), _settings()))
         blocks = math.ceil(len(rows) / math.ceil(len(rows) / MOST_BLOCKS))
-        done = self._ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-            Actor,
-            batch_size=1,
-            compute=ActorPoolStrategy(size=min(self._jobs, len(rows))),
-            num_cpus=self._cpus,
-            num_gpus=self._gpus or None,
-            fn_constructor_args=(pickle.dumps((self._work, self._limits)),),
-        )
+        with self._heard(noted) as queue:
+            done = self._ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+                Actor,
+                batch_size=1,
+                compute=ActorPoolStrategy(size=min(self.jobs, len(rows))),
+                num_cpus=self._cpus,
+                num_gpus=self._gpus or None,
+                fn_constructor_args=(told, queue),
+            )
+            try:
+                for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+                    for value in batch["done"]:
+                        yield pickle.loads(value)
+            except self._ray.exceptions.RayError as error:
+                raise MildError(f"The Ray cluster failed ({flat(error)[:200]}); the same command goes on.") from None
+
+    @contextmanager
+    def _heard(self, noted: Noted | None) -> Iterator[Any]:
+        """A queue for what workers say, read in a thread of its own; None if nobody listens."""
+        if noted is None:
+            yield None
+            return
+        from ray.util.queue import Empty, Queue
+
+        queue = Queue(actor_options={"num_cpus": 0})
+        ended = threading.Event()
+
+        def listen() -> None:
+            while True:
+                last = ended.is_set()
+                with suppress(Empty, self._ray.exceptions.RayError):
+                    for value in queue.get_nowait_batch(queue.qsize()):
+                        noted(value)
+                if last:
+                    return
+                ended.wait(0.5)
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
         try:
-            for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-                for value in batch["done"]:
-                    yield pickle.loads(value)
-        except self._ray.exceptions.RayError as error:
-            raise MildError(f"The Ray cluster failed ({flat(error)[:200]}); the same command goes on.") from None
+            yield queue
+        finally:
+            ended.set()
+            thread.join(10)
+            queue.shutdown(force=True)
 
     def close(self) -> None:
         if self._ours:
@@ -105,26 +141,39 @@ class RayEngine:
 class Actor:
     """What Ray starts: one worker, and its process."""
 
-    def __init__(self, told: bytes) -> None:
-        work, limits = pickle.loads(told)
-        self._lane = Lane(work, limits, 1)
+    def __init__(self, told: bytes, queue: Any) -> None:
+        work, limits, folder, settings = pickle.loads(told)
+        # Names that are not absolute count from where the command was typed, if this machine has that folder.
+        with suppress(OSError):
+            os.chdir(folder)
+        os.environ.update(settings)
+        self._lane, self._queue = Lane(work, limits, work.threads or 1), queue
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         import numpy as np
 
-        done = []
-        for index, item in zip(batch["index"], batch["item"], strict=True):
-            self._lane.send(pickle.loads(item))
+        done = [self._done(int(i), pickle.loads(item)) for i, item in zip(batch["index"], batch["item"], strict=True)]
+        return {"done": np.asarray([pickle.dumps(one) for one in done], object)}
+
+    def _done(self, index: int, item: Any) -> Done:
+        self._lane.send(item)
+        while True:
             while not self._lane.pipe.poll(0.25):
                 if self._lane.over():
                     break
-            done.append(pickle.dumps(self._lane.receive(int(index))))
-        return {"done": np.asarray(done, object)}
+            told = self._lane.receive(index)
+            if not isinstance(told, Note):
+                return told
+            if self._queue is not None:
+                self._queue.put(told.value)
+
+
+def _settings() -> Mapping[str, str]:
+    """What our own variables say here, for workers of a cluster that was started elsewhere."""
+    return {name: value for name, value in os.environ.items() if name.startswith("MILD_")}
 
 
 def _ray() -> Any:
-    # Ray asks its makers' server who uses it, unless it is told not to.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +34,9 @@ class Workers:
         Raises:
             UsageError, MildError: as of :func:`mild.engines.choice.chosen`.
         """
-        return chosen(
-            self.engine, work, jobs=self.jobs, limits=limits, address=self.address, gpus=self.gpus
-        )
+        return chosen(self.engine, work, jobs=self.jobs, limits=limits, address=self.address, gpus=self.gpus)
 
-    def run(self, work: Work, items: Iterable[Any], noted: Noted | None = None) -> Iterator[Done]:
+    def run(self, work: Work, items: Iterable[Any], noted: Noted | None = None) -> Generator[Done, None, None]:
         """What became of every item, in any order.
 
         Args:
@@ -80,7 +78,7 @@ def calling(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return function
 
 
-def _here(work: Work, items: Iterable[Any], noted: Noted | None) -> Iterator[Done]:
+def _here(work: Work, items: Iterable[Any], noted: Noted | None) -> Generator[Done, None, None]:
     handle = work.begin(work.setup)
     for index, item in enumerate(items):
         with noting(noted):

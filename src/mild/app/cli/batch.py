@@ -111,7 +111,7 @@ def batch(
     from mild.app.batch.batch import Batch, Order
     from mild.app.batch.store import is_uri
     from mild.app.batch.worker import Setup, Worker
-    from mild.engines import Limits, Work, chosen
+    from mild.engines import Limits, Work
 
     fields = asked.fields_of(request_file, **parts)
     fields.pop("photo", None)
@@ -126,7 +126,8 @@ def batch(
     work = Work(Worker, setup)
     limits = Limits(seconds, memory)
     # Before any worker is begun: what cannot be done is said at once.
-    run = Batch(order, chosen(engine, work, jobs=jobs, limits=limits, address=address, gpus=gpus))
+    workers = engine_options.workers(engine, jobs, address, gpus)
+    run = Batch(order, workers.engine_for(work, limits))
     try:
         with _shown(as_json) as tell:
             progress = run.watch(tell, rest, idle) if watch else run.run(tell)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mild.app.cli import output
+from mild.app.cli import engine_options, output
 from mild.errors import MildError, UsageError
 from mild.extras import EXTRAS, sentence
 
@@ -59,10 +59,20 @@ def run(
     results: Annotated[
         Path | None, typer.Option(help="Write the tables as Markdown there too, with the command that made them.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes that share the items. [default: 1]")
-    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again where a method failed before.")] = False,
+    engine: engine_options.EngineName = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            rich_help_panel=engine_options.RUNNING,
+            help="Workers that share the items. [default: the recipe's, or 1; with ray the cluster's cores]",
+        ),
+    ] = None,
+    address: engine_options.Address = None,
+    gpus: engine_options.Gpus = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No lines of progress.")] = False,
 ) -> None:
     """Ask every method for every item, measure the answers, write report.html, report.md and results.json.
@@ -99,7 +109,8 @@ def run(
             update={"sets": tuple(one.model_copy(update={"masks": tuple(masks)}) for one in made.sets)}
         )
     tell = (lambda text: None) if quiet else _tell
-    run_recipe(made, out, retry=retry, tell=tell)
+    workers = engine_options.workers(engine, jobs or (made.jobs if engine == "local" else None), address, gpus)
+    run_recipe(made, out, retry=retry, tell=tell, workers=workers)
     command = f"mild bench run --recipe {recipe}" if recipe is not None else None
     if command is not None and photos is not None:
         command += " --photos FOLDER"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mild.app.cli import groups, options, output, progress
+from mild.app.cli import engine_options, groups, options, output, progress
 from mild.errors import MildError, UsageError
 
 _LICENCE, _FILTERS, _REVIEW = "Licences", "Filters", "Review"
@@ -75,8 +74,11 @@ def curate(
     ] = None,
     split: Annotated[Split, typer.Option(help="Of all samples of the set.")] = Split.train,
     per_shard: Annotated[int, typer.Option(min=1, help="Photos of a shard.")] = 250,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: cores]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that was curated otherwise.")] = False,
+    engine: engine_options.EngineName = "local",
+    jobs: engine_options.Jobs = None,
+    address: engine_options.Address = None,
+    gpus: engine_options.Gpus = 0.0,
     as_json: options.AsJson = False,
 ) -> None:
     """Real photos to samples: people, masks, pose, parts, order, tags; nobody knows what is behind them.
@@ -89,6 +91,7 @@ def curate(
 
     if not photos.exists():
         raise UsageError(f"There is no {photos}.")
+    workers = engine_options.workers(engine, jobs, address, gpus)
     if decisions is not None and (photos.is_file() or shards_of(photos)):
         _accepted(photos, out, decisions, per_shard, as_json)
         return
@@ -115,7 +118,7 @@ def curate(
         per_shard,
     )
     with progress.bar(quiet=as_json) as report:
-        fates = make(order, jobs=jobs or os.cpu_count() or 1, overwrite=overwrite, tell=report)
+        fates = make(order, workers=workers, overwrite=overwrite, tell=report)
     counts: dict[str, int] = {}
     for fate in fates:
         counts[fate.outcome] = counts.get(fate.outcome, 0) + 1

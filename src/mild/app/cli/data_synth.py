@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mild.app.cli import options, output, progress
+from mild.app.cli import engine_options, options, output, progress
 from mild.errors import MildError, UsageError
 
 #: What a preset stands for: split, samples, side in pixels, samples of a shard, share of known ground.
@@ -32,8 +31,11 @@ def synth(
     size: Annotated[int | None, typer.Option(min=64, max=2048, help="Side in pixels, instead of the preset's.")] = None,
     per_shard: Annotated[int | None, typer.Option(min=1, help="Samples of a shard.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: cores]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything anew.")] = False,
+    engine: engine_options.EngineName = "local",
+    jobs: engine_options.Jobs = None,
+    address: engine_options.Address = None,
+    gpus: engine_options.Gpus = 0.0,
     as_json: options.AsJson = False,
 ) -> None:
     """Compose complete people onto person-free scenes: the truth of every layer is known.
@@ -48,6 +50,7 @@ def synth(
     split, samples, side, shard, grounded = PRESETS[preset.value]
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; name a folder for the set.")
+    workers = engine_options.workers(engine, jobs, address, gpus)
     with progress.bar(quiet=as_json) as report:
         if report:
             report("looking the photos over", 0.0)
@@ -61,7 +64,7 @@ def synth(
             if report:
                 report(f"making samples: {done} of {total}", done / total)
 
-        outcome = make_set(order, jobs=jobs or os.cpu_count() or 1, overwrite=overwrite, tell=tell)
+        outcome = make_set(order, workers=workers, overwrite=overwrite, tell=tell)
     for problem in outcome.problems:
         _say(problem)
     if as_json:

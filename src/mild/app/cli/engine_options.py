@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mild.engines import Workers
 
 RUNNING = "How it runs"
 EngineName = Annotated[
@@ -12,7 +15,9 @@ EngineName = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, rich_help_panel=RUNNING, help="Workers, one model each. [default: cores]"),
+    typer.Option(
+        "--jobs", "-j", min=1, rich_help_panel=RUNNING, help="Workers, a process and a model each. [default: cores]"
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -23,3 +28,17 @@ Address = Annotated[
 Gpus = Annotated[
     float, typer.Option("--gpus-per-worker", min=0, rich_help_panel=RUNNING, help="Of each Ray worker; may be 0.5.")
 ]
+
+
+def workers(engine: str, jobs: int | None, address: str | None, gpus: float) -> Workers:
+    """The choice that the options make; without ``--jobs`` a worker for every core.
+
+    Raises:
+        UsageError: an engine of no such name, or options that it does not take.
+    """
+    from mild.engines.choice import check
+    from mild.engines.engine import cores
+    from mild.engines.workers import Workers
+
+    check(engine, address, gpus)
+    return Workers(engine, jobs or (cores() if engine == "local" else None), address, gpus)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mild.engines import Workers
 from mild.files import write_json
 from mild.lab.bench.asking import ask, scoring_of
 from mild.lab.bench.lanes import run_lanes
@@ -22,13 +23,21 @@ from mild.lab.bench.listing import ALONE, Tell, described, load_sets, write_item
 from mild.lab.bench.recipe import BenchRecipe
 
 
-def run(recipe: BenchRecipe, out: str | Path, *, retry: bool = False, tell: Tell = lambda text: None) -> Path:
+def run(
+    recipe: BenchRecipe,
+    out: str | Path,
+    *,
+    retry: bool = False,
+    tell: Tell = lambda text: None,
+    workers: Workers | None = None,
+) -> Path:
     """Ask every method everything that has no record yet.
 
     Args:
         out: folder of the run; a folder of an earlier, unfinished run is continued.
         retry: ask again where a method failed before.
         tell: called with a line of progress.
+        workers: who shares the items; None: as many processes of this machine as the recipe says.
 
     Raises:
         MildError: a set cannot be read, a feature network is missing, or nothing can be written. Whatever a method
@@ -42,8 +51,9 @@ def run(recipe: BenchRecipe, out: str | Path, *, retry: bool = False, tell: Tell
     scoring_of(recipe)  # a network that is missing is told before the work
     for old in (out / "sets").glob("*.json"):
         old.unlink()  # of an earlier recipe in this folder, perhaps; the records stay
-    if recipe.jobs > 1:
-        run_lanes(recipe, sets, out, retry, tell)
+    workers = Workers(jobs=recipe.jobs) if workers is None else workers
+    if (workers.engine, workers.jobs) != ("local", 1):
+        run_lanes(recipe, sets, out, retry, tell, workers)
         return out
     for place, loaded in enumerate(sets):
         write_items(out, loaded, place, described(out, loaded, recipe, ALONE), tell)

@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from mild.engines import Work, Workers, calling
 from mild.errors import MildError, UsageError
 from mild.files import write_json
 from mild.lab.data.cocoset import CocoSet
@@ -37,17 +34,23 @@ from mild.lab.data.store import open_members
 from mild.people.find import resolve
 
 REPORT = "curate.json"
-_T = TypeVar("_T")
-_R = TypeVar("_R")
+#: Fewer photos than these are looked at in this process: others would take longer to start.
+FEW = 8
 Tell = Callable[[str, float], None]
 
 
-def curate(order: Curation, *, jobs: int = 1, overwrite: bool = False, tell: Tell | None = None) -> list[Fate]:
+def curate(
+    order: Curation, *, workers: Workers | None = None, overwrite: bool = False, tell: Tell | None = None
+) -> list[Fate]:
     """Make the set; returns what became of every photo, by file name.
+
+    Args:
+        workers: who looks at the photos and searches them; None: this process.
 
     Raises:
         MildError: there are no photos, or the folder holds something else.
     """
+    workers = workers or Workers()
     coco = coco_of(order.coco) if order.coco else None
     if coco is None:
         resolve(order.finder)
@@ -56,13 +59,13 @@ def curate(order: Curation, *, jobs: int = 1, overwrite: bool = False, tell: Tel
         raise UsageError(f"There are no photos in {order.photos}." if not coco else f"{order.coco} lists no photos.")
     chosen = read_decisions(order.decisions) if order.decisions else None
     fates = [Fate("", "problem", why=problem) for problem in coco.problems] if coco else []
-    plan = _plan(order, coco, files, chosen, fates, jobs, tell)
+    plan = _plan(order, coco, files, chosen, fates, workers, tell)
     chunks = [plan[i : i + order.per_shard] for i in range(0, len(plan), order.per_shard)]
     mark = _fingerprint(order, plan)
     _claim(order, mark, overwrite)
     rows: list[Row] = []
     work = [(order, number, chunk, mark) for number, chunk in enumerate(chunks)]
-    for number, (found, made) in enumerate(_mapped(curated_shard, work, jobs), 1):
+    for number, (found, made) in enumerate(_mapped(curated_shard, work, workers), 1):
         fates += found
         rows += made
         if tell:
@@ -94,7 +97,7 @@ def _plan(
     files: Sequence[str],
     chosen: Mapping[str, Choice] | None,
     fates: list[Fate],
-    jobs: int,
+    workers: Workers,
     tell: Tell | None,
 ) -> list[Candidate]:
     """The photos worth searching; the fates of all others are added to ``fates``."""
@@ -107,7 +110,7 @@ def _plan(
             licensed[file] = terms
     looks: list[Look] = []
     work = [(order.photos, file) for file in licensed]
-    for number, seen in enumerate(_mapped(_look, work, jobs, chunk=8), 1):
+    for number, seen in enumerate(_mapped(_look, work, workers, few=FEW), 1):
         why = shortcoming(seen, order.filters) if not seen.problem else None
         if seen.problem:
             fates.append(Fate(seen.file, "problem", why=seen.problem))
@@ -199,17 +202,9 @@ def _finish(order: Curation, mark: str, fates: Sequence[Fate], rows: Sequence[Ro
     write_page(order.out / FOLDER, order.out.resolve().name, rows)
 
 
-def _mapped(work: Callable[[_T], _R], items: Sequence[_T], jobs: int, chunk: int = 1) -> Iterator[_R]:
-    """``map``, with several processes if there is enough to do."""
-    if jobs <= 1 or len(items) <= chunk:
-        yield from map(work, items)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, -(-len(items) // chunk)), context, initializer=_alone) as pool:
-        yield from pool.map(work, items, chunksize=chunk)
-
-
-def _alone() -> None:
-    """In a new process: one thread each, or they fight for the cores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    cv2.setNumThreads(1)
+def _mapped(work: Callable[[Any], Any], items: Sequence[Any], workers: Workers, few: int = 1) -> Iterator[Any]:
+    """``map`` by the workers, in the order of the items; by this process if there is little to do."""
+    if workers.engine == "local" and len(items) <= few:
+        workers = Workers()
+    # One thread each, or they fight for the cores.
+    return workers.mapped(Work(calling, work, threads=1), items)

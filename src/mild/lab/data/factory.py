@@ -9,13 +9,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import multiprocessing
-import os
-import queue
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mild.engines import Work, Workers, note
 from mild.errors import MildError
 from mild.files import write_atomically, write_json
 from mild.lab.data.library import Library
@@ -93,11 +89,13 @@ class Outcome:
 Tell = Callable[[int, int], None]
 
 
-def make_set(order: Order, *, jobs: int = 1, overwrite: bool = False, tell: Tell | None = None) -> Outcome:
+def make_set(
+    order: Order, *, workers: Workers | None = None, overwrite: bool = False, tell: Tell | None = None
+) -> Outcome:
     """Make what is missing of a set.
 
     Args:
-        jobs: processes.
+        workers: who makes the shards; None: this process.
         overwrite: make everything anew, also a set made by another recipe.
         tell: called with the number of samples that are there and that there shall be.
 
@@ -119,11 +117,24 @@ def make_set(order: Order, *, jobs: int = 1, overwrite: bool = False, tell: Tell
         # Of a run that was killed; a run at work writes none of these names but its own.
         leftover.unlink(missing_ok=True)
     begun = time.perf_counter()
-    if jobs <= 1 or len(missing) <= 1:
-        for shard in missing:
-            _one(order, library, shard, overwrite, outcome, tell)
-    else:
-        _many(order, missing, min(jobs, len(missing)), overwrite, outcome, tell)
+    # One thread each, or they fight for the cores.
+    work = Work(_begin, (order, overwrite), threads=1)
+    done = outcome.kept
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if tell:
+            tell(min(order.count, done), order.count)
+
+    problems: dict[int, str] = {}
+    for made in (workers or Workers()).run(work, missing, step):
+        if made.error is None:
+            outcome.made += made.value
+        else:
+            lost = f"{order.path(missing[made.index]).name}: {made.error} Run it again."
+            problems[made.index] = made.error if made.fault == "raised" else lost
+    outcome.problems += tuple(problems[index] for index in sorted(problems))
     outcome.seconds = time.perf_counter() - begun
     return outcome
 
@@ -175,67 +186,15 @@ def _claim(order: Order, library: Library, overwrite: bool) -> None:
     write_json(path, said)
 
 
-def _one(order: Order, library: Library, shard: int, overwrite: bool, outcome: Outcome, tell: Tell | None) -> None:
-    def step(count: int) -> None:
-        outcome.made += count
-        if tell:
-            tell(outcome.made + outcome.kept, order.count)
-
-    before = outcome.made
-    try:
-        _shard(order, library, shard, overwrite, step)
-    except MildError as error:
-        outcome.made = before
-        outcome.problems += (str(error),)
-
-
-def _many(order: Order, missing: list[int], jobs: int, overwrite: bool, outcome: Outcome, tell: Tell | None) -> None:
-    context = multiprocessing.get_context("spawn")
-    counts: Any = context.Queue()
-    done = 0
-    with ProcessPoolExecutor(jobs, context, _begin, (order, counts)) as pool:
-        waiting: dict[Future[int], int] = {pool.submit(_work, shard, overwrite): shard for shard in missing}
-        while waiting:
-            finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            done += _drained(counts)
-            for future in finished:
-                shard = waiting.pop(future)
-                try:
-                    outcome.made += future.result()
-                except MildError as error:
-                    outcome.problems += (str(error),)
-                except BrokenProcessPool:
-                    outcome.problems += (f"The process that made {order.path(shard).name} died; run it again.",)
-            if tell:
-                tell(min(order.count, outcome.kept + done), order.count)
-
-
-def _drained(counts: Any) -> int:
-    total = 0
-    while True:
-        try:
-            total += counts.get_nowait()
-        except queue.Empty:
-            return total
-
-
-_STATE: dict[str, Any] = {}
-
-
-def _begin(order: Order, counts: Any) -> None:
-    """In a new process: one thread each, or they fight for the cores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    cv2.setNumThreads(1)
+def _begin(setup: tuple[Order, bool]) -> Callable[[int], int]:
+    """A worker: its own library, and shards by their numbers."""
+    order, overwrite = setup
     library = Library(order.ingredients, order.recipe.split, left_out=order.left_out)
-    _STATE.update(order=order, library=library, counts=counts)
+    return lambda shard: _shard(order, library, shard, overwrite)
 
 
-def _work(shard: int, overwrite: bool) -> int:
-    return _shard(_STATE["order"], _STATE["library"], shard, overwrite, _STATE["counts"].put)
-
-
-def _shard(order: Order, library: Library, shard: int, overwrite: bool, step: Callable[[int], None]) -> int:
-    """Make one shard and its contact sheet; returns how many samples there are."""
+def _shard(order: Order, library: Library, shard: int, overwrite: bool) -> int:
+    """Make one shard and its contact sheet; returns how many samples there are, and notes each."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     thumbs: list[Sample] = []
@@ -246,7 +205,7 @@ def _shard(order: Order, library: Library, shard: int, overwrite: bool, step: Ca
             if len(thumbs) < _SHEET_MOST:
                 thumbs.append(replace(sample, layers=(), background=None, truth="none"))
             yield sample.key, to_members(sample)
-            step(1)
+            note(1)
 
     try:
         count = write_members(order.path(shard), samples(), overwrite=overwrite)

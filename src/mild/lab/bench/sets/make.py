@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mild.engines import Workers
 from mild.errors import MildError
 
 #: The set that is called MILD-Bench: 200 samples of each scenario, 512 px, held-out photos only.
@@ -32,7 +32,7 @@ def ensure(folder: Path, photos: str | Path, count: int = SAMPLES, size: int = S
     if len(shards_of(folder)) * PER_SHARD >= count and _says(folder / SET_FILE, count, asdict(recipe)):
         return
     left_out = inspect(Path(photos), "test").left_out
-    outcome = make_set(Order(Path(photos), folder, recipe, count, PER_SHARD, left_out), jobs=os.cpu_count() or 1)
+    outcome = make_set(Order(Path(photos), folder, recipe, count, PER_SHARD, left_out), workers=Workers(jobs=None))
     if outcome.problems:
         raise MildError(f"The set {folder} is not whole: {outcome.problems[0]}")
 
