@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -66,7 +67,7 @@ class RayEngine:
             return
         from ray.data import ActorPoolStrategy
 
-        told = pickle.dumps((self._work, self._limits, str(Path.cwd()), _settings()))
+        told = (list(sys.path), str(Path.cwd()), _settings(), pickle.dumps((self._work, self._limits)))
         blocks = math.ceil(len(rows) / math.ceil(len(rows) / MOST_BLOCKS))
         with self._heard(noted) as queue:
             done = self._ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
@@ -141,12 +142,14 @@ class RayEngine:
 class Actor:
     """What Ray starts: one worker, and its process."""
 
-    def __init__(self, told: bytes, queue: Any) -> None:
-        work, limits, folder, settings = pickle.loads(told)
+    def __init__(self, told: tuple[list[str], str, Mapping[str, str], bytes], queue: Any) -> None:
+        path, folder, settings, work_and_limits = told
+        sys.path += [place for place in path if place not in sys.path]
         # Names that are not absolute count from where the command was typed, if this machine has that folder.
         with suppress(OSError):
             os.chdir(folder)
         os.environ.update(settings)
+        work, limits = pickle.loads(work_and_limits)
         self._lane, self._queue = Lane(work, limits, work.threads or 1), queue
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
