@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from mild.app.batch import store, worker
 from mild.app.batch.batch import Batch, Order, Progress
+from mild.app.batch.bursts import with_shots
 from mild.app.batch.sources import items_of
 from mild.app.batch.worker import Setup, Worker
 from mild.app.cli import app
@@ -195,6 +197,92 @@ def test_lists_and_manifests(place: Path) -> None:
     assert rows()[0]["fields"]["selection"] == {"boxes": [[20, 10, 40, 30]]}
     assert run("some.csv", "other", request=REQUEST)[0].counts["done"] >= 1
     assert Path("other/x/y.png").is_file()
+
+
+def scene_folder(place: Path) -> list[str]:
+    """Two folders, each of three shots of a scene with somebody (a box) at another place, and in one a stray photo."""
+    texture = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 255, (240, 280, 3)).astype(np.uint8), (0, 0), 1.2)
+    names = []
+    for number in range(3):
+        view = texture[8 * number : 8 * number + 150, 6 * number : 6 * number + 200].copy()
+        names.append(f"one/{number}.png")
+        (place / "shots/one").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(view).save(place / "shots" / names[-1])
+    photo(place / "shots/one/stray.png", 3)
+    (place / "shots/one/torn.png").write_bytes(b"\x89PNG\r\n\x1a\nxx")
+    mask = np.zeros((150, 200), np.uint8)
+    mask[50:90, 80:110] = 255
+    Image.fromarray(mask).save(place / "hole.png")
+    return names
+
+
+def test_shots_of_one_scene_help_each_other_and_strays_are_left_out(place: Path) -> None:
+    """--bursts, --also and the manifest's fields; what is used is said, and what does not fit."""
+    names = scene_folder(place)
+    request = REQUEST | {"selection": {"mask": str(place / "hole.png")}}
+    progress, _ = run("shots", request=request, bursts="folder", exclude=("stray.png", "torn.png"))
+    assert progress.counts == {"done": 3}
+    for row in rows():
+        others = [str(place / "shots" / name) for name in names if name != row["photo"]]
+        assert row["also"] == others == row["fields"]["also"] and row["seen"] > 0.98 and "refused" not in row
+    before = np.asarray(Image.open("shots/one/0.png")).astype(int)
+    after = np.asarray(Image.open("out/one/0.png")).astype(int)
+    assert np.abs(after - before).max() < 12, "what nobody hides is what the others saw"
+    assert run("shots", request=request, bursts="folder", exclude=("stray.png", "torn.png"))[1] == []
+
+    # A new shot is new evidence; one that does not fit, or cannot be read, is left out, and the ledger says so.
+    progress, did = run("shots", request=request, bursts="folder", exclude=())
+    assert {"one/0.png", "one/1.png", "one/2.png"} <= set(did)
+    row = next(row for row in reversed(rows()) if row["photo"] == "one/1.png")
+    assert len(row["also"]) == 2 and row["seen"] > 0.98
+    assert "stray.png does not fit the photo" in row["refused"][0] and "torn.png" in row["refused"][1]
+
+    # Shots that are named must fit.
+    Path("some.jsonl").write_text(
+        json.dumps({"photo": "shots/one/0.png", "also": ["shots/one/1.png"]})
+        + "\n"
+        + json.dumps({"photo": "shots/one/1.png", "also": "shots/one/stray.png"})
+    )
+    progress, _ = run("some.jsonl", "named", request=request)
+    assert progress.counts == {"done": 1, "failed": 1}
+    told = {row["photo"]: row for row in rows("named/batch.jsonl")}
+    assert told["0.png"]["also"] == [str(place / "shots/one/1.png")] and told["0.png"]["seen"] > 0.98
+    assert "stray.png does not fit the photo" in told["1.png"]["error"]
+    Path("some.csv").write_text(
+        "photo,also,scene\nshots/one/0.png,shots/one/1.png;shots/one/2.png,\nshots/one/1.png,,a\nshots/one/2.png,,a\n"
+    )
+    first, second, third = items_of("some.csv")
+    assert first.fields == {"also": [str(place / "shots/one/1.png"), str(place / "shots/one/2.png")]}
+    assert (second.scene, third.scene) == ("a", "a")
+    assert [[Path(shot).name for shot, _ in item.shots] for item in with_shots([first, second, third], None)] == [
+        [], ["2.png"], ["1.png"],
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"--bursts takes 'folder', or how many seconds"):
+        run("shots", "other", request=request, bursts="soon")
+
+
+def test_what_changed_beside_a_photo_does_it_again(place: Path) -> None:
+    """A mask or a plate that was painted anew was taken for the one that was used."""
+    names = scene_folder(place)
+    request = REQUEST | {"selection": {"mask": str(place / "hole.png")}, "also": [str(place / "shots" / names[1])]}
+    assert run(f"shots/{names[0]}", request=request)[1] == ["0.png"]
+    assert run(f"shots/{names[0]}", request=request)[1] == []
+    os.utime(place / "shots" / names[1], (1, 1))
+    assert run(f"shots/{names[0]}", request=request)[1] == ["0.png"]
+    Image.fromarray(np.full((150, 200), 255, np.uint8)).crop((0, 0, 200, 150)).save(place / "hole.png")
+    assert run(f"shots/{names[0]}", request=request)[1] == ["0.png", "0.png"]  # all of it: nothing is left to see
+
+
+def test_bursts_by_time(tmp_path: Path) -> None:
+    for number, when in enumerate(("10:00:00", "10:00:02", "10:00:05", "10:30:00", None)):
+        exif = Image.Exif()
+        if when:
+            exif.get_ifd(0x8769)[0x9003] = f"2026:11:26 {when}"
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.jpg", exif=exif)
+    found = {
+        item.name: [Path(shot).stem for shot, _ in item.shots] for item in with_shots(items_of(str(tmp_path)), "3")
+    }
+    assert found == {"0.jpg": ["1", "2"], "1.jpg": ["0", "2"], "2.jpg": ["0", "1"], "3.jpg": [], "4.jpg": []}
 
 
 WRONG = {

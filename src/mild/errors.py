@@ -22,5 +22,20 @@ class NobodyError(UsageError):
     """Nobody in this photo is whom the request means: a batch goes on with the next one."""
 
 
+class MisfitError(UsageError):
+    """Another shot does not show the photo's scene.
+
+    Args:
+        shot: its path, as it was given.
+    """
+
+    def __init__(self, message: str, shot: str) -> None:
+        super().__init__(message)
+        self.shot = shot
+
+    def __reduce__(self) -> tuple[type[MisfitError], tuple[str, str]]:
+        return MisfitError, (str(self), self.shot)
+
+
 class Cancelled(MildError):
     """The caller asked the running job to stop; nothing was written."""

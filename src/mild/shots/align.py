@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.errors import UsageError
+from mild.errors import MisfitError
 from mild.people.scene import Box
 
 Rgb = NDArray[np.uint8]
@@ -39,10 +39,10 @@ def aligned(photo: Rgb, shot: Rgb, free: BoolMask, shot_free: BoolMask, name: st
         name: of the shot, for the message.
 
     Raises:
-        UsageError: it does not show the same scene from the same place.
+        MisfitError: it does not show the same scene from the same place.
     """
-    refusal = UsageError(
-        f"{name} does not fit the photo: too little of it shows the same place from the same spot; leave it out."
+    refusal = MisfitError(
+        f"{name} does not fit the photo: too little of it shows the same place from the same spot; leave it out.", name
     )
     first, second = _features(photo, free), _features(shot, shot_free)
     if min(len(first[0]), len(second[0])) < AGREE:
@@ -70,7 +70,7 @@ def refined(
         photo: uint8 ``[h, w, 3]``, the window's part of it; ``own``: bool ``[h, w]``, where it can be compared.
 
     Raises:
-        UsageError: what both show there is not alike.
+        MisfitError: what both show there is not alike.
     """
     scale = min(1.0, REFINED_AT / max(window.width, window.height))
     size = max(8, round(window.width * scale)), max(8, round(window.height * scale))
@@ -103,7 +103,7 @@ def refined(
         except cv2.error:
             pass  # It does not converge, on sky for instance: the features' fit stays.
     if before < ALIKE:
-        raise UsageError(f"{name} does not fit the photo around who goes; leave it out.")
+        raise MisfitError(f"{name} does not fit the photo around who goes; leave it out.", name)
     return best
 
 

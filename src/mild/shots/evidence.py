@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.errors import UsageError
+from mild.errors import MisfitError
 from mild.layers import LayerStack
 from mild.paint.detail import membrane
 from mild.people.find import find_people
@@ -98,7 +98,7 @@ def gather(also: Sequence[str], scene: Scene, plan: Plan, finder: Finder) -> Evi
         also: paths of other shots of the scene, or of a plate without people.
 
     Raises:
-        UsageError: a shot does not show the same scene.
+        MisfitError: a shot does not show the same scene.
         MildError: it cannot be read.
     """
     free = free_of(scene)
@@ -154,11 +154,11 @@ def _seen(scene: Scene, row: LayerPlan, shots: Sequence[Shot]) -> tuple[NDArray[
     looks: list[Float] = []
     masks: list[BoolMask] = []
     strange: list[BoolMask] = []
-    problems: list[UsageError] = []
+    problems: list[MisfitError] = []
     for shot in shots:
         try:
             matrix = refined(here, shot.pixels, row.own, shot.free, shot.matrix, row.crop, shot.name)
-        except UsageError as problem:
+        except MisfitError as problem:
             problems.append(problem)
             continue
         pixels, known = laid_over(shot.pixels, shot.free, matrix, row.crop)

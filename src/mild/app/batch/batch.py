@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mild.app.batch import store
+from mild.app.batch.bursts import with_shots
 from mild.app.batch.ledger import FINISHED, Ledger
 from mild.app.batch.page import write_page
 from mild.app.batch.sources import Item, absolute, items_of
@@ -40,6 +41,7 @@ class Order:
         pattern: of a result's name: ``{folder}``, ``{stem}``, ``{suffix}``, ``{name}``.
         format: suffix of the results, with its dot; None: the photo's own.
         force: results that are in the way may be replaced.
+        bursts: which photos are shots of one scene, see :func:`mild.app.batch.bursts.with_shots`.
     """
 
     source: str
@@ -50,6 +52,7 @@ class Order:
     pattern: str = "{folder}/{stem}{suffix}"
     format: str | None = None
     force: bool = False
+    bursts: str | None = None
 
     @property
     def stem(self) -> str:
@@ -103,6 +106,7 @@ class Batch:
         self._order, self._engine = order, engine
         self._books = Path(order.setup.books)
         self.progress = Progress()
+        self._stamps: dict[str, str] = {}
         self._first: list[Item] | None = self.looked()
         plan = self._planned(self._first)
         for item in self._first:
@@ -178,7 +182,8 @@ class Batch:
 
     def looked(self) -> list[Item]:
         """The photos that are there now."""
-        return items_of(self._order.source, self._order.include, self._order.exclude)
+        found = items_of(self._order.source, self._order.include, self._order.exclude)
+        return with_shots(found, self._order.bursts)
 
     def close(self) -> None:
         """Write the page; let go of the ledger."""
@@ -191,6 +196,7 @@ class Batch:
     def _do(self, items: list[Item], tell: Tell) -> bool:
         """Whether there was anything to do."""
         begun, earlier = time.monotonic(), self.progress.seconds
+        self._stamps.clear()
         names = self._planned(items)
         jobs = []
         for item in items:
@@ -223,14 +229,14 @@ class Batch:
         row = self.ledger.rows.get(output)
         number = self._next_number() if row is None else row.get("number", 0)
         known = ""
-        if row is not None and row.get("status") in FINISHED and row.get("request") == _mark(request, self._order):
+        if row is not None and row.get("status") in FINISHED and row.get("request") == self._mark(request, item):
             there = row.get("result")
             size = store.size_of(joined(self._order.setup.out, output)) if there else None
             if not there or there["size"] == size:
                 if row["input"]["stamp"] == item.stamp:
                     return None
                 known = row["input"]["sha256"]
-        return Job(item.name, item.source, output, request, number, known)
+        return Job(item.name, item.source, output, request, number, known, tuple(place for place, _ in item.shots))
 
     def _next_number(self) -> int:
         self._numbered += 1
@@ -258,11 +264,27 @@ class Batch:
             row = self.ledger.rows[job.output] | {"input": done.value["input"]}
         else:
             row |= done.value
-        row |= {"request": _mark(job.request, self._order), "fields": job.request, "number": job.number}
+        row |= {"request": self._mark(job.request, item), "number": job.number}
+        row["fields"] = job.request | ({"also": row["also"]} if row.get("also") else {})
         row |= {"attempt": attempt, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.ledger.write(row)
         counts = self.progress.counts
         counts[row["status"]] = counts.get(row["status"], 0) + 1
+
+    def _mark(self, request: dict[str, Any], item: Item) -> str:
+        """A short hash of all that a result depends on, but for the photo: also of files that the request names."""
+        said: dict[str, Any] = {"request": request, "nobody": self._order.setup.nobody}
+        named = [*request.get("also", ()), *filter(None, [request.get("selection", {}).get("mask")])]
+        stamps = [[place, self._stamp(place)] for place in named] + [list(shot) for shot in item.shots]
+        if stamps:
+            said["files"] = stamps
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _stamp(self, place: str) -> str:
+        """Of a file that many photos may share: looked at once a run."""
+        if place not in self._stamps:
+            self._stamps[place] = store.stamp(place)
+        return self._stamps[place]
 
     def _planned(self, items: Iterable[Item]) -> dict[tuple[str, str | None], str]:
         """The result's name of every item.
@@ -310,12 +332,6 @@ class Batch:
         if made.startswith("..") or Path(made).is_absolute():
             raise UsageError(f"--name {self._order.pattern!r} leaves the output's folder.")
         return made
-
-
-def _mark(request: dict[str, Any], order: Order) -> str:
-    """A short hash of all that a result depends on, but for the photo."""
-    said = {"request": request, "nobody": order.setup.nobody}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _within(out: str, source: str) -> bool:

@@ -40,7 +40,7 @@ def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, A
                 row.get("picture") or 0,
                 people,
                 row.get("seconds", 0),
-                row.get("error") or row.get("why") or "",
+                row.get("error") or row.get("why") or _seen(row),
                 row.get("source", ""),
                 requests.setdefault(fields, len(requests)),
             ]
@@ -57,3 +57,12 @@ def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, A
     # No "</script>" may stand in a script.
     inside = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     write_bytes(path, text.replace("{{data}}", inside).encode())
+
+
+def _seen(row: dict[str, Any]) -> str:
+    """What other shots gave."""
+    if not row.get("also"):
+        return ""
+    shots, left = len(row["also"]), len(row.get("refused", ()))
+    told = f"{100 * row.get('seen', 0):.0f} % of the background seen in {shots} other shot{'s' if shots > 1 else ''}"
+    return told + (f"; {left} did not fit" if left else "")

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +19,9 @@ from mild.photo.formats import FORMATS
 from mild.request import EraseRequest
 
 #: Columns of a manifest that are no field of the request.
-PHOTO, OUTPUT = "photo", "output"
+PHOTO, OUTPUT, SCENE = "photo", "output", "scene"
+#: A field of the request that a manifest may give as text, with ``;`` between.
+ALSO = "also"
 #: Parts of the request whose fields a manifest may name without the part, in the order in which they are looked up.
 PARTS = ("selection", "method", "region", "finder")
 
@@ -35,6 +37,8 @@ class Item:
         output: what the result is called below the output's folder, if the manifest says it.
         stamp: changes when the file does; empty where there is no such file.
         line: of the manifest or list; 0 elsewhere.
+        scene: photos of one scene, as the manifest calls it, are shots of the same place; empty: it says nothing.
+        shots: other shots of the scene, each its place and its stamp; see :mod:`mild.app.batch.bursts`.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Item:
     output: str | None = None
     stamp: str = ""
     line: int = 0
+    scene: str = ""
+    shots: tuple[tuple[str, str], ...] = ()
 
 
 def items_of(source: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Item]:
@@ -123,8 +129,10 @@ def _csv_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
 
 def _cell(column: str, text: str) -> Any:
     """``3``, ``true``, ``[1, 2]`` as JSON has them; ``1,3`` as whole numbers; anything else is text."""
-    if column in (PHOTO, OUTPUT):
+    if column in (PHOTO, OUTPUT, SCENE):
         return text
+    if column == ALSO and not text.startswith("["):
+        return [one.strip() for one in text.split(";")]
     for attempt in (text, f"[{text}]"):
         try:
             return json.loads(attempt)
@@ -153,12 +161,12 @@ def _row(number: int, row: dict[str, Any], base: str, source: str) -> Item:
     photo, output = row[PHOTO], row.get(OUTPUT)
     if not isinstance(photo, str):
         raise UsageError(f"Line {number} of {source} names no photo.")
-    place = photo if store.is_uri(photo) or Path(photo).is_absolute() else f"{base.rstrip('/')}/{photo}"
+    place = _placed(photo, base)
     if output is not None and (not isinstance(output, str) or not _inside(output)):
         raise UsageError(f"Line {number} of {source}: the output {output!r} does not lie in the output's folder.")
     fields: dict[str, Any] = {}
     for key, value in row.items():
-        if key in (PHOTO, OUTPUT) or value is None:
+        if key in (PHOTO, OUTPUT, SCENE) or value is None:
             continue
         try:
             _sort(fields, key, value)
@@ -167,11 +175,20 @@ def _row(number: int, row: dict[str, Any], base: str, source: str) -> Item:
     chosen = fields.get("selection", {})
     if isinstance(chosen.get("mask"), str) and not store.is_uri(base):
         chosen["mask"] = str(Path(base) / chosen["mask"])  # beside the manifest, as the photos are
+    if isinstance(fields.get(ALSO), str):
+        fields[ALSO] = [fields[ALSO]]
+    if isinstance(fields.get(ALSO), list):
+        fields[ALSO] = [_placed(one, base) if isinstance(one, str) else one for one in fields[ALSO]]
     try:
         EraseRequest.build(**fields)
     except UsageError as error:
         raise UsageError(f"Line {number} of {source}: {error}") from None
-    return Item(place, absolute(place), fields, output, line=number)
+    return Item(place, absolute(place), fields, output, line=number, scene=str(row.get(SCENE) or ""))
+
+
+def _placed(name: str, base: str) -> str:
+    """A name in a manifest: beside it, unless it says where."""
+    return name if store.is_uri(name) or Path(name).is_absolute() else f"{base.rstrip('/')}/{name}"
 
 
 def _sort(fields: dict[str, Any], key: str, value: Any) -> None:
@@ -215,7 +232,7 @@ def _named(rows: list[Item]) -> list[Item]:
         if again != row.line:
             raise UsageError(f"{row.source} is named twice (lines {again} and {row.line}); name it once.")
         name = row.source.removeprefix(top).lstrip("/\\").replace("\\", "/")
-        out.append(Item(name, row.source, row.fields, row.output, store.stamp(row.source), row.line))
+        out.append(replace(row, name=name, stamp=store.stamp(row.source)))
     return out
 
 

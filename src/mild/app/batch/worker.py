@@ -8,11 +8,13 @@ import io
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mild.app.batch import store
+from mild.app.batch.shots import Shots
 from mild.errors import MildError, NobodyError
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Job:
         request: the whole :class:`EraseRequest`, as JSON.
         number: of the page's pictures.
         known: sha256 of the input whose result is there already; empty: none is.
+        shots: of the same scene, perhaps: those that do not fit are left out.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Job:
     request: dict[str, Any]
     number: int
     known: str = ""
+    shots: tuple[str, ...] = ()
 
 
 class Worker:
@@ -104,7 +108,7 @@ class Worker:
         from mild.request import EraseRequest
 
         stamp = store.stamp(job.source)
-        with store.at_hand(job.source, scratch) as path:
+        with store.at_hand(job.source, scratch) as path, ExitStack() as held:
             digest = sha256_of(path)
             told: dict[str, Any] = {"input": {"sha256": digest, "stamp": stamp}}
             if job.known and job.known == digest:
@@ -114,8 +118,10 @@ class Worker:
             made = scratch / "made" / Path(job.output).name
             made.parent.mkdir()
             try:
-                scene, erased, after = self._erased(request, photo, made)
+                shots = Shots.fetched(job.request.get("also", ()), job.shots, scratch, held)
+                scene, erased, after = self._erased(request, photo, made, shots)
                 status = "done"
+                told |= shots.told
             except NobodyError as error:
                 scene, erased, after = find_people(photo, request.finder), (), None
                 status, told["why"] = ("skipped" if self._setup.nobody == "skip" else "copied"), str(error)
@@ -131,7 +137,9 @@ class Worker:
             store.published(made, joined(self._setup.out, job.output))
         return told
 
-    def _erased(self, request: EraseRequest, photo: Photo, made: Path) -> tuple[Scene, tuple[int, ...], Photo | None]:
+    def _erased(
+        self, request: EraseRequest, photo: Photo, made: Path, shots: Shots
+    ) -> tuple[Scene, tuple[int, ...], Photo | None]:
         from mild.people.find import find_people, select
 
         if self._setup.dry:
@@ -142,7 +150,8 @@ class Worker:
 
         if self._models is None:
             self._models = Models()
-        result = run(request, photo, models=self._models)
+        models = self._models
+        result = shots.tried(lambda also: run(request.model_copy(update={"also": also}), photo, models=models))
         result.save(made)
         return result.scene, result.erased, result.photo
 

@@ -68,6 +68,16 @@ def batch(
             "--ledger", rich_help_panel=PHOTOS, help="Folder of batch.jsonl and batch.html. [default: output]"
         ),
     ] = None,
+    bursts: Annotated[
+        str | None,
+        typer.Option(
+            "--bursts",
+            metavar="folder|SECONDS",
+            rich_help_panel=PHOTOS,
+            help="Photos of one folder, or taken within so many seconds, are shots of one scene: what the others saw "
+            "fills the holes.",
+        ),
+    ] = None,
     force: options.Force = False,
     parts: dict[str, Any],
     request_file: Annotated[
@@ -122,7 +132,7 @@ def batch(
     pictures = "dry-run.pictures" if dry_run else "batch.pictures"
     setup = Setup(out, str(ledger or out), nobody.value, dry_run, pictures)
     suffix = None if format is None else "." + format.lower().lstrip(".")
-    order = Order(source, setup, fields, tuple(include or ()), tuple(exclude or ()), name, suffix, force)
+    order = Order(source, setup, fields, tuple(include or ()), tuple(exclude or ()), name, suffix, force, bursts)
     work = Work(Worker, setup)
     limits = Limits(seconds, memory)
     # Before any worker is begun: what cannot be done is said at once.
