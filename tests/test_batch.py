@@ -192,6 +192,8 @@ def test_lists_and_manifests(place: Path) -> None:
     first, second = items_of("some.csv")
     assert (first.fields, first.output) == ({"seed": 3}, "x/y.png")
     assert second.fields == {"selection": {"people": [1, 3], "mask": str(place / "mask.png")}, "method": {"steps": 2}}
+    Path("other.csv").write_text("photo;people\nin/a.png;1,3\n")  # as some spreadsheets write it
+    assert items_of("other.csv")[0].fields == {"selection": {"people": [1, 3]}}
     Path("more.jsonl").write_text(json.dumps({"photo": "in/a.png", "selection": {"boxes": [[20, 10, 40, 30]]}}) + "\n")
     assert run("more.jsonl")[0].counts == {"done": 1}
     assert rows()[0]["fields"]["selection"] == {"boxes": [[20, 10, 40, 30]]}
@@ -259,6 +261,21 @@ def test_shots_of_one_scene_help_each_other_and_strays_are_left_out(place: Path)
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"--bursts takes 'folder', or how many seconds"):
         run("shots", "other", request=request, bursts="soon")
+
+
+def test_the_pages_pictures_are_no_photos(place: Path) -> None:
+    """A batch of a batch's results, or one whose ledger lay among the photos, erased people from thumbnails."""
+    assert run(books="in/books")[0].counts == {"done": 4}
+    assert run(books="in/books")[1] == []
+    assert run("out", "again")[0].counts == {"done": 4}
+    assert Path("in/books/batch.pictures/000/000000a.jpg").is_file()
+
+
+def test_a_link_that_leads_nowhere_is_a_line_of_the_ledger(place: Path) -> None:
+    """It was left out, and nobody said so."""
+    (place / "in/lost.png").symlink_to("nowhere.png")
+    assert run()[0].counts == {"done": 4, "failed": 1}
+    assert rows()[-1]["photo"] == "lost.png" and "There is no file" in rows()[-1]["error"]
 
 
 def test_what_changed_beside_a_photo_does_it_again(place: Path) -> None:

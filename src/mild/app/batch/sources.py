@@ -116,7 +116,8 @@ def _wanted(name: str, include: tuple[str, ...], exclude: tuple[str, ...], suffi
 
 
 def _csv_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text))
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
     if PHOTO not in (reader.fieldnames or ()):
         raise UsageError(f"The first line of {source} must name the columns, one of them {PHOTO}.")
     rows = []

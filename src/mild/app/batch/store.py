@@ -13,6 +13,9 @@ from mild.errors import MildError, UsageError
 from mild.extras import needs
 from mild.files import flat
 
+#: Folders of the pages' pictures: no photos, wherever they lie.
+PICTURES = ("batch.pictures", "dry-run.pictures")
+
 
 def is_uri(place: str) -> bool:
     """``s3://bucket/photos`` and the like; anything else is a path."""
@@ -29,7 +32,7 @@ def is_folder(place: str) -> bool:
 
 
 def listed(place: str) -> dict[str, tuple[str, str]]:
-    """Everything below a folder, hidden things left out: name with ``/`` between -> (path or URI, stamp).
+    """Everything below a folder, hidden things and pages' pictures left out: name with ``/`` between -> (path or URI, stamp).
 
     The stamp changes when the file does: its size and its time, or what the store calls a version.
 
@@ -53,7 +56,9 @@ def listed(place: str) -> dict[str, tuple[str, str]]:
     try:
         for path in sorted(root_path.rglob("*")):
             name = path.relative_to(root_path).as_posix()
-            if not _hidden(name) and path.is_file():
+            # A link that leads nowhere is listed: who put it there misses the photo.
+            lost = path.is_symlink() and not path.exists()
+            if not _hidden(name) and (path.is_file() or lost):
                 out[name] = (str(path), stamp(str(path)))
     except OSError as error:
         raise MildError(f"The folder {place} cannot be read ({error.strerror or flat(error)}).") from None
@@ -168,7 +173,7 @@ def copied(source: Path, target: Path) -> None:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    return any(part.startswith(".") or part in PICTURES for part in name.split("/"))
 
 
 def _stamp(info: dict[str, Any]) -> str:

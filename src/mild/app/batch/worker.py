@@ -45,7 +45,7 @@ class Setup:
     books: str
     nobody: str = "copy"
     dry: bool = False
-    pictures: str = "batch.pictures"
+    pictures: str = store.PICTURES[0]
 
 
 @dataclass(frozen=True)

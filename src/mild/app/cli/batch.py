@@ -119,7 +119,7 @@ def batch(
     and batch.html, to look at them and to mark some for redoing. The exit status is 0 only if every photo is done.
     """
     from mild.app.batch.batch import Batch, Order
-    from mild.app.batch.store import is_uri
+    from mild.app.batch.store import PICTURES, is_uri
     from mild.app.batch.worker import Setup, Worker
     from mild.engines import Limits, Work
 
@@ -129,7 +129,7 @@ def batch(
         raise UsageError("An output in an object store needs --ledger FOLDER, where the ledger and the page are kept.")
     if watch and dry_run:
         raise UsageError("--watch and --dry-run contradict each other; give one of them.")
-    pictures = "dry-run.pictures" if dry_run else "batch.pictures"
+    pictures = PICTURES[dry_run]
     setup = Setup(out, str(ledger or out), nobody.value, dry_run, pictures)
     suffix = None if format is None else "." + format.lower().lstrip(".")
     order = Order(source, setup, fields, tuple(include or ()), tuple(exclude or ()), name, suffix, force, bursts)
@@ -155,7 +155,7 @@ def _end(run: Batch, order: Order, progress: Progress, as_json: bool) -> None:
     else:
         counts = ", ".join(f"{number} {state}" for state, number in sorted(progress.counts.items()))
         before = f"; {progress.before} were done before" if progress.before else ""
-        typer.echo(f"{progress.total} photos: {counts or 'nothing to do'}{before}")
+        typer.echo(f"{progress.total} photo{'' if progress.total == 1 else 's'}: {counts or 'nothing to do'}{before}")
         typer.echo(f"ledger: {run.ledger_path}\npage: {run.page_path}")
     if progress.failed:
         some = "photo was" if progress.failed == 1 else "photos were"
