@@ -32,7 +32,8 @@ def is_folder(place: str) -> bool:
 
 
 def listed(place: str) -> dict[str, tuple[str, str]]:
-    """Everything below a folder, hidden things and pages' pictures left out: name with ``/`` between -> (path or URI, stamp).
+    """Everything below a folder: name with ``/`` between -> (path or URI, stamp). Hidden things, and the pictures of
+    pages, are left out.
 
     The stamp changes when the file does: its size and its time, or what the store calls a version.
 
