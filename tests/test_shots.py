@@ -115,6 +115,25 @@ def test_no_seam_is_left_by_another_exposure(known: Callable[[Box], None], tmp_p
     assert np.abs(cv2.blur((made - truth).astype(np.float32), (9, 9))[hole]).max() < 12
 
 
+def test_what_is_left_of_a_person_at_the_rim_is_no_cloud_in_the_hole(
+    known: Callable[[Box], None], tmp_path: Path
+) -> None:
+    """An outline cut close left a dark rim; it was taken for the photo's light, and darkened what was seen."""
+    clean, others = shot(), [shot(1.0), shot(-1.5)]
+    for number, pixels in enumerate(others):
+        Photo.from_array(pixels).save(tmp_path / f"{number}.png")
+    rim = np.zeros(SIZE, bool)
+    rim[HERE.grow(7, SIZE).slices] = True
+    photo = np.where(rim[..., None], np.clip(clean.astype(int) - 26, 0, 255), clean).astype(np.uint8)
+    mask = np.zeros(SIZE, bool)
+    mask[HERE.slices] = True
+    scene = Scene(Photo.from_array(with_person(photo, HERE)), (Person.from_mask(1, mask),))
+    plan = plan_layers(scene, (1,), Region.model_validate({}))
+    found = evidence.gather([str(tmp_path / f"{n}.png") for n in range(2)], scene, plan, Finder.model_validate({}))
+    assert found.share > 0.95, "nor are the others strange where the photo is the odd one"
+    assert abs((found.scene.photo.pixels.astype(int) - clean)[found._seen & mask].mean()) < 4
+
+
 def test_everybody_in_the_other_shots_is_blanked(known: Callable[[Box], None], tmp_path: Path) -> None:
     found, _ = gathered(shot(), [with_person(shot(1.0), Box(95, 50, 130, 135))], tmp_path)
     assert 0.2 < found.share < 0.6

@@ -32,6 +32,9 @@ WIDER = 0.06
 EVEN, AGREE = 2.0, 22.0
 #: Colours differ between shots up to this many levels, where both show the same; beyond it is something else.
 SAME = 40.0
+#: The ratio of two shots departs from that of its surroundings by so many medians of such departures, and by so much,
+#: before it is not believed.
+USUAL, USUAL_LEAST = 3.0, 0.04
 #: A patch that one shot alone saw is not believed if so much of its rim lies at something that the photo does not show:
 #: somebody in the shot whom the finder missed reaches into it.
 INTRUDES = 0.12
@@ -152,7 +155,7 @@ def _seen(scene: Scene, row: LayerPlan, shots: Sequence[Shot]) -> tuple[NDArray[
     """The crop with what was seen in its hole, uint8 ``[h, w, 3]``, and where, bool ``[h, w]``."""
     here = scene.photo.pixels[row.crop.slices]
     looks: list[Float] = []
-    masks: list[BoolMask] = []
+    there: list[BoolMask] = []
     strange: list[BoolMask] = []
     problems: list[MisfitError] = []
     for shot in shots:
@@ -166,11 +169,13 @@ def _seen(scene: Scene, row: LayerPlan, shots: Sequence[Shot]) -> tuple[NDArray[
             continue
         looks.append(_matched(pixels, here, known, row))
         strange.append(_strange(looks[-1], here, known & row.own))
-        masks.append(known & row.hole & ~dilate(strange[-1], 2 * CRUMB))
+        there.append(known)
     if not looks:
         if problems:
             raise problems[0]
         return here, np.zeros(row.hole.shape, bool)
+    _absolved(looks, there, strange)
+    masks = [known & row.hole & ~dilate(odd, 2 * CRUMB) for known, odd in zip(there, strange, strict=True)]
     _doubted(masks, strange, row.own)
     return _agreed(looks, masks)
 
@@ -189,7 +194,8 @@ def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask
         out[..., channel] = _levelled(out[..., channel], here[..., channel], both)
     trust = (both & (np.abs(here.astype(np.float32) - out).max(2) < SAME)).astype(np.float32)
     out = np.asarray(np.maximum(out, 0) + np.float32(DARK), np.float32)
-    step = np.log((here.astype(np.float32) + DARK) / out)
+    step = np.asarray(np.log((here.astype(np.float32) + DARK) / out), np.float32)
+    trust = _usual(step, trust)
     # Evened out: noise and edges that are a pixel off must not run inwards as streaks.
     sigma = max(1.5, 0.004 * max(row.crop.width, row.crop.height))
     weight = cv2.GaussianBlur(trust, (0, 0), sigma)
@@ -197,6 +203,21 @@ def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask
     near = np.minimum(1, weight * 2) * trust
     carried = membrane(np.asarray(mean * (near > 0)[..., None], np.float32), near)
     return np.asarray(out * np.exp(carried) - DARK, np.float32)
+
+
+def _usual(step: Float, trust: Float) -> Float:
+    """Trust, float32 ``[h, w]`` 0 or 1, without what departs from its surroundings: what is left of a person at the
+    hole's rim, where the outline was cut close, would be carried inwards as a dark cloud."""
+    sigma = max(8.0, 0.05 * max(step.shape[:2]))
+    for _ in range(3):
+        weight = cv2.GaussianBlur(trust, (0, 0), sigma)
+        trend = cv2.GaussianBlur(step * trust[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)[..., None]
+        apart = np.abs(step - trend).max(2)
+        inside = apart[trust > 0]
+        if inside.size < 64:
+            break
+        trust = np.asarray(trust * (apart <= max(USUAL_LEAST, USUAL * float(np.median(inside)))), np.float32)
+    return trust
 
 
 def _levelled(values: Float, wanted: NDArray[np.uint8], both: BoolMask) -> Float:
@@ -212,6 +233,16 @@ def _strange(look: Float, here: NDArray[np.uint8], both: BoolMask) -> BoolMask:
     """Where a shot shows something else than the photo, bool ``[h, w]``: somebody whom the finder missed, likely."""
     apart = cv2.GaussianBlur(look, (0, 0), EVEN) - cv2.GaussianBlur(here.astype(np.float32), (0, 0), EVEN)
     return without_crumbs(both & (np.abs(apart).max(2) > AGREE))
+
+
+def _absolved(looks: list[Float], there: list[BoolMask], strange: list[BoolMask]) -> None:
+    """Take away, in place, what is strange in a shot but the same in another one: the photo is the odd one, with what
+    is left there of somebody whose outline was cut close."""
+    even = [cv2.GaussianBlur(look, (0, 0), EVEN) for look in looks]
+    for i, odd in enumerate(strange):
+        for j, known in enumerate(there):
+            if i != j:
+                odd &= ~(known & (np.abs(even[i] - even[j]).max(2) <= AGREE / 2))
 
 
 def _doubted(masks: list[BoolMask], strange: list[BoolMask], own: BoolMask) -> None:
