@@ -2,12 +2,15 @@
 
     python bench/throughput.py pairs PHOTOS [--count 40] [--rounds 3] [--json FILE]
     python bench/throughput.py growth PHOTOS [--counts 10,100,1000] [--json FILE]
+    python bench/throughput.py engines PHOTOS [--count 40] [--side 256]
     python bench/throughput.py page FOLDER
 
 `pairs`: so many of the folder's photos, three ways, each way once a round and in another order every round, so that
 other work on the machine hits all alike. Wall time, and the processor time of all processes. Nobody is remembered from
 one run to the next. `growth`: the photos, made small and no two alike, in folders of so many; seconds a photo, and the
-memory of the batch's own process and of its largest worker, as it runs. `page`: how long Chromium needs to show a
+memory of the batch's own process and of its largest worker, as it runs. `engines`: the local engine and Ray on this
+machine, two workers each, in turns; processor time is that of all processes begun, looked at every fifth of a second.
+`page`: how long Chromium needs to show a
 batch's page (its output is FOLDER), and to filter it.
 """
 
@@ -202,6 +205,48 @@ def growth(args: argparse.Namespace, place: Path) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def ticks(pid: int) -> dict[int, int]:
+    """Processor ticks of all processes that a process began, and of those that they began."""
+    found: dict[int, tuple[int, int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            found[int(path.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+        except (OSError, ValueError, IndexError):
+            continue
+    below, todo = {}, [pid]
+    while todo:
+        one = todo.pop()
+        if one in found:
+            below[one] = found[one][1]
+        todo += [child for child, (parent, _) in found.items() if parent == one]
+    return below
+
+
+def engines(args: argparse.Namespace, place: Path) -> dict[str, Any]:
+    photos = place / "photos"
+    tiny(chosen(args.photos, args.count), photos, args.count, args.side)
+    told: dict[str, list[tuple[float, float]]] = {"local": [], "ray": []}
+    for round_ in range(args.rounds):
+        for name in ("local", "ray") if round_ % 2 else ("ray", "local"):
+            command = [*batch(photos, place / f"{name}{round_}"), "--engine", name, "--jobs", "2"]
+            begun = time.monotonic()
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+            spent: dict[int, int] = {}
+            while process.poll() is None:
+                spent |= ticks(process.pid)
+                time.sleep(0.2)
+            cpu = sum(spent.values()) / os.sysconf("SC_CLK_TCK")
+            told[name].append((time.monotonic() - begun, cpu))
+            print(f"round {round_ + 1}: {name:5} {told[name][-1][0]:7.1f} s wall {cpu:7.1f} s processor", flush=True)
+    same = alike(place / "ray0" / "00", place / "local0" / "00")
+    print(f"the same bytes: {same[0]} of {same[1]} photos")
+    for kind, unit in ((0, "wall"), (1, "processor")):
+        more = [b[kind] - a[kind] for a, b in zip(told["local"], told["ray"], strict=True)]
+        print(f"Ray needs {median(more):.1f} s of {unit} more ({min(more):.1f} to {max(more):.1f})")
+    return {"photos": args.count, "runs": told, "same": same}
+
+
 def page(args: argparse.Namespace, place: Path) -> dict[str, Any]:
     from playwright.sync_api import sync_playwright
 
@@ -234,7 +279,7 @@ def page(args: argparse.Namespace, place: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("pairs", "growth", "page"))
+    parser.add_argument("what", choices=("pairs", "growth", "engines", "page"))
     parser.add_argument("photos", type=Path, help="A folder of photos; for page: a batch's output.")
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--counts", default="10,100,1000")
@@ -243,7 +288,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        told = {"pairs": pairs, "growth": growth, "page": page}[args.what](args, Path(place))
+        told = {"pairs": pairs, "growth": growth, "engines": engines, "page": page}[args.what](args, Path(place))
     if args.json:
         args.json.write_text(json.dumps(told, indent=1) + "\n")
 

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from mild.app.batch import store, worker
-from mild.app.batch.batch import Batch, Order, Progress
+from mild.app.batch.batch import Batch
 from mild.app.batch.bursts import with_shots
+from mild.app.batch.order import Order, Progress
 from mild.app.batch.sources import items_of
 from mild.app.batch.worker import Setup, Worker
 from mild.app.cli import app

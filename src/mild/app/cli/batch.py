@@ -14,7 +14,8 @@ from mild.app.cli import asked, engine_options, groups, options, output
 from mild.errors import MildError, UsageError
 
 if TYPE_CHECKING:
-    from mild.app.batch.batch import Batch, Order, Progress, Tell
+    from mild.app.batch.batch import Batch, Tell
+    from mild.app.batch.order import Order, Progress
 
 PHOTOS, RUNNING = "Which photos, which results", engine_options.RUNNING
 
@@ -118,7 +119,8 @@ def batch(
     Every photo gets what `mild erase` with the same options gives it. Beside the results: batch.jsonl, a line a photo,
     and batch.html, to look at them and to mark some for redoing. The exit status is 0 only if every photo is done.
     """
-    from mild.app.batch.batch import Batch, Order
+    from mild.app.batch.batch import Batch
+    from mild.app.batch.order import Order
     from mild.app.batch.store import PICTURES, is_uri
     from mild.app.batch.worker import Setup, Worker
     from mild.engines import Limits, Work
