@@ -120,6 +120,8 @@ class RayEngine:
             self._ray.shutdown()
 
     def _connect(self, address: str | None) -> None:
+        # Ray gives its workers a low priority, and then they starve beside anything else; ours have the user's own.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             self._ray.init(
                 address=address,
