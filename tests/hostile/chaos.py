@@ -280,7 +280,8 @@ def main() -> int:
     asked = sorted(report.more.pop("health_seconds", []))
     if asked:
         share = {name: asked[min(len(asked) - 1, int(q * len(asked)))] for name, q in (("median", 0.5), ("99 %", 0.99))}
-        report.more["health_seconds"] = {"asked": len(asked), **share, "longest": asked[-1]}
+        slow = sum(value > 0.1 for value in asked)
+        report.more["health_seconds"] = {"asked": len(asked), **share, "longest": asked[-1], "over 0.1": slow}
     mounts = commands is None or commands.mounts
     counts = Counter(row["what"] for row in report.wrong)
     result = {

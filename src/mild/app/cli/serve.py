@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -117,6 +118,13 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
     lock(settings).close()  # a sentence now, rather than a traceback of the server's start
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if ready is None:
+                typer.echo(f"MILD listens on {address} (describing itself at /docs)", err=True)
+            else:
+                ready(address)
+
         def handle_exit(self, sig: int, frame: Any) -> None:
             service = getattr(app.state, "service", None)
             if isinstance(service, Service):
@@ -126,15 +134,17 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
 
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        listener = socket.socket(family)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Bound, and not yet listening: who comes before the app is ready is refused, rather than left waiting.
+        listener.bind((host, port))
     except OSError as error:
         raise MildError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
     place = f"[{host}]" if ":" in host else host
     address = f"http://{place}:{listener.getsockname()[1]}"
-    if ready is None:
-        typer.echo(f"MILD listens on {address} (describing itself at /docs)", err=True)
-    else:
-        ready(address)
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), lifespan="on",
         http=patient(settings.client_seconds), limit_concurrency=settings.max_connections, server_header=False,

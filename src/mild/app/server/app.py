@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from mild import __version__
@@ -81,9 +81,10 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = await asyncio.to_thread(Service, settings, road, metrics)
+        # Through the routes' own pool of threads, which is then loaded before the first request comes.
+        app.state.service = await run_in_threadpool(Service, settings, road, metrics)
         yield
-        await asyncio.to_thread(app.state.service.close)
+        await run_in_threadpool(app.state.service.close)
 
     app = FastAPI(
         title="MILD", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
@@ -103,7 +104,7 @@ def create_app(settings: Settings, road: Road | None = None) -> FastAPI:
         return state | {"version": app.version}
 
     @app.get("/v1/limits", response_model=Limits, tags=["server"], summary="What this server takes and gives")
-    async def limits() -> dict[str, Any]:
+    def limits() -> dict[str, Any]:
         names = [name for name in Limits.model_fields if name not in ("models", "fillers", "formats")]
         return {name: getattr(settings, name) for name in names} | {
             "models": list(settings.models),

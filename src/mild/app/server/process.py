@@ -105,7 +105,7 @@ def _limit(memory: int) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
     with contextlib.suppress(OSError):
-        os.nice(5)  # the server must answer however busy its processes are
+        os.nice(10)  # the server must answer however busy its processes are
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,8 @@ class Service:
         """
         self.queue.check()
         # What is wrong with the request itself is said before anything is stored.
-        check_http(body.request, self.settings, erase=kind == "erase" and body.mask is None)
+        check = partial(check_http, body.request, self.settings, erase=kind == "erase" and body.mask is None)
+        await asyncio.to_thread(check)  # it looks for the fillers' files
         photo_id = await self.photo_id(body)
         known = self.photos.known(photo_id)
         request = body.request
