@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import mild
 from mild import road
 from mild.lab.bench.metrics.fidelity import haarpsi
 from mild.people.scene import Box, Person, Scene
@@ -101,7 +102,7 @@ def main() -> None:
                     continue
                 scene = Scene(Photo.of(photo), (Person.from_mask(1, mask, source=args.source),))
                 begun = sum(os.times()[:4])
-                result = road.run(road.build_request(people=(1,), **options), scene.photo, scene=scene)
+                result = road.run(mild.build_request(people=(1,), **options), scene.photo, scene=scene)
                 spent = sum(os.times()[:4]) - begun
                 out, where = result.photo.pixels, alpha > 0
                 error = float(np.square(out[where].astype(np.float32) - place[where]).mean())

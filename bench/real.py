@@ -58,8 +58,18 @@ def rough(mask: BoolMask, rng: np.random.Generator) -> BoolMask:
     return np.asarray(away <= size * (0.01 + 0.04 * noise))
 
 
-def items(data: Path, count: int, kinds: list[str], split: str | None) -> list[dict[str, Any]]:
-    """Photos and masks: test scenes first, then others; one person of each goes."""
+def items(
+    data: Path,
+    count: int,
+    kinds: list[str],
+    split: str | None,
+    harm: str | None = None,
+    only: frozenset[str] = frozenset(),
+) -> list[dict[str, Any]]:
+    """Photos and masks: test scenes first, then others; one person of each goes.
+
+    ``harm``: what is done to every photo first (:data:`HARMS`); ``only``: these photos, by their names without suffix.
+    """
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
     rows = [r for r in rows if r["kind"] == "scene" and (split is None or r["split"] == split)]
     # Whose licence lets a picture be shown comes first, within a split.
@@ -70,12 +80,14 @@ def items(data: Path, count: int, kinds: list[str], split: str | None) -> list[d
         labels = cv2.imdecode(np.frombuffer(member(data, row["mask_shard"], row["mask"]), np.uint8), 0)
         shares = {int(i): float((labels == i).mean()) for i in np.unique(labels) if i}
         able = [i for i, share in shares.items() if SMALLEST <= share <= LARGEST]
-        if not able or photos == count:
+        if not able or photos == count or (only and Path(row["file"]).stem not in only):
             continue
         photos += 1
         rng = np.random.default_rng(zlib.crc32(row["file"].encode()))
         mask = labels == able[int(rng.integers(len(able)))]
         common = {"file": row["file"], "shard": row["shard"], "licence": row["licence"], "credit": row["credit"]}
+        if harm is not None:
+            common |= {"harm": harm, "people": encode_rle(labels > 0)}
         for kind in kinds:
             item = common | {"name": f"{Path(row['file']).stem}-{kind}", "kind": kind, "split": row["split"]}
             if kind == "net":
@@ -117,7 +129,54 @@ def member(data: Path, shard: str, name: str) -> bytes:
 def photo_of(data: Path, item: dict[str, Any]) -> Rgb:
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(member(data, item["shard"], item["file"]))).convert("RGB"))
+    photo = np.asarray(Image.open(io.BytesIO(member(data, item["shard"], item["file"]))).convert("RGB"))
+    if "harm" not in item:
+        return photo
+    rng = np.random.default_rng(zlib.crc32((item["file"] + item["harm"]).encode()))
+    return HARMS[item["harm"]](photo, decode_rle(item["people"], photo.shape[:2]), rng)
+
+
+def dark(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
+    """A sixth of the light, and a sensor's noise of 2 levels."""
+    light = np.square(photo / np.float32(255)) / 6 + 0.004
+    return levels(255 * np.sqrt(light) + rng.normal(0, 2, photo.shape))
+
+
+def night(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
+    """A quarter of the light, and noise of 14 levels, half of it in blots of three pixels, as a phone leaves it."""
+    light = np.square(photo / np.float32(255)) / 4 + 0.01
+    blots = cv2.GaussianBlur(rng.normal(0, 1, photo.shape).astype(np.float32), (0, 0), 1.2)
+    return levels(255 * np.sqrt(light) + 10 * rng.normal(0, 1, photo.shape) + 10 * blots / blots.std())
+
+
+def blurred(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
+    """Everything but the people out of focus, with a soft edge; their colours do not bleed into it."""
+    from mild.paint.detail import membrane
+
+    spread = cv2.dilate(people.view(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    behind = np.where(spread[..., None], membrane(photo.astype(np.float32), (~spread).astype(np.float32)), photo)
+    soft = cv2.GaussianBlur(behind.astype(np.float32), (0, 0), 7) + rng.normal(0, 1.5, photo.shape)
+    share = cv2.GaussianBlur(people.astype(np.float32), (0, 0), 1.0)[..., None]
+    return levels(share * photo + (1 - share) * soft)
+
+
+def jpeg(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
+    """Saved at quality 20."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, "JPEG", quality=20)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def levels(values: NDArray[Any]) -> Rgb:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+#: What ``--harm`` does to a photo, its people and chance, before anybody is erased.
+HARMS: dict[str, Callable[[Rgb, BoolMask, np.random.Generator], Rgb]] = {
+    "dark": dark, "night": night, "blurred": blurred, "jpeg": jpeg,
+}  # fmt: skip
 
 
 def ours(options: dict[str, Any]) -> Runner:
@@ -169,8 +228,38 @@ def shiftmap(options: dict[str, Any]) -> Runner:
     return run
 
 
+def resynthesizer(options: dict[str, Any]) -> Runner:
+    """The engine of GIMP's Resynthesizer (Harrison 2005), with the values that its "Heal selection" gives it.
+
+    ``python``: an interpreter with the package resynthesizer. As there, what it copies from lies near the selection
+    (``near`` pixels at most, 50 there; here of the selection's box).
+    """
+    code = (
+        "import sys,numpy as np; from PIL import Image;"
+        "from resynthesizer.resynthesizer import resynthesize, TImageSynthParameters as T;"
+        "z=np.load(sys.argv[1]); p=T(0, 0, 1, 0.0, 0.117, 16, 500);"
+        "out=resynthesize(Image.fromarray(z['photo']), Image.fromarray(z['hole']), p);"
+        "np.save(sys.argv[2], np.asarray(out.convert('RGB')))"
+    )
+
+    def run(item: dict[str, Any], photo: Photo, mask: BoolMask) -> Rgb:
+        at = Box.around(mask).grow(int(options.get("near", 50)), photo.size).slices
+        with tempfile.TemporaryDirectory() as folder:
+            given, got = f"{folder}/in.npz", f"{folder}/out.npy"
+            np.savez(given, photo=photo.pixels[at], hole=mask[at].view(np.uint8) * np.uint8(255))
+            subprocess.run(
+                [options.get("python", sys.executable), "-c", code, given, got], check=True, capture_output=True
+            )
+            filled = np.load(got)
+        out = photo.pixels.copy()
+        out[at] = np.where(mask[at][..., None], filled, out[at])
+        return out
+
+    return run
+
+
 METHODS: dict[str, Callable[[dict[str, Any]], Runner]] = {
-    "mild": ours, "patchmatch": patchmatch, "shiftmap": shiftmap,
+    "mild": ours, "patchmatch": patchmatch, "shiftmap": shiftmap, "resynthesizer": resynthesizer,
 }  # fmt: skip
 
 
@@ -197,7 +286,9 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     listed = args.out / "items.json"
     if not listed.exists():
-        listed.write_text(json.dumps(items(args.data, args.count, args.kind or list(KINDS), args.split)))
+        only = frozenset(filter(None, args.only.split(",")))
+        found = items(args.data, args.count, args.kind or list(KINDS), args.split, args.harm, only)
+        listed.write_text(json.dumps(found))
     for spec in args.method:
         name, runner = method_of(spec)
         (args.out / name).mkdir(exist_ok=True)
@@ -324,6 +415,8 @@ def main() -> None:
         if name == "run":
             one.add_argument("--method", action="append", required=True, metavar="NAME=KIND[:FIELD=VALUE,…]")
             one.add_argument("--split", choices=("train", "test"))
+            one.add_argument("--harm", choices=tuple(HARMS), help="done to every photo first")
+            one.add_argument("--only", default="", metavar="NAME,…", help="these photos, by their names without suffix")
         else:
             one.add_argument("methods", nargs="+" if name == "show" else 2)
             one.add_argument("--output", "-o", type=Path, required=True)

@@ -22,12 +22,12 @@ BoolMask = NDArray[np.bool_]
 Float = NDArray[np.float32]
 
 #: By who drew an outline: always taken, and looked at, as parts of the person's height.
-BY_HAND, BY_NET, BY_GUESS = (0.004, 0.022), (0.012, 0.035), (0.01, 0.03)
+BY_HAND, BY_NET, BY_GUESS = (0.005, 0.022), (0.012, 0.035), (0.01, 0.03)
 SURENESS = {"mask": BY_HAND, "coco": BY_HAND, "box": BY_GUESS, "click": BY_GUESS}
 #: Soft edge outside that.
 FEATHER = 0.004
 #: From this value of the filter a pixel looks like the person.
-LIKE = 0.4
+LIKE = 0.37
 #: Variance of colours (in 0..1) below which the filter sees no difference.
 PLAIN = 2e-4
 #: Longest side, pixels, of what is looked at.
