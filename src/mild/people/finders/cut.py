@@ -2,8 +2,8 @@
 
 Skeletons decide who is nearer to a pixel, which draws straight borders through faces. In a zone around the contact the
 border is drawn anew: each pixel costs what the skeletons and the two people's colours say against it, each pair of
-neighbours that is separated costs more the more alike the two pixels are, and the cheapest border is found by maximum
-flow (Boykov & Jolly 2001; the colours as in GrabCut, Rother et al. 2004).
+neighbours that is separated costs more the more alike the two pixels are, and the cheapest border is a minimum cut
+(Boykov & Jolly 2001; the colours as in GrabCut, Rother et al. 2004).
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.ndimage import gaussian_filter
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from mild.people.finders.blaze_candidates import Candidate
 from mild.people.finders.blaze_masks import body_length, claim_score, field
+from mild.people.finders.cheapest import DIRECTIONS, cheapest_border, pairs
 from mild.people.scene import BoolMask, Box
 
 Floats = NDArray[np.float32]
@@ -32,7 +30,6 @@ _SEPARATE, _CONTRAST = 6.0, 8.0
 _BINS, _LEAST_COLOUR = 12, 30
 #: A body is about this long on the grid on which the border is sought.
 _BODY_CELLS = 200
-_CAPACITY = 50
 
 
 @dataclass(frozen=True)
@@ -110,38 +107,16 @@ def minimum_cut(lab: NDArray[np.uint8], towards: Floats, zone: BoolMask, first: 
         zone: the cells to be shared out.
         first, second: cells beside the zone that are surely the one's or the other's.
     """
-    count = int(zone.sum())
-    number = np.full(zone.shape, -1)
-    number[zone] = np.arange(count)
     smooth = cv2.GaussianBlur(lab.astype(np.float32), (0, 0), 0.8)
-    pull = [np.maximum(towards[zone], 0).astype(np.float64), np.maximum(-towards[zone], 0).astype(np.float64)]
-    height, width = zone.shape
-    links = []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        a = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
-        b = (slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
+    pull = np.where(zone, towards, 0).astype(np.float32)
+    links = np.zeros((len(DIRECTIONS), *zone.shape), np.float32)
+    for link, (dy, dx) in zip(links, DIRECTIONS, strict=True):
+        a, b = pairs(zone.shape, (dy, dx))
         alike = np.exp(-((smooth[a] - smooth[b]) ** 2).sum(-1) / (2 * _CONTRAST**2)) * (_SEPARATE / np.hypot(dy, dx))
-        both = zone[a] & zone[b]
-        links.append((number[a][both], number[b][both], alike[both]))
+        link[a] = alike * (zone[a] & zone[b])
         for here, there in ((a, b), (b, a)):
-            for side, sure in enumerate((first, second)):
-                edge = zone[here] & sure[there]
-                np.add.at(pull[side], number[here][edge], alike[edge])
-    one, other, strength = (np.concatenate(part) for part in zip(*links, strict=True))
-    source, sink, cells = count, count + 1, np.arange(count)
-    rows = np.concatenate([np.full(count, source), cells, one, other])
-    columns = np.concatenate([cells, np.full(count, sink), other, one])
-    capacity = np.rint(np.concatenate([*pull, strength, strength]) * _CAPACITY).astype(np.int32)
-    graph = sparse.csr_matrix((capacity, (rows, columns)), shape=(count + 2, count + 2))
-    left = graph - maximum_flow(graph, source, sink).flow
-    left.data[left.data < 0] = 0
-    left.eliminate_zeros()
-    reached = breadth_first_order(left, source, return_predecessors=False)
-    won = np.zeros(count + 2, bool)
-    won[reached] = True
-    out = np.zeros(zone.shape, bool)
-    out[zone] = won[:count]
-    return out
+            pull[here] += alike * zone[here] * (first[there].astype(np.float32) - second[there])
+    return cheapest_border(pull, links, zone)
 
 
 def log_histogram(lab: NDArray[np.uint8], cells: BoolMask, weights: Floats | None = None) -> Floats:
@@ -149,10 +124,23 @@ def log_histogram(lab: NDArray[np.uint8], cells: BoolMask, weights: Floats | Non
     bins = lab.astype(np.int32) * _BINS // 256
     counts = np.zeros((_BINS,) * 3, np.float32)
     np.add.at(counts, tuple(bins[cells].T), 1.0 if weights is None else weights[cells])
-    counts = gaussian_filter(counts, 0.8)
+    counts = _blurred(counts, 0.8)
     share = np.log(counts / (counts.sum() + 1e-6) + 2e-5)
     out: Floats = share[bins[..., 0], bins[..., 1], bins[..., 2]].astype(np.float32)
     return out
+
+
+def _blurred(cube: Floats, sigma: float) -> Floats:
+    """A Gaussian blur along all three axes, mirrored at the ends."""
+    reach = int(4 * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    for axis in range(3):
+        wide = np.moveaxis(
+            np.pad(cube, [(reach, reach) if a == axis else (0, 0) for a in range(3)], "symmetric"), axis, 0
+        )
+        parts = [share * wide[k : k + cube.shape[axis]] for k, share in enumerate(kernel / kernel.sum())]
+        cube = np.moveaxis(np.sum(parts, 0), 0, axis).astype(np.float32)
+    return cube
 
 
 def _colour_vote(
