@@ -430,3 +430,22 @@ def test_a_zip_of_layers_opens_anywhere(serve: Any) -> None:
     answer = serve().client.post("/v1/layers", **form(png()))
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert {"background.png", "person-1.png", "layers.json"} <= set(archive.namelist())
+
+
+def test_two_who_tidy_up_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    """One saw the folder of a job vanish that the other deleted, and an upload ended as 500 (chaos, seed 11)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mild.app.server.jobs import Jobs
+    from mild.request import EraseRequest
+
+    photo = tmp_path / "photo"
+    photo.write_bytes(b"a photo")
+    jobs = Jobs(tmp_path / "jobs")
+    for _ in range(12):
+        for _ in range(8):
+            jobs.create("erase", photo, "0" * 32, EraseRequest()).update(state="failed", finished=0.0)
+        with ThreadPoolExecutor(4) as pool:
+            gone = [job.id for done in pool.map(lambda _: jobs.prune(1.0, 0), range(4)) for job in done]
+        assert len(set(gone)) == 8
+        assert not list((tmp_path / "jobs").iterdir())

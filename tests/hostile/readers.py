@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import seeds
 
-from mild.app.cli.options import read_request
+from mild.app.cli.asked import read_request
 from mild.app.server.inputs import JobBody, parse
 from mild.app.server.jobs import Jobs
 from mild.app.server.problems import Problem

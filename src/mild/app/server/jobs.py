@@ -182,10 +182,11 @@ class Jobs:
             return list(self._jobs.values())
 
     def delete(self, job: Job) -> None:
-        """Forget a finished job and its files."""
+        """Forget a finished job and its files; nothing where somebody else is already doing so."""
         with self._lock:
-            self._jobs.pop(job.id, None)
-        _remove(job.folder)
+            known = self._jobs.pop(job.id, None)
+        if known is not None:
+            _remove(job.folder)
 
     def prune(self, keep_seconds: float, keep: int) -> list[Job]:
         """Delete finished jobs that are too old or too many; those that went."""
@@ -223,7 +224,10 @@ class Jobs:
 
 def _remove(folder: Path) -> None:
     """Delete a job's folder: the files that are a job's, and the folder if it then is empty."""
-    for path in (*(folder / name for name in _FILES), *folder.glob(".mild-*.part")):
+    paths = [folder / name for name in _FILES]
+    with suppress(OSError):
+        paths += folder.glob(".mild-*.part")
+    for path in paths:
         with suppress(OSError):
             path.unlink()
     with suppress(OSError):

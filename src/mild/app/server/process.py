@@ -114,7 +114,10 @@ def main() -> None:
     _limit(int(sys.argv[4]))
     module, _, name = sys.argv[2].partition(":")
     road = getattr(importlib.import_module(module), name)()
-    line.send(("ready", None))
+    try:
+        line.send(("ready", None))
+    except OSError:
+        return  # the server has gone since
     work(line, road, Settings(state=Path(sys.argv[3]), max_memory=int(sys.argv[4])))
 
 
