@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -151,6 +152,19 @@ def test_engines_that_are_not_there() -> None:
         chosen("cloud", Work(begin))
     with pytest.raises(UsageError, match="for the engine ray"):
         chosen("local", Work(begin), gpus=1)
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_that_is_not_there_is_told_at_once() -> None:
+    """It took minutes, with a page of Ray's own lines."""
+    pytest.importorskip("ray.data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    begun = time.monotonic()
+    with pytest.raises(MildError, match=rf"^The Ray cluster at 127\.0\.0\.1:{port} cannot be reached"):
+        chosen("ray", Work(begin), address=f"127.0.0.1:{port}")
+    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import pickle
+import socket
 import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -28,6 +29,8 @@ from mild.files import flat
 MOST_BLOCKS = 5000
 #: What Ray reads to know its cluster.
 ADDRESS = "RAY_ADDRESS"
+#: Where Ray keeps the token of its clusters.
+TOKEN = Path("~/.ray/auth_token")
 
 
 class RayEngine:
@@ -44,10 +47,11 @@ class RayEngine:
 
     def __init__(self, work: Work, jobs: int | None, limits: Limits, address: str | None, gpus: float) -> None:
         self._work, self._limits, self._gpus = work, limits, gpus
-        self._ray = _ray()
+        address = address or os.environ.get(ADDRESS)
+        self._ray = _ray(address)
         self._ours = not self._ray.is_initialized()
         if self._ours:
-            self._connect(address or os.environ.get(ADDRESS))
+            self._connect(address)
         there = self._ray.cluster_resources()
         cpus = int(there.get("CPU", 1))
         self.jobs = jobs or cpus
@@ -120,19 +124,23 @@ class RayEngine:
             self._ray.shutdown()
 
     def _connect(self, address: str | None) -> None:
+        where = f"at {address} " if address else ""
+        if address is not None and not _answers(address):
+            raise MildError(f"The Ray cluster {where}cannot be reached (nothing answers there).")
         # Ray gives its workers a low priority, and then they starve beside anything else; ours have the user's own.
         os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             self._ray.init(
-                address=address,
+                # Said outright: Ray would join whatever cluster ran here last.
+                address=address or "local",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 include_dashboard=False if address is None else None,
                 configure_logging=False,
             )
         except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError, …
-            where = f"at {address} " if address else ""
-            raise MildError(f"The Ray cluster {where}cannot be reached ({flat(error)[:200]}).") from None
+            hint = "; does it want a token? See RAY_AUTH_MODE" if address else ""
+            raise MildError(f"The Ray cluster {where}cannot be reached ({flat(error)[:200]}{hint}).") from None
         from ray.data import DataContext
 
         context = DataContext.get_current()
@@ -178,7 +186,22 @@ def _settings() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("MILD_")}
 
 
-def _ray() -> Any:
+def _answers(address: str) -> bool:
+    """Does anything listen at ``host:port`` (or ``ray://host:port``)? Ray itself waits for minutes. Other forms do."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return True
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+            return True
+    except (OSError, OverflowError):
+        return False
+
+
+def _ray(address: str | None) -> Any:
+    if address is not None and "ray" not in sys.modules and TOKEN.expanduser().is_file():
+        # A cluster that is begun where there is a token asks for it; whoever joins must say so before Ray is loaded.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.data
