@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.layers import LayerStack
+from mild.paint.ghost import ghost
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.photo.edit import Told
@@ -83,6 +84,7 @@ class EraseResult:
     def report(self) -> dict[str, Any]:
         """A JSON-able account of the job."""
         changed = int((self.photo.pixels != self.stack.photo).any(2).sum())
+        outline = ghost(self.photo.pixels, self.scene.mask_of(self.erased))
         height, width = self.scene.size
         return {
             "size": {"width": width, "height": height},
@@ -95,6 +97,7 @@ class EraseResult:
             ],
             "changed_pixels": changed,
             **({} if self.seen is None else {"seen": round(self.seen, 4)}),
+            **({} if outline is None else {"ghost": round(outline, 3)}),
             "metadata": self.metadata.report(),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "runtime": self.runtime,

@@ -49,6 +49,7 @@ TABLES: dict[str, tuple[Figure, ...]] = {
         Figure("hole.flip", "FLIP hole", "down"),
         Figure("hole.sharpness", "sharpness ratio", "one", 2),
         Figure("seam", "seam ratio", "one", 2),
+        Figure("ghost", "old outline", "down", 2),
         Figure("redetected", "person found in the hole", "down", percent=True),
         Figure("leak.total", "leakage error", "down"),
     ),

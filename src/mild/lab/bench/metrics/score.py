@@ -19,6 +19,7 @@ from mild.lab.bench.metrics.layered import background_only, layer_figures
 from mild.lab.bench.metrics.leakage import leakage, truth_owner
 from mild.lab.bench.metrics.redetect import person_in
 from mild.layers import LayerStack
+from mild.paint.ghost import ghost
 from mild.people.scene import BoolMask, Box
 from mild.request import Finder
 
@@ -88,6 +89,7 @@ def score(
     pasted = composited(answer, trial)
     figures: Figures = identity(answer, trial)
     figures["seam"] = fidelity.seam(pasted, hole, item.kept_mask)
+    figures["ghost"] = ghost(pasted, item.scene.mask_of(item.erase))
     if item.truth is not None:
         figures |= against_truth(pasted, item.truth.photo, regions, scoring)
         same = np.array_equal(pasted, answer)

@@ -1,19 +1,18 @@
-"""Do the figures of `mild.paint.looks` agree with eyes? Each against the blind votes on the same pairs of pictures.
+"""Does the figure of `mild.paint.ghost` agree with eyes? Against the blind votes on the same pairs of pictures.
 
-    python bench/looks.py OUT --data FOLDER --votes KEY.json ANSWERS.json --votes ... [--json FILE]
+    python bench/ghost.py OUT --data FOLDER --votes KEY.json ANSWERS.json --votes ... [--json FILE]
 
 OUT holds the pictures of the methods that the keys name (`bench/real.py run`); a pair without both is left out and
-counted. For each figure: in how many pairs with a winner the winner has the better figure (and how likely a coin does
-as well), and Spearman's rank correlation of its lead with the vote. When one method nearly always wins, a figure can
-agree by telling the methods apart; so the same within comparisons, ranks and votes taken from their comparison's mean,
-and how often leads shuffled there do as well.
+counted. In how many pairs with a winner the winner has the better figure (and how likely a coin does as well), and
+Spearman's rank correlation of its lead with the vote. When one method nearly always wins, a figure can agree by telling
+the methods apart; so the same within comparisons, ranks and votes taken from their comparison's mean, and how often
+leads shuffled there do as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mild.paint.looks import looks
+from mild.paint.ghost import ghost
 from mild.people.finders.coco import decode_rle
 from real import photo_of, picture
 
-#: Figure -> how bad a value is.
-BADNESS = {
-    "relief": lambda v: v,
-    "fog": lambda v: -v,
-    "ghost": lambda v: v,
-    "colours": lambda v: v,
-    "repeats": lambda v: v,
-}
+#: Of leads, within their comparisons.
 SHUFFLES = 5000
 Floats = NDArray[np.float64]
 
 
 def leads(out: Path, data: Path, key: Path, answers: Path, items: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Of each pair the vote and each lead, above 0 for the method first by name; and how many had no pictures."""
+    """Of each pair the vote and the lead, above 0 for the method first by name; and how many had no pictures."""
     rows, absent = [], 0
     told = json.loads(answers.read_text())["answers"]
     for number, pair in enumerate(json.loads(key.read_text())["pairs"]):
@@ -52,13 +44,11 @@ def leads(out: Path, data: Path, key: Path, answers: Path, items: dict[str, Any]
             continue
         photo = photo_of(data, item)
         hole = decode_rle(item["mask"], photo.shape[:2])
-        left, right = (looks(photo, picture(out, pair[side], item), hole) for side in ("left", "right"))
-        if left and right:
+        left, right = (ghost(picture(out, pair[side], item), hole) for side in ("left", "right"))
+        if left is not None and right is not None:
             # Methods in one order, so that a comparison has a mean.
             sign = 1 if pair["left"] < pair["right"] else -1
-            lead = {name: sign * (bad(right[name]) - bad(left[name])) for name, bad in BADNESS.items()}
-            rows.append({"comparison": f"{min(pair['left'], pair['right'])} {max(pair['left'], pair['right'])}",
-                         "item": pair["item"], "vote": sign * vote, **lead})  # fmt: skip
+            rows.append({"item": pair["item"], "vote": sign * vote, "lead": sign * (right - left)})
     return rows, absent
 
 
@@ -111,14 +101,11 @@ def main() -> None:
     vote = np.asarray([row["vote"] for row in rows], np.float64)
     group = np.asarray([row["group"] for row in rows])
     rng = np.random.default_rng(0)
-    figures = {}
-    print("figure    agree  of   coin     rank   within  chance")
-    for name in BADNESS:
-        told = figures[name] = agreement(vote, np.asarray([row[name] for row in rows], np.float64), group, rng)
-        print(f"{name:8s} {told['agree']:5d} {told['of']:4d}  {told['coin']:.4f}  {told['rank']:+.2f}   "
-              f"{told['within']:+.2f}   {told['chance']:.4f}")  # fmt: skip
+    told = agreement(vote, np.asarray([row["lead"] for row in rows], np.float64), group, rng)
+    print(f"agrees {told['agree']} of {told['of']} (a coin: {told['coin']:.2g}), rank {told['rank']:+.2f}, "
+          f"within comparisons {told['within']:+.2f} (chance {told['chance']:.4f})")  # fmt: skip
     if args.json:
-        args.json.write_text(json.dumps({"figures": figures, "pairs": rows}, indent=1) + os.linesep)
+        args.json.write_text(json.dumps({"ghost": told, "pairs": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
