@@ -432,7 +432,7 @@ def test_a_zip_of_layers_opens_anywhere(serve: Any) -> None:
         assert {"background.png", "person-1.png", "layers.json"} <= set(archive.namelist())
 
 
-def test_a_job_whose_folder_somebody_else_deletes_is_forgotten(tmp_path: Path) -> None:
+def test_a_job_whose_folder_somebody_else_deletes_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds of housekeeping at once: a folder vanished under one of them, and an upload ended as 500 (chaos)."""
     import shutil
 
@@ -444,7 +444,12 @@ def test_a_job_whose_folder_somebody_else_deletes_is_forgotten(tmp_path: Path) -
     jobs = Jobs(tmp_path / "jobs")
     job = jobs.create("erase", photo, "0" * 32, EraseRequest())
     job.update(state="failed", finished=0.0)
-    shutil.rmtree(job.folder)
+
+    def vanishing(folder: Path, pattern: str) -> Any:
+        shutil.rmtree(folder)
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(Path, "glob", vanishing)
     assert [gone.id for gone in jobs.prune(1.0, 0)] == [job.id]
     assert jobs.get(job.id) is None and jobs.prune(1.0, 0) == []
     jobs.delete(job)
