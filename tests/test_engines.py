@@ -39,6 +39,13 @@ def begin(setup: str) -> Callable[[Any], Any]:
         if what == "note":
             for number in range(value):
                 note(number)
+        if what == "write":
+            half = Path(value)
+            half.write_text("half")
+            try:
+                time.sleep(600)
+            finally:
+                half.unlink()
         if what == "threads":
             return os.environ["OMP_NUM_THREADS"]
         return loaded, value
@@ -93,6 +100,19 @@ def test_limits_end_the_item_and_not_the_run(engine: Callable[..., Engine], monk
     if Path("/proc/self/statm").exists():
         done = by_index(engine(1, memory=400).run([("eat", 700), ("value", 1)]))
         assert done[0].fault == "memory" and done[1].value[1] == 1
+
+
+def test_whoever_is_stopped_leaves_no_half_written_file(engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """`mild data synth`, told to stop, said that none was left; its workers were killed, and one was."""
+    half = tmp_path / "half"
+    running = engine(2).run([("write", str(half)), ("value", 1)])
+    assert next(running).value[1] == 1
+    until = time.monotonic() + 20
+    while not half.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert half.exists()
+    running.close()  # type: ignore[attr-defined]
+    assert not half.exists()
 
 
 def test_a_worker_has_its_share_of_the_cores(engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ from mild.files import flat
 
 #: How often limits are looked at, seconds.
 TICK = 0.25
+#: Seconds that a process has to end when it is asked to.
+PATIENCE = 3.0
 #: More time for a worker's first item: it loads the model.
 WARMING = 60.0
 #: What libraries read to know how many threads they may start.
@@ -71,6 +74,8 @@ class LocalEngine:
         finally:
             if busy:  # whoever listened has gone: what is under way is not waited for
                 for lane in busy:
+                    lane.stop()
+                for lane in busy:
                     lane.kill()
 
     def close(self) -> None:
@@ -85,7 +90,7 @@ class Lane:
         self._work, self._limits, self._threads = work, limits, threads
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
-        self._begun = 0.0
+        self._begun, self._asked = 0.0, 0.0
         self._first = True
         self._broken = ""
 
@@ -143,9 +148,17 @@ class Lane:
             return Done(index, error=_limit("memory", self._limits), fault="memory", seconds=seconds)
         return Done(index, value, error, "raised" if error else "", seconds)
 
-    def kill(self) -> None:
-        """End the process at once."""
+    def stop(self) -> None:
+        """Ask the process to end, and to delete what is half written; :meth:`kill` waits for it."""
         if self._process is not None:
+            self._process.terminate()
+            self._asked = time.monotonic()
+
+    def kill(self) -> None:
+        """End the process: at once, or soon after it was asked to."""
+        if self._process is not None:
+            if self._asked:
+                self._process.join(max(0.0, self._asked + PATIENCE - time.monotonic()))
             self._process.kill()
             self._process.join()
             self._forget()
@@ -175,7 +188,7 @@ class Lane:
         with _threads(self._threads):
             process.start()
         there.close()
-        self._process, self._pipe, self._first = process, here, True
+        self._process, self._pipe, self._first, self._asked = process, here, True, 0.0
 
 
 def _serve(work: Work, pipe: Connection, threads: int) -> None:
@@ -191,6 +204,8 @@ def _serve(work: Work, pipe: Connection, threads: int) -> None:
         except (EOFError, OSError):
             os._exit(0)  # also in the middle of an item: nobody waits for it, and somebody else may do it again
 
+    # Asked to stop: as an exception, so that files half written are deleted on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     threading.Thread(target=listen, daemon=True).start()
     handle = None
     try:
