@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("python3.11", "python3.12", "python3.13")
 #: Commands of each extra, as words after ``mild``; they run in a folder with group.jpg and people.json in it.
 TRIED = {
-    "torch": ["erase group.jpg --box 500,90,620,460 --finder none --steps 2 -o two.png --force"],
+    "torch": ["erase group.jpg --box 500,90,620,460 --finder none --steps 2 --correct -o two.png --force"],
     "heic": ["erase group.jpg --box 500,90,620,460 --finder none -o out.heic --force"],
     "server": ["serve"],
     "data": ["data curate photos set --licence CC0-1.0 --finder blazepose --overwrite", "data validate set",
@@ -35,7 +35,7 @@ TRIED = {
 }  # fmt: skip
 #: What the plain installation answers with the extra's name.
 LACKING = {
-    "torch": "erase group.jpg --box 500,90,620,460 --finder none --steps 2 -o no.png",
+    "torch": "erase group.jpg --box 500,90,620,460 --finder none --steps 2 --correct -o no.png",
     "heic": "erase group.jpg --box 500,90,620,460 --finder none -o no.heic",
     "server": "serve",
     "data": "data curate photos no --licence CC0-1.0 --finder blazepose",
@@ -124,7 +124,7 @@ def readme() -> list[str]:
 
 def prepare(home: Path) -> None:
     """What the README's lines speak of: a photo, a mask, a layered file; and small inputs for the laboratory."""
-    shutil.copy(ROOT / "examples" / "pool.jpg", home / "group.jpg")
+    shutil.copy(ROOT / "examples" / "bar55.jpg", home / "group.jpg")
     (home / "photos").mkdir()
     shutil.copy(ROOT / "examples" / "pool.jpg", home / "photos")
     (home / "stage.yaml").write_text("stage: base\nout: run\ndata: {rows: rows}\n")
@@ -134,6 +134,7 @@ def prepare(home: Path) -> None:
         "mask = Image.new('L', Image.open('group.jpg').size)\n"
         "ImageDraw.Draw(mask).ellipse((500, 90, 620, 460), fill=255)\n"
         "mask.save('white-is-erased.png')\n"
+        "Image.open('group.jpg').rotate(1, Image.Resampling.BICUBIC).crop((20, 20, 780, 570)).save('other.jpg')\n"
     )
     subprocess.run([str(home / "env" / "bin" / "python"), "-c", code], cwd=home, check=True)
 
