@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,3 +253,46 @@ def test_a_damaged_result_is_gone_and_says_so(tmp_path: Path) -> None:
             problem(client.get(f"/v1/jobs/{id}/{address}"), 410, "damaged or gone")
         (tmp_path / "state" / "jobs" / id / "result.png").unlink()
         problem(client.get(f"/v1/jobs/{id}/result"), 410, "is gone")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system ends the process of a dead parent")
+def test_a_stopped_process_ends_with_a_killed_server(tmp_path: Path) -> None:
+    """Chaos left dozens of stopped processes behind, each with its memory, one for each server killed meanwhile."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from mild.app.server import Settings\n"
+        "from mild.app.server.hands import Hand\n"
+        "hand = Hand('maker', Settings(state=Path(sys.argv[1]), road='rough_road:RoughRoad'))\n"
+        "hand._ready()\n"
+        "os.kill(hand.pid, signal.SIGSTOP)\n"
+        "print(hand.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "state")],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": places},
+    )  # fmt: skip
+    assert server.stdout is not None
+    pid = int(server.stdout.readline())
+    try:
+        assert Path(f"/proc/{pid}").exists()
+        server.kill()
+        server.wait()
+        end = time.monotonic() + 20
+        while alive(pid) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not alive(pid)
+    finally:
+        server.kill()
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Is it there, and not only waiting to be reaped?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
