@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -164,6 +165,51 @@ def test_pip_failure_is_one_sentence(cache: Path, toy: Path, monkeypatch: pytest
     monkeypatch.setattr(subprocess, "run", pip_that_gives(None, []))
     with pytest.raises(MildError, match=r"could not get toy==1.0 \(No matching distribution found for toy==1.0\)\."):
         assets.fetch("blazepose")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a client that is a shell script")
+def test_what_a_killed_fetch_left_goes_with_the_next(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of npm or pip, the archives and the clients' temporary files stayed in /tmp for ever."""
+    tarball, data = tmp_path / "toy-1.0.0.tgz", b"weights" * 9
+    with tarfile.open(tarball, "w:gz") as tar:
+        info = tarfile.TarInfo("package/net.bin")
+        info.size = len(data)
+        tar.addfile(info, BytesIO(data))
+    programs, temporary = tmp_path / "programs", tmp_path / "temporary"
+    programs.mkdir()
+    temporary.mkdir()
+    npm = programs / "npm"
+    code = (
+        "import hashlib, pathlib, sys\n"
+        "from mild.models import assets, registry\n"
+        "from mild.models.spec import ModelFile, ModelSpec, NpmMember\n"
+        "tar = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        f"data = {data!r}\n"
+        "source = NpmMember('toy@1.0.0', 'package/net.bin', hashlib.sha256(tar).hexdigest())\n"
+        "file = ModelFile('net.bin', len(data), hashlib.sha256(data).hexdigest(), (source,))\n"
+        "registry.REGISTRY['toy'] = ModelSpec('toy', 'finder', 'a toy', 'onnx', 'MIT', 'None.', files=(file,))\n"
+        "print(assets.fetch('toy'))\n"
+    )
+    places = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(temporary)}
+    call = [sys.executable, "-c", code, str(tarball)]
+
+    def client(end: str) -> None:
+        # $TMPDIR is where a client keeps what it has not finished; the archive goes where it is told.
+        where = 'while [ "$1" != --pack-destination ]; do shift; done'
+        npm.write_text(f'#!/bin/sh\necho half > "$TMPDIR/half"\n{where}\n{end}')
+        npm.chmod(0o755)
+
+    client("echo half > $2/toy-1.0.0.tgz.part; kill -9 $PPID\n")
+    killed = subprocess.run(call, env=os.environ | places, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9
+    assert not list(temporary.iterdir()) and [path.name for path in cache.rglob("half")]
+    client(f'cp "{tarball}" "$2"\n')
+    done = subprocess.run(call, env=os.environ | places, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (cache / "toy" / "net.bin").read_bytes() == data
+    assert not list(temporary.iterdir()) and not list(cache.rglob("*half*")) and not list(cache.rglob("*.fetching"))
 
 
 def test_a_file_of_an_npm_package(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

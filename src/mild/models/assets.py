@@ -7,10 +7,11 @@ Nothing else in the program knows a path to weights. Nothing is fetched unless a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -250,7 +251,7 @@ def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> 
 
     notes = {}
     archives: Archives = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with _scratch(folder) as scratch:
         for number, file in enumerate(known.files):
 
             def part(fraction: float, number: int = number) -> None:
@@ -262,11 +263,24 @@ def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> 
                 notes[file.name] = _given(known, number, given, folder)
             else:
                 try:
-                    notes[file.name] = obtain(file, folder, Path(scratch), archives, part)
+                    notes[file.name] = obtain(file, folder, scratch, archives, part)
                 except MildError as error:
                     raise MildError(f"The weights '{known.name}' could not be fetched: {error}") from None
     receipts.write(known.name, folder, notes)
     return folder
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder beside the model's; what a killed fetch left there goes first. The caller holds the lock."""
+    place = folder.with_name(f".{folder.name}.fetching")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        # A client whose parent was killed may still write into the folder of old.
+        yield Path(tempfile.mkdtemp(dir=place))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _given(known: ModelSpec, number: int, given: Path, folder: Path) -> dict[str, object]:

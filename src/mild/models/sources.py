@@ -227,7 +227,9 @@ def _client(scratch: Path) -> list[str]:
 def _run(command: list[str], program: str, package: str, scratch: Path, kind: str) -> Path:
     before = set(scratch.glob(kind))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Their own temporary files lie there as well, so that they go with it, after a kill too.
+        places = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=places)
     except OSError as error:
         raise MildError(f"{program} could not be started to fetch {package} ({error}).") from error
     made = sorted(set(scratch.glob(kind)) - before)
