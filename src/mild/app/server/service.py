@@ -129,6 +129,7 @@ class Service:
     def close(self) -> None:
         """Finish or give back what is held, then free the state folder."""
         self._stop.set()
+        self._keeper.join(10)  # it may be writing a record
         self.queue.close()
         for line in (self.reader, self.finder, self.printer):
             line.close()
