@@ -49,3 +49,10 @@ def test_only_so_many_photos_are_remembered(searches: list[Photo]) -> None:
     for value in range(memory.MOST_HELD + 4):
         perception.find_people(Photo.from_array(np.full((8, 9, 3), value, np.uint8)), Finder(backend="blazepose"))
     assert len(memory._held) == memory.MOST_HELD
+
+
+def test_a_finder_with_other_options_searches_again(searches: list[Photo]) -> None:
+    photo = Photo.from_array(np.full((8, 9, 3), 7, np.uint8))
+    for options in ({}, {"model": "some/model"}, {"allow_download": True}, {}):
+        perception.find_people(photo, Finder(backend="blazepose", **options))
+    assert len(searches) == 3

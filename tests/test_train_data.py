@@ -20,7 +20,7 @@ from mild.diffusion.rows import LayerRows
 from mild.errors import MildError, UsageError
 from mild.lab.data.cutouts import clean_cutout
 from mild.lab.data.ingredients import Ingredients
-from mild.lab.data.partial import VisiblePeople, partial_row
+from mild.lab.data.partial import SEVERE, VisiblePeople, partial_row
 from mild.lab.data.rows import FOREIGN, HOLE, OWN, background_row, person_row
 from mild.lab.data.store import write_shard as write_samples
 from mild.lab.train import losses
@@ -196,6 +196,15 @@ def test_a_covered_part_is_to_be_given_back(crowd: Path) -> None:
     assert hidden > 200
     again, _ = partial_row(np.random.default_rng(11), people, 128)
     assert np.array_equal(again.rgba, row.rgba) and np.array_equal(again.regions, row.regions)
+
+
+def test_of_the_severely_covered_much_is_hidden(crowd: Path) -> None:
+    people = VisiblePeople.open(crowd, "train")
+    for seed in range(6):
+        row, _ = partial_row(np.random.default_rng(seed), people, 128, severe=1.0)
+        body = row.rgba[..., 3] > 127
+        # The margin of the mask is no part of what the outline hides.
+        assert SEVERE[0] - 0.02 <= 1 - (row.regions == OWN)[body].mean() <= SEVERE[1] + 0.05
 
 
 def test_a_cache_of_covered_people_goes_beside_other_rows(
@@ -415,6 +424,23 @@ def test_losses_count_the_hole_alone() -> None:
     inside = target + rows.hole * 0.5
     assert float(losses.alpha_loss(inside, target, rows)) > 0
     assert losses.colour_loss(inside, target, rows, config) > losses.colour_loss(target, target, rows, config)
+
+
+def test_what_is_not_quite_likely_is_made_for_the_overlap_and_left_empty_for_the_square() -> None:
+    """Four in ten pixels of the hole are the person, nobody knows which."""
+    rows = layer_rows(20)
+    there = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.4
+    target = torch.cat([torch.zeros(20, 3, 16, 16), there.float() * 2 - 1], 1)
+
+    def answer(alpha: float) -> torch.Tensor:
+        return torch.cat([target[:, :3], torch.full_like(target[:, 3:], alpha)], 1)
+
+    made, left = (float(losses.overlap_loss(answer(alpha), target, rows)) for alpha in (1.0, -1.0))
+    assert made < left
+    squares = [float(losses.alpha_loss(answer(alpha), target, rows)) for alpha in (-0.2, 0.2, 1.0)]
+    assert squares[0] == min(squares)
+    outside = target + (1 - rows.hole) * 0.5
+    assert float(losses.overlap_loss(outside, target, rows)) == pytest.approx(0, abs=1e-6)
 
 
 def test_recomposition_costs_what_can_be_seen() -> None:

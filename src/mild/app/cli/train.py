@@ -111,6 +111,9 @@ def cache(
         bool,
         typer.Option("--partial", help="From ingredients: every visible person, a part of them covered."),
     ] = False,
+    severe: Annotated[
+        float, typer.Option("--severe", min=0, max=1, help="With --partial: share of rows of which much is covered.")
+    ] = 0.0,
     people_only: Annotated[bool, typer.Option("--people-only", help="From samples: no backgrounds.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
@@ -123,6 +126,8 @@ def cache(
         raise UsageError("--whole needs --samples: rows from ingredients are layers only.")
     if (partial and data is None) or (people_only and (samples is None or whole)):
         raise UsageError("--partial goes with --data; --people-only with --samples, and without --whole.")
+    if severe and not partial:
+        raise UsageError("--severe goes with --partial.")
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
     from mild.lab.train import cache as rows_cache
@@ -141,7 +146,7 @@ def cache(
             ]
         elif partial:
             jobs = [
-                pool.submit(rows_cache.from_visible, str(data), split, str(out), shard, size, seed)  # type: ignore[arg-type]
+                pool.submit(rows_cache.from_visible, str(data), split, str(out), shard, size, seed, severe)  # type: ignore[arg-type]
                 for shard in range(-(-rows // rows_cache.SHARD))
             ]
         else:

@@ -29,6 +29,8 @@ LEAST = (48, 24)
 CUT = 0.3
 #: Of a row's rows: nothing is hidden at all, and the right answer is nothing.
 NOTHING = 0.06
+#: Of a severely covered person this share is hidden; outlines tried for it. Half of them are whole bodies.
+SEVERE, TRIES = (0.3, 0.8), 12
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ class VisiblePeople:
 
     Attributes:
         cutouts: manifest lines. scenes: manifest lines, and the number of one person in their mask.
+        whole: numbers of the cut-outs that show a whole body.
     """
 
     photos: Ingredients
     cutouts: tuple[dict[str, Any], ...]
     scenes: tuple[tuple[dict[str, Any], int], ...]
+    whole: tuple[int, ...] = ()
     _kept: dict[int, Visible] = field(default_factory=dict)
 
     @classmethod
@@ -72,7 +76,8 @@ class VisiblePeople:
             numbers, areas = np.unique(_mask(photos, line), return_counts=True)
             wanted = LEAST[0] * LEAST[1] // 2
             scenes += [(line, int(n)) for n, a in zip(numbers, areas, strict=True) if 0 < n < 255 and a >= wanted]
-        return cls(photos, photos.occluders, tuple(scenes))
+        whole = tuple(i for i, line in enumerate(photos.occluders) if _is_whole(line))
+        return cls(photos, photos.occluders, tuple(scenes), whole)
 
     def __len__(self) -> int:
         return len(self.cutouts) + len(self.scenes)
@@ -95,8 +100,7 @@ class VisiblePeople:
         rgba, points = tight(
             without_crumbs(clean_cutout(self.photos.rgba(line))), read_keypoints(line.get("keypoints"))
         )
-        whole = line.get("full_body") and not line.get("truncated") and not line.get("occluded")
-        cut = (False,) * 4 if whole else cut_sides(rgba[..., 3] > 127)
+        cut = (False,) * 4 if _is_whole(line) else cut_sides(rgba[..., 3] > 127)
         return Visible(rgba, np.zeros(rgba.shape[:2], bool), points, cut)
 
     def _seen(self, line: dict[str, Any], number: int) -> Visible:
@@ -119,24 +123,28 @@ class VisiblePeople:
 
 
 def partial_row(
-    rng: Generator, people: VisiblePeople, size: int, chosen: list[int] | None = None
+    rng: Generator, people: VisiblePeople, size: int, chosen: list[int] | None = None, severe: float = 0.0
 ) -> tuple[Row, Sequence[tuple[Box, bool]]]:
     """One person, partly behind somebody else's outline; and the others: a box, and whether they stand in front.
 
-    ``chosen`` is told the people's numbers that were tried; the last one is this row's.
+    ``chosen`` is told the people's numbers that were tried; the last one is this row's. ``severe``: the share of rows
+    in which much of the person is covered.
     """
+    much = severe > 0 and bool(rng.random() < severe)
     while True:
         number = int(rng.integers(len(people)))
+        if much and people.whole and rng.random() < 0.5:
+            number = people.whole[rng.integers(len(people.whole))]
         found = people.person(number)
         if chosen is not None:
             chosen.append(number)
-        row = None if found is None else _covered(rng, people.photos, found, size)
+        row = None if found is None else _covered(rng, people.photos, found, size, much)
         if row is not None:
             return row
 
 
 def _covered(
-    rng: Generator, photos: Ingredients, person: Visible, size: int
+    rng: Generator, photos: Ingredients, person: Visible, size: int, much: bool
 ) -> tuple[Row, Sequence[tuple[Box, bool]]] | None:
     flip = bool(rng.random() < 0.5)
     high, wide = person.rgba.shape[:2]
@@ -160,16 +168,15 @@ def _covered(
         y if cut[1] else 0 : y + h if cut[3] else size,
         x if cut[0] else 0 : x + w if cut[2] else size,
     ] = True
-    front, boxes, radius = np.zeros((size, size), bool), [], 1
-    for _ in range(int(rng.choice([1, 2], p=[0.8, 0.2]))):
-        outline = _outline(rng, photos, box, size)
-        if outline.any():
-            front |= outline
-            boxes.append(Box.around(outline))
-            radius = max(radius, int(np.ceil(rng.uniform(0.005, 0.03) * boxes[-1].height)))
-    hidden = (whole & front).sum() / max(1, whole.sum())
+    least, most = SEVERE if much else (0.0, 0.75)
+    for _ in range(TRIES if much else 1):
+        front, boxes, radius = _in_front(rng, photos, box, size)
+        hidden = (whole & front).sum() / max(1, whole.sum())
+        if least <= hidden <= most:
+            break
     visible = whole & ~front
-    if visible.sum() < 150 or hidden > 0.75 or (hidden < 0.03 and rng.random() > NOTHING):
+    fits = least <= hidden <= most
+    if visible.sum() < 150 or not fits or (hidden < 0.03 and rng.random() > NOTHING):
         return None
     points = None
     if person.keypoints is not None:
@@ -210,6 +217,18 @@ def _scaled(x0: float, y0: float, x1: float, y1: float, factor: float, x: float,
     return Box(round(x + x0 * factor), round(y + y0 * factor), round(x + x1 * factor), round(y + y1 * factor))
 
 
+def _in_front(rng: Generator, photos: Ingredients, body: Box, size: int) -> tuple[NDArray[np.bool_], list[Box], int]:
+    """One or two outlines in front of ``body``: their pixels, their boxes, and by how much a mask of them is wider."""
+    front, boxes, radius = np.zeros((size, size), bool), list[Box](), 1
+    for _ in range(int(rng.choice([1, 2], p=[0.8, 0.2]))):
+        outline = _outline(rng, photos, body, size)
+        if outline.any():
+            front |= outline
+            boxes.append(Box.around(outline))
+            radius = max(radius, int(np.ceil(rng.uniform(0.005, 0.03) * boxes[-1].height)))
+    return front, boxes, radius
+
+
 def _outline(rng: Generator, photos: Ingredients, body: Box, size: int) -> NDArray[np.bool_]:
     """Somebody in front of ``body``: of its size more or less, on the same ground or anywhere across it."""
     alpha = photos.rgba(photos.occluders[rng.integers(len(photos.occluders))])[..., 3]
@@ -247,6 +266,10 @@ def cut_sides(mask: NDArray[np.bool_]) -> tuple[bool, bool, bool, bool]:
     lines = (mask[:, :band].any(1), mask[:band].any(0), mask[:, -band:].any(1), mask[-band:].any(0))
     left, top, right, bottom = (float(line.mean()) >= CUT for line in lines)
     return left, top, right, bottom
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    return bool(line.get("full_body") and not line.get("truncated") and not line.get("occluded"))
 
 
 def _mask(photos: Ingredients, line: dict[str, Any]) -> NDArray[np.uint8]:

@@ -123,7 +123,7 @@ def from_ingredients(data: str, split: Split, out: str, shard: int, size: int, s
     return path
 
 
-def from_visible(data: str, split: Split, out: str, shard: int, size: int, seed: int) -> Path:
+def from_visible(data: str, split: Split, out: str, shard: int, size: int, seed: int, severe: float = 0.0) -> Path:
     """One shard of rows of covered people (see :mod:`mild.lab.data.partial`), with its side file."""
     path = Path(out) / f"rows-p{shard:05d}.npy"
     if path.exists():
@@ -133,7 +133,7 @@ def from_visible(data: str, split: Split, out: str, shard: int, size: int, seed:
     keypoints = np.zeros((SHARD, 17, 3), np.float32)
     people = np.zeros((SHARD, MOST_OTHERS, OTHER_NUMBERS), np.float32)
     for i in range(SHARD):
-        row, others = partial_row(np.random.default_rng((seed, shard, i)), everybody, size)
+        row, others = partial_row(np.random.default_rng((seed, shard, i)), everybody, size, severe=severe)
         rows[i, ..., :CHANNELS] = pack(row, 0)
         people[i] = numbered([_other(box, front) for box, front in others])
         if row.keypoints is not None:

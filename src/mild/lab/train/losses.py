@@ -51,6 +51,18 @@ def alpha_loss(answer: torch.Tensor, target: torch.Tensor, rows: LayerRows) -> t
     return (error.sum((1, 2, 3)) / area).mean()
 
 
+def overlap_loss(answer: torch.Tensor, target: torch.Tensor, rows: LayerRows) -> torch.Tensor:
+    """``1 - sum min(o', o) / sum max(o', o)`` of people's opacities in their holes: the IoU of soft masks.
+
+    The squared error leaves empty what is less than probable; this one makes it wherever more is gained than lost.
+    """
+    hole = rows.hole * people(rows)
+    made, truth = opacity(answer[:, 3:]), opacity(target[:, 3:])
+    both = (hole * torch.minimum(made, truth)).sum((1, 2, 3))
+    either = (hole * torch.maximum(made, truth)).sum((1, 2, 3))
+    return (1 - (both + 16) / (either + 16)).mean()
+
+
 def recomposition_loss(answer: torch.Tensor, target: torch.Tensor, rows: LayerRows) -> torch.Tensor:
     """Layers must fit each other: each person of the batch over one of its backgrounds, as made and as in truth.
 

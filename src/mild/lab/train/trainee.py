@@ -95,6 +95,9 @@ class Trainee(nn.Module):
             "alpha": losses.alpha_loss(made, target, rows),
         }
         out["loss"] = weights.colour * out["colour"] + weights.alpha * out["alpha"]
+        if weights.overlap:
+            out["overlap"] = losses.overlap_loss(made, target, rows)
+            out["loss"] = out["loss"] + weights.overlap * out["overlap"]
         if weights.recomposition:
             out["recomposition"] = losses.recomposition_loss(made, target, rows)
             out["loss"] = out["loss"] + weights.recomposition * out["recomposition"]
