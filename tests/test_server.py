@@ -22,7 +22,7 @@ from mild.app.server import Settings
 from mild.app.server.app import create_app
 from mild.app.server.jobs import INTERRUPTED
 from mild.errors import MildError, UsageError
-from mild.people.finders.coco import encode_rle
+from mild.people.finders.coco import decode_rle, encode_rle
 from mild.photo import Photo
 from mild.request import EraseRequest
 from stacks import make_photo
@@ -187,18 +187,17 @@ def test_the_same_mask_sent_by_several_at_the_same_time_is_read_by_all(tmp_path:
     from concurrent.futures import ThreadPoolExecutor
 
     from mild.app.server.photos import Photos
-    from mild.photo import read_mask
 
-    photos = Photos(tmp_path)
+    photos = Photos(tmp_path, 10**6)
+    mask = np.arange(96 * 64).reshape(64, 96) < 96
     out = io.BytesIO()
-    Image.fromarray(np.arange(96 * 64).reshape(64, 96) < 96).save(out, "png")
-
-    def read(_: int) -> int:
-        with photos.scratch(out.getvalue()) as path:
-            return int(read_mask(path, (64, 96)).sum())
-
+    Image.fromarray(mask).save(out, "png")
     with ThreadPoolExecutor(6) as threads:
-        assert set(threads.map(read, range(240))) == {96}
+        read = list(threads.map(lambda _: photos.mask(out.getvalue(), (64, 96)), range(240)))
+    assert all((decode_rle(code, (64, 96)) == mask).all() for code in read)
+    assert not list((tmp_path / "photos").iterdir()), "a mask was kept"
+    with pytest.raises(MildError, match=r"^The photo has"):
+        Photos(tmp_path, 100).mask(out.getvalue(), (64, 96))
 
 
 def test_masks_as_picture_and_as_run_length_code_mean_the_same(serve: Any) -> None:

@@ -24,6 +24,7 @@ from mild.app.server.state import private
 from mild.files import write_bytes
 
 ID = re.compile(r"[0-9a-f]{32}")
+Read = Callable[[str, tuple[int, int], int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,14 @@ class Known:
 
 
 class Photos:
-    """The photos of a state folder."""
+    """The photos of a state folder.
 
-    def __init__(self, state: Path) -> None:
+    Args:
+        max_pixels: the largest picture that is read of what is sent.
+    """
+
+    def __init__(self, state: Path, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
         self._folder, self._people = private(state / "photos"), private(state / "people")
         self._lock = threading.Lock()
         for part in (*self._folder.glob(".mild-*.part"), *self._people.glob("*.part")):
@@ -95,9 +101,26 @@ class Photos:
             raise Problem(404, "There is no photo of this id; upload it (again).")
         return known
 
+    def mask(self, data: bytes, size: tuple[int, int], read: Read | None = None) -> dict[str, Any]:
+        """A mask that was sent as a picture, as run-length code; it is not kept.
+
+        Args:
+            size: ``(height, width)`` of its photo.
+            read: reads the file at a path, given the size and the most pixels; None: in this process.
+
+        Raises:
+            MildError: it is no picture, too large, or no mask of such a photo.
+        """
+        if read is None:
+            from mild.app.server.tasks import drawn_mask
+
+            read = drawn_mask
+        with self._scratch(data) as path:
+            return read(str(path), size, self.max_pixels)
+
     @contextmanager
-    def scratch(self, data: bytes) -> Iterator[Path]:
-        """A file of these bytes, as long as the block lasts."""
+    def _scratch(self, data: bytes) -> Iterator[Path]:
+        """A file of these bytes under a name of its own, as long as the block lasts."""
         path = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
             write_bytes(path, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,7 @@ class Service:
         self.settings, self.metrics = settings, metrics
         self._lock = lock(settings)
         try:
-            self.photos = Photos(settings.state)
+            self.photos = Photos(settings.state, settings.max_pixels)
             self.jobs = Jobs(settings.state / "jobs")
             self.scratch = Scratch(settings.state)
         except OSError as error:
@@ -141,14 +142,8 @@ class Service:
         Raises:
             Problem, MildError: it is refused, with the reason.
         """
-        loop = asyncio.get_running_loop()
-
-        def look(path: str) -> dict[str, Any]:
-            asked = self.reader.call("look", path, self.settings.max_pixels)
-            row: dict[str, Any] = asyncio.run_coroutine_threadsafe(asked, loop).result()
-            return row
-
-        added = await asyncio.to_thread(self.photos.add, data, look)
+        read = self._from_thread("look")
+        added = await asyncio.to_thread(self.photos.add, data, lambda path: read(path, self.photos.max_pixels))
         await asyncio.to_thread(self.prune)  # by number; by age, the housekeeper does it
         return added
 
@@ -192,11 +187,21 @@ class Service:
         if body.mask is not None:
             if request.selection.mask_rle is not None:
                 raise Problem(422, "Send one mask, as a picture or as run-length code.")
-            with self.photos.scratch(body.mask) as path:
-                drawn = {"mask_rle": await self.reader.call("mask", str(path), known.size, self.settings.max_pixels)}
+            read = self._from_thread("mask")
+            drawn = {"mask_rle": await asyncio.to_thread(self.photos.mask, body.mask, known.size, read)}
             request = request.model_copy(update={"selection": request.selection.model_copy(update=drawn)})
         await self._check_codes(body.request.selection, known)
         return await asyncio.to_thread(self._queue, kind, photo_id, request)
+
+    def _from_thread(self, task: str) -> Callable[..., dict[str, Any]]:
+        """A task of the reader, to be called (and waited for) in a thread beside the event loop."""
+        loop = asyncio.get_running_loop()
+
+        def call(*arguments: Any) -> dict[str, Any]:
+            row: dict[str, Any] = asyncio.run_coroutine_threadsafe(self.reader.call(task, *arguments), loop).result()
+            return row
+
+        return call
 
     async def _check_codes(self, selection: Selection, known: Known) -> None:
         codes = [code for code in (selection.mask_rle, selection.spare_rle) if code is not None]

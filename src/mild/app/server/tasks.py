@@ -89,13 +89,7 @@ class Tasks:
         return {"width": photo.size[1], "height": photo.size[0], "pixels": photo.sha256}
 
     def do_mask(self, path: str, size: tuple[int, int], max_pixels: int) -> dict[str, Any]:
-        """A mask picture as run-length code; rules and errors are those of :func:`mild.photo.read_mask`."""
-        try:
-            _check_size(path, max_pixels)
-            return encode_rle(read_mask(path, size))
-        except MildError as error:
-            message = str(error).replace(f"The mask {path}", "The mask").replace(path, "The mask")
-            raise type(error)(message) from None
+        return drawn_mask(path, size, max_pixels)
 
     def do_check(self, codes: list[dict[str, Any]], size: tuple[int, int]) -> None:
         """Can these run-length codes be read?"""
@@ -229,6 +223,16 @@ def _check_size(path: str, max_pixels: int) -> None:
     size = size_of(Path(path))
     if size is not None and size[0] * size[1] > max_pixels:
         raise TooLarge(f"The photo has {size[0]} x {size[1]} pixels, more than the {max_pixels} taken here.")
+
+
+def drawn_mask(path: str, size: tuple[int, int], max_pixels: int) -> dict[str, Any]:
+    """A mask picture as run-length code; rules and errors are those of :func:`mild.photo.read_mask`."""
+    try:
+        _check_size(path, max_pixels)
+        return encode_rle(read_mask(path, size))
+    except MildError as error:
+        message = str(error).replace(f"The mask {path}", "The mask").replace(path, "The mask")
+        raise type(error)(message) from None
 
 
 def unbase64(name: str, text: str) -> bytes:
