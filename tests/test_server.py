@@ -452,3 +452,21 @@ def test_a_job_whose_folder_somebody_else_deletes_is_forgotten(tmp_path: Path, m
     assert [gone.id for gone in jobs.prune(1.0, 0)] == [job.id]
     assert jobs.get(job.id) is None and jobs.prune(1.0, 0) == []
     jobs.delete(job)
+
+
+def test_a_server_that_does_not_start_does_not_say_that_it_listens(tmp_path: Path) -> None:
+    from contextlib import asynccontextmanager, suppress
+
+    from fastapi import FastAPI
+
+    from mild.app.cli.serve import listen
+
+    @asynccontextmanager
+    async def fails(app: FastAPI) -> Any:
+        raise RuntimeError("no")
+        yield
+
+    said: list[str] = []
+    with suppress(SystemExit):  # uvicorn's, of some versions
+        listen(FastAPI(lifespan=fails), Settings(state=tmp_path / "state"), "127.0.0.1", 0, said.append)
+    assert not said

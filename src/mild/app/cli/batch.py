@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mild.app.cli import asked, engine_options, groups, options, output
+from mild.app.cli.taking import takes
 from mild.errors import MildError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Nobody(StrEnum):
     skip = "skip"
 
 
-@groups.takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
+@takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
 def batch(
     *,
     source: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mild.app.cli import asked, first, groups, options, output, pipes, progress
+from mild.app.cli.taking import takes
 from mild.errors import UsageError
 from mild.extras import needs
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mild.result import EraseResult
 
 
-@groups.takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
+@takes(groups.who, groups.finding, groups.model, groups.place, groups.switches, groups.saying)
 def erase(
     *,
     photo: options.PhotoArgument = None,

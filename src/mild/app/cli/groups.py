@@ -1,53 +1,22 @@
 """The options that say what is to be done, in groups; each is declared once, and becomes its part of the request here.
 
 A group is a function: its parameters are the options, and it returns the fields of an
-:class:`~mild.request.EraseRequest` that were given. A command takes the options of groups with :func:`takes`. No
+:class:`~mild.request.EraseRequest` that were given; a command has them by :func:`mild.app.cli.taking.takes`. No
 default stands here: an option that was not given is left out of the request, whose own default then holds. The help
 texts name those defaults for the reader, and a test compares them.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mild.app.cli.asked import merged, numbers
+from mild.app.cli.asked import numbers
 from mild.app.cli.options import FINDING, METHOD, OUTPUT, SWITCHES, WHO, AllowDownload, Finder, FinderModel, NoMark
 from mild.errors import UsageError
-
-Group = Callable[..., dict[str, Any]]
-
-
-def takes(*groups: Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command whose argument ``parts`` stands for the options of some groups: what they returned, merged."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        options = {group: list(inspect.signature(group, eval_str=True).parameters.values()) for group in groups}
-        parameters: list[inspect.Parameter] = []
-        for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            here = [parameter] if parameter.name != "parts" else [one for group in groups for one in options[group]]
-            parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in here]
-
-        @functools.wraps(command)
-        def run(**values: Any) -> None:
-            parts: dict[str, Any] = {}
-            for group, own in options.items():
-                parts = merged(parts, group(**{one.name: values.pop(one.name) for one in own}))
-            command(parts=parts, **values)
-
-        # What typer reads; without the wrapped one it would look there.
-        del run.__dict__["__wrapped__"]
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
-        run.__dict__["__signature__"] = inspect.Signature(parameters)
-        return run
-
-    return decorate
 
 
 def who(

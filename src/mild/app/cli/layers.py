@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from mild.app.cli import asked, first, groups, options, output, progress
+from mild.app.cli.taking import takes
 
 
-@groups.takes(groups.who, groups.finding, groups.model)
+@takes(groups.who, groups.finding, groups.model)
 def layers(
     *,
     photo: options.PhotoArgument = None,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mild.app.cli import asked, first, groups, options, output, progress
+from mild.app.cli.taking import takes
 
 if TYPE_CHECKING:
     from mild.people.scene import Scene
 
 
-@groups.takes(groups.who, groups.finding)
+@takes(groups.who, groups.finding)
 def people(
     *,
     photo: options.PhotoArgument = None,

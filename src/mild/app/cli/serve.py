@@ -119,7 +119,12 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
+            try:
+                await super().startup(sockets)
+            except OSError as error:
+                raise MildError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
+            if not self.started:
+                return  # the app did not start; uvicorn has said why
             if ready is None:
                 typer.echo(f"MILD listens on {address} (describing itself at /docs)", err=True)
             else:
@@ -132,9 +137,9 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
                 threading.Thread(target=service.queue.drain, daemon=True).start()
             super().handle_exit(sig, frame)
 
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family)
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -142,6 +147,7 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
         # Bound, and not yet listening: who comes before the app is ready is refused, rather than left waiting.
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         raise MildError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
     place = f"[{host}]" if ":" in host else host
     address = f"http://{place}:{listener.getsockname()[1]}"

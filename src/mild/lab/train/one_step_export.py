@@ -26,7 +26,7 @@ from mild.diffusion.rows import LayerRows
 from mild.errors import MildError
 from mild.extras import needs
 
-#: Components whose weights the graph reads, and the file that each keeps them in. Modulation need not be there.
+#: Components whose weights the graph reads, and the file that each keeps them in.
 PARTS = ("unet", "adapters", "modulation", "morphology")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 OPSET = 17
@@ -94,10 +94,9 @@ def export(pipeline: Any, folder: Path) -> Path:
     Raises:
         MildError: a model that this does not serve, or the package onnx is missing.
     """
-    needed = {*PARTS, "codec"} - {"modulation"}
-    missing = [name for name in needed if getattr(pipeline, name, None) is None]
+    missing = [name for name in (*PARTS, "codec") if getattr(pipeline, name, None) is None]
     if missing or pipeline.adapters.domains != ("background", "person"):
-        raise MildError("A one-step graph is for models like mild-small: a codec, adapters and morphology.")
+        raise MildError("A one-step graph is for models like mild-small: a codec, adapters, modulation and morphology.")
     with needs("Writing a graph", "train"):
         import onnx
     step = _Step(pipeline.to(torch.float32)).eval()
@@ -127,8 +126,7 @@ def _read_weights_from(model: Any, folder: Path) -> None:
     """Replace the graph's weights by places in the safetensors files; half precision is widened when it is loaded."""
     from onnx import TensorProto, helper
 
-    there = [part for part in PARTS if (folder / part / WEIGHTS).is_file()]
-    places = {f"{part}.{name}": place for part in there for name, place in _places(folder / part / WEIGHTS).items()}
+    places = {f"{part}.{name}": place for part in PARTS for name, place in _places(folder / part / WEIGHTS).items()}
     kinds = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
     kept, widened = [], []
     for tensor in model.graph.initializer:

@@ -4,7 +4,8 @@ Sharing cells out between two sides, where each cell pulls to one of them and se
 is a minimum cut. Allowing shares between 0 and 1 changes nothing: cutting the best shares at any height gives a best
 border (Chan, Esedoglu & Nikolova 2006). The shares are found by alternating steps of shares and flows (Chambolle & Pock
 2011, the step sizes as in Pock & Chambolle 2011), which stop when the flow proves that nothing better exists, up to a
-small part of the cost. All cells take their step at once, which is what numpy is good at.
+small part of the cost, or after a fixed number, with the best border until then. All cells take their step at once,
+which is what numpy is good at.
 """
 
 from __future__ import annotations
