@@ -50,9 +50,9 @@ def health(client: TestClient) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("seed", "status", "words"),
     [
-        (rough.CRASH, 500, "process that worked on this photo ended"),
-        (rough.HOG, 500, "not enough memory"),
-        (rough.FULL, 500, "disk is full"),
+        (rough.CRASH, 500, "crashed, and so did a second one"),
+        (rough.HOG, 413, "not enough memory"),
+        (rough.FULL, 507, "disk is full"),
         (rough.UNFORESEEN, 500, "failed unexpectedly"),
     ],
 )
@@ -63,7 +63,7 @@ def test_what_ends_a_job_ends_nothing_else(client: TestClient, seed: int, status
     assert "secret" not in answer.text
     state = health(client)
     assert state["status"] == "ok" and not state["running"]
-    assert sum(process["lost"] for process in state["processes"]) - lost == int(seed == rough.CRASH)
+    assert sum(process["lost"] for process in state["processes"]) - lost == 2 * (seed == rough.CRASH)
     assert client.post("/v1/erase", **job(0)).status_code == 200
 
 
@@ -96,7 +96,6 @@ def test_a_killed_process_is_replaced(client: TestClient) -> None:
     for process in health(client)["processes"]:
         if process["pid"]:
             os.kill(process["pid"], signal.SIGKILL)
-    time.sleep(0.5)  # a signal is not there at once; whoever is asked in that moment dies with the question
     assert client.post("/v1/erase", **job(0)).status_code == 200
     assert health(client)["status"] == "ok"
 
@@ -110,6 +109,30 @@ def test_processes_end_with_their_server(tmp_path: Path) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_the_event_loop_loads_no_library_at_the_first_request(tmp_path: Path) -> None:
+    """The first photo in base64 had it import all that draws and decodes: nobody was answered for half a second."""
+    code = (
+        "import base64, sys\n"
+        "from pathlib import Path\n"
+        "from fastapi.testclient import TestClient\n"
+        "from mild.app.server import Settings\n"
+        "from mild.app.server.app import create_app\n"
+        "from test_server import png\n"
+        "settings = Settings(state=Path(sys.argv[1]), road='fake_road:FakeRoad')\n"
+        "with TestClient(create_app(settings)) as client:\n"
+        "    loaded = set(sys.modules)\n"
+        "    body = {'photo': base64.b64encode(png(1)).decode(), 'request': {'selection': {'people': [1]}}}\n"
+        "    assert client.post('/v1/erase', json=body).status_code == 200\n"
+        "    print(sorted(name for name in set(sys.modules) - loaded if name.startswith('mild')))\n"
+    )
+    places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "state")],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": places}, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done
 
 
 def test_health_says_that_the_disk_is_full(tmp_path: Path) -> None:
@@ -255,23 +278,42 @@ def test_a_damaged_result_is_gone_and_says_so(tmp_path: Path) -> None:
         problem(client.get(f"/v1/jobs/{id}/result"), 410, "is gone")
 
 
+def test_a_process_that_is_killed_at_a_job_is_replaced_and_the_job_done(client: TestClient) -> None:
+    """Chaos saw 284 answers 500 in half an hour, though nothing was wrong with most of these jobs."""
+    id = client.post("/v1/jobs", **job(rough.SLOW)).json()["id"]
+    for kill in range(2):
+        while not (busy := [p["pid"] for p in health(client)["processes"] if p["name"] == "maker" and p["pid"]]):
+            time.sleep(0.02)
+        while client.get(f"/v1/jobs/{id}").json()["stage"] not in ("fill", "denoise"):
+            time.sleep(0.02)
+        os.kill(busy[0], signal.SIGKILL)
+        if kill == 0:
+            while any(p["pid"] == busy[0] for p in health(client)["processes"]):
+                time.sleep(0.02)
+    while (status := client.get(f"/v1/jobs/{id}").json())["state"] in ("queued", "running"):
+        time.sleep(0.05)
+    assert (status["state"], status["fault"]) == ("failed", "process") and "try again later" in status["error"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the system ends the process of a dead parent")
-def test_a_stopped_process_ends_with_a_killed_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["as soon as it is known", "when it is ready"])
+def test_a_stopped_process_ends_with_a_killed_server(when: str, tmp_path: Path) -> None:
     """Chaos left dozens of stopped processes behind, each with its memory, one for each server killed meanwhile."""
     code = (
-        "import os, signal, sys, time\n"
+        "import os, signal, sys, threading, time\n"
         "from pathlib import Path\n"
         "from mild.app.server import Settings\n"
         "from mild.app.server.hands import Hand\n"
         "hand = Hand('maker', Settings(state=Path(sys.argv[1]), road='rough_road:RoughRoad'))\n"
-        "hand._ready()\n"
+        "threading.Thread(target=hand.call, args=('forget', [], None), daemon=True).start()\n"
+        "while hand.pid is None or (sys.argv[2] == 'when it is ready' and hand.busy): pass\n"
         "os.kill(hand.pid, signal.SIGSTOP)\n"
         "print(hand.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
     server = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "state")],
+        [sys.executable, "-c", code, str(tmp_path / "state"), when],
         stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": places},
     )  # fmt: skip
     assert server.stdout is not None

@@ -288,7 +288,7 @@ def test_a_full_queue_says_when_to_come_back(serve: Any) -> None:
         (UsageError("There is no person 9."), 422, "no person 9"),
         (MildError("The weights are missing."), 422, "weights are missing"),
         (RuntimeError("secret"), 500, "failed unexpectedly"),
-        (MemoryError(), 500, "not enough memory"),
+        (MemoryError(), 413, "not enough memory"),
     ],
 )
 def test_failures(serve: Any, fail: Exception, status: int, words: str) -> None:

@@ -145,6 +145,9 @@ class Round:
         except (ValueError, KeyError):
             self.bad("no problem document", status=status, answer=answer[:200].decode("latin-1"))
             return
+        if status >= 500:
+            made = {101: ", made to crash", 102: ", made to hang", 103: ", made to take memory"}.get(seed, "")
+            self.count(f"server: answered {status}{made}: {detail}")
         if "failed unexpectedly" in detail:
             self.bad("unforeseen", detail=detail)
         if status >= 500 and seed < 100 and not broken and status != 503 and "process that worked" not in detail:

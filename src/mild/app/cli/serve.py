@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -159,5 +161,9 @@ def listen(app: FastAPI, settings: Settings, host: str, port: int, ready: Callab
     server = Server(config)
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sees to the others
+    # The loop must have its turn among the threads within a millisecond, and what was imported is never garbage.
+    sys.setswitchinterval(0.001)
+    gc.collect()
+    gc.freeze()
     with listener, suppress(KeyboardInterrupt):
         server.run(sockets=[listener])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from mild.app.server import process
+from mild.app.server import process, starting
 from mild.app.server.problems import Problem
 from mild.app.server.settings import Settings
 from mild.errors import Cancelled, MildError, UsageError
@@ -27,6 +28,8 @@ from mild.files import NoSpace
 Tell = Callable[..., None]
 #: Seconds that a task is given to stop by itself before its process is ended.
 KINDNESS = 1.0
+#: What a crash ends a process with; any other signal comes from outside.
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGSYS})
 #: Seconds a new process is given to say that it is there; on a loaded machine importing takes its time.
 STARTING = 60.0
 
@@ -36,7 +39,11 @@ class Late(MildError):
 
 
 class Broken(MildError):
-    """The process ended in the middle of the task, or failed in a way nobody foresaw: a fault of ours."""
+    """The process crashed at the task, twice, or failed in a way nobody foresaw: a fault of ours."""
+
+
+class Ended(MildError):
+    """The process was ended from outside in the middle of the task, twice: by the system, or by its operator."""
 
 
 class NoMemory(MildError):
@@ -101,6 +108,9 @@ class Hand:
     ) -> Any:
         """Have a task done, and wait for it; the other callers wait meanwhile.
 
+        When its process ends in the middle of it, the task is done once more, in a new one and within the same time:
+        mostly it was not the task's fault.
+
         Args:
             seconds: how long it may take.
             cancel: set from elsewhere, it stops the task.
@@ -108,30 +118,42 @@ class Hand:
 
         Raises:
             Cancelled: it was cancelled.
-            Late, Broken, NoMemory, NoSpace: see there.
+            Late, Broken, Ended, NoMemory, NoSpace: see there.
             MildError, Problem: what the task says is wrong with its input.
         """
-        seconds = self._settings.task_seconds if seconds is None else seconds
+        seconds = left = self._settings.task_seconds if seconds is None else seconds
+        code: int | None = None
         with self._turn:
             self.busy = True
             try:
-                if cancel is not None and cancel.is_set():
-                    raise Cancelled
-                line = self._ready()
-                try:
-                    line.send((task, arguments))
-                    return self._answer(line, seconds, cancel, tell)
-                except (EOFError, OSError):
-                    raise self._crash() from None
+                for _ in range(2):
+                    if cancel is not None and cancel.is_set():
+                        raise Cancelled
+                    begun = time.monotonic()
+                    try:
+                        line = self._ready()
+                        begun = time.monotonic()  # a process that starts does not count against the task
+                        line.send((task, arguments))
+                        return self._answer(line, begun + left, seconds, cancel, tell)
+                    except (EOFError, OSError):
+                        code = self._gone()
+                    left = max(0.1, left - (time.monotonic() - begun))
+                raise _crash(code)
             finally:
                 self.busy = False
                 self._used = time.monotonic()
 
     def forget(self, *arguments: Any) -> None:
         """Have it forget what it holds of a photo or a job; nothing is started for that."""
-        if self.running:
-            with contextlib.suppress(Exception):
-                self.call("forget", *arguments, seconds=5.0)
+        with self._turn, contextlib.suppress(MildError, Problem):
+            line = self._line
+            if line is None or not self.running:
+                return
+            try:
+                line.send(("forget", arguments))
+                self._answer(line, time.monotonic() + 5.0, 5.0, None, None)
+            except (EOFError, OSError):
+                self._gone()
 
     def rest(self) -> bool:
         """End a process that had nothing to do for ``idle_seconds``; True when it was ended."""
@@ -163,8 +185,9 @@ class Hand:
         self._closed = True
         self.end()
 
-    def _answer(self, line: Connection, seconds: float, cancel: threading.Event | None, tell: Tell | None) -> Any:
-        deadline = time.monotonic() + seconds
+    def _answer(
+        self, line: Connection, deadline: float, seconds: float, cancel: threading.Event | None, tell: Tell | None
+    ) -> Any:
         asked: float | None = None
         late = False
         while True:
@@ -208,12 +231,9 @@ class Hand:
                 return ours
             try:
                 call = [sys.executable, "-m", "mild.app.server.process", str(theirs.fileno()), self._settings.road]
+                call += [str(self._settings.state), str(self._settings.max_memory)]
                 places = os.pathsep.join(path or "." for path in sys.path)
-                self._process = subprocess.Popen(
-                    [*call, str(self._settings.state), str(self._settings.max_memory)],
-                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    start_new_session=True, env=os.environ | {"PYTHONPATH": places},
-                )  # fmt: skip
+                self._process = starting.start(call, theirs.fileno(), os.environ | {"PYTHONPATH": places})
             except OSError as error:
                 self.failing = True
                 ours.close()
@@ -227,17 +247,24 @@ class Hand:
             there = False
         self.failing = not there
         if not there:
-            raise self._crash()
+            raise EOFError
         return ours
 
-    def _crash(self) -> MildError:
-        """What to say of a process that is gone."""
-        if self._closed:
-            self.end()
-            return Cancelled()
-        self.lost += 1
+    def _gone(self) -> int | None:
+        """Put a process away that is gone: what it ended with, as far as is known."""
+        ended = self._process
         self.end()
-        return Broken("The process that worked on this photo ended (a crash, or too little memory); nothing else did.")
+        if self._closed:
+            raise Cancelled
+        self.lost += 1
+        return None if ended is None else ended.returncode
+
+
+def _crash(code: int | None) -> MildError:
+    """What to say of a task whose processes are gone."""
+    if code is not None and -code in _CRASHES:
+        return Broken("The process that worked on this photo crashed, and so did a second one; nothing else did.")
+    return Ended("The process that worked on this photo was ended twice, maybe for want of memory; try again later.")
 
 
 def _late(seconds: float) -> Late:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
+from mild.app.server.encoded import unbase64
 from mild.app.server.problems import Problem
 from mild.app.server.settings import Settings
 from mild.errors import UsageError
@@ -233,8 +234,6 @@ async def _json(request: Request, settings: Settings, unpack: Unpack) -> Body:
 
 
 def _base64(name: str, text: str | None) -> bytes | None:
-    from mild.app.server.tasks import unbase64
-
     return None if text is None else unbase64(name, text)
 
 

@@ -49,7 +49,11 @@ class JobStatus(BaseModel):
     created: float = Field(description="Seconds since 1970.")
     started: float | None = None
     finished: float | None = None
-    fault: Literal["request", "time", "server"] | None = Field(None, description="Whose fault a failure is.")
+    fault: Literal["request", "memory", "time", "process", "disk", "server"] | None = Field(
+        None,
+        description="Why it failed: the request itself, too little memory for it, the time allowed, a process that was "
+        "ended from outside, a full disk, or a fault of the server's. After time, process and disk, try again later.",
+    )
     error: str | None = Field(None, description="Why it failed or was stopped, in one sentence.")
     report: dict[str, Any] | None = Field(None, description="What was done: people, plan, seconds.")
 
@@ -101,7 +105,7 @@ class Job:
                     self.unsaved = True
                     if status.state == "done":
                         lost = "The result could not be kept: the server's disk is full or cannot be written."
-                        failed = {"state": "failed", "fault": "server", "error": lost, "report": None}
+                        failed = {"state": "failed", "fault": "disk", "error": lost, "report": None}
                         status = status.model_copy(update=failed)
             self._status = status
             listeners = list(self._listeners)

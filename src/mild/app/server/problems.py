@@ -14,12 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from mild.errors import MildError
-from mild.files import NoSpace
 
 log = logging.getLogger("mild.app.server")
 
-#: Failures of ``hands.py`` that are not the sender's fault.
-_SERVERS = (("Late", 503), ("Broken", 500), ("NoMemory", 500))
+#: Failures of a task by their name: of the processes (``hands.py``), and of the disk.
+_TASKS = {"Late": 503, "Ended": 503, "Broken": 500, "NoMemory": 413, "NoSpace": 507}
+#: What a job's fault answers to whoever waited for it.
+FAULTS = {"request": 422, "memory": 413, "time": 503, "process": 503, "disk": 507, "server": 500}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -79,10 +80,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(MildError)
     async def _mild(request: Request, error: MildError) -> Response:
-        if isinstance(error, NoSpace):
-            return document(507, "The server's disk is full; nothing was kept.")
-        status = next((status for kind, status in _SERVERS if type(error).__name__ == kind), 422)
-        return document(status, str(error), {"Retry-After": "30"} if status == 503 else None)
+        status = _TASKS.get(type(error).__name__, 422)
+        detail = "The server's disk is full; nothing was kept." if status == 507 else str(error)
+        return document(status, detail, {"Retry-After": "30"} if status in (503, 507) else None)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

@@ -104,25 +104,14 @@ def _limit(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
-    with contextlib.suppress(OSError):
-        os.nice(10)  # the server must answer however busy its processes are
-
-
-def _end_with_the_server() -> None:
-    """Have the system end this process when the server dies: a stopped one never sees that its line is closed (Linux).
-
-    It goes with the thread that started it, too; the server's threads that start processes live as long as it does.
-    """
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if sys.platform != "linux":
+        with contextlib.suppress(OSError):
+            os.nice(10)  # there it was not settled at the start
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server's affair
-    if sys.platform == "linux":
-        _end_with_the_server()
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # what it logs must not stop it where it is not in the foreground
     line = Connection(int(sys.argv[1]))
     _limit(int(sys.argv[4]))
     module, _, name = sys.argv[2].partition(":")

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from mild.app.server.hands import Broken, Hand, Late, NoMemory
+from mild.app.server.hands import Broken, Ended, Hand, Late, NoMemory
 from mild.app.server.jobs import INTERRUPTED, Job
 from mild.app.server.metrics import Metrics
 from mild.app.server.problems import Problem
@@ -147,8 +147,12 @@ class JobQueue:
         except Late:
             self._end(job, "failed", f"The job took longer than the {limit:g} seconds allowed.", fault="time")
         except NoSpace:
-            self._end(job, "failed", "The server's disk is full; nothing was written.", fault="server")
-        except (Broken, NoMemory) as error:
+            self._end(job, "failed", "The server's disk is full; nothing was written.", fault="disk")
+        except NoMemory as error:
+            self._end(job, "failed", str(error), fault="memory")
+        except Ended as error:
+            self._end(job, "failed", str(error), fault="process")
+        except Broken as error:
             self._end(job, "failed", str(error), fault="server")
         except Problem as problem:
             self._end(job, "failed", problem.detail, fault="server")

@@ -13,9 +13,9 @@ from starlette.background import BackgroundTask
 
 from mild.app.server.jobs import Job, JobStatus, Kind
 from mild.app.server.openapi import JOB_BODY
-from mild.app.server.problems import Problem, responses
+from mild.app.server.problems import FAULTS, Problem, responses
 from mild.app.server.results import FORMATS, LAYERED, Choice, discard
-from mild.app.server.routes_photos import Held, body_of
+from mild.app.server.routes_photos import Held, job_of
 from mild.app.server.service import Service
 from mild.errors import MildError, UsageError
 
@@ -72,7 +72,7 @@ class Layers(BaseModel):
 @router.post(
     "/erase", openapi_extra=JOB_BODY, response_class=Response,
     responses={**PICTURES, 202: {"model": JobStatus, "description": "Not done in time: the job"},
-               **responses(404, 415, 429, 503)},
+               **responses(404, 415, 429, 503, 507)},
     summary="Erase people: the result, or the job if it takes long",
 )  # fmt: skip
 async def erase(request: Request, service: Held, format: Format = "png", flatten_hidden: Flatten = False) -> Response:
@@ -82,7 +82,7 @@ async def erase(request: Request, service: Held, format: Format = "png", flatten
 @router.post(
     "/layers", openapi_extra=JOB_BODY, response_class=Response,
     responses={**PICTURES, 202: {"model": JobStatus, "description": "Not done in time: the job"},
-               **responses(404, 415, 429, 503)},
+               **responses(404, 415, 429, 503, 507)},
     summary="Take a photo apart: the layers, or the job if it takes long",
 )  # fmt: skip
 async def layers(request: Request, service: Held, format: Format = "zip") -> Response:
@@ -91,10 +91,10 @@ async def layers(request: Request, service: Held, format: Format = "zip") -> Res
 
 @router.post(
     "/jobs", status_code=202, response_model=JobStatus, openapi_extra=JOB_BODY,
-    responses=responses(404, 415, 429, 503), summary="Queue a job",
+    responses=responses(404, 415, 429, 503, 507), summary="Queue a job",
 )  # fmt: skip
 async def create(request: Request, response: Response, service: Held) -> JobStatus:
-    body = await body_of(request, service)
+    body = await job_of(request, service)
     job = await service.start(body.kind, body)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job.status
@@ -173,7 +173,7 @@ async def layer_picture(
 
 async def _do(request: Request, service: Service, kind: Kind, format: Format, choice: Choice) -> Response:
     """Start a job and wait for it, as long as the settings and the client's patience allow."""
-    job = await service.start(kind, await body_of(request, service))
+    job = await service.start(kind, await job_of(request, service))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + service.settings.sync_seconds
     async for _ in _changes(job, 0.5):
@@ -201,11 +201,10 @@ async def _do(request: Request, service: Service, kind: Kind, format: Format, ch
 def _failure(job: Job) -> Problem:
     """What became of a job that is not done."""
     sentence = job.status.error or "The job is not done."
-    if job.status.state == "interrupted" or job.status.fault == "time":
-        return Problem(503, sentence, {"Retry-After": "30"})
     if job.status.state == "cancelled":
         return Problem(409, sentence)
-    return Problem(500 if job.status.fault == "server" else 422, sentence)
+    status = 503 if job.status.state == "interrupted" else FAULTS[job.status.fault or "request"]
+    return Problem(status, sentence, {"Retry-After": "30"} if status in (503, 507) else None)
 
 
 def _done(service: Service, job_id: str) -> Job:

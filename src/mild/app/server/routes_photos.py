@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from mild.app.server.inputs import Body, check_finder, check_http, read_body, read_json
 from mild.app.server.openapi import JOB_BODY, PHOTO_BODY, SELECTION_BODY
@@ -149,6 +151,18 @@ async def people_once(request: Request, service: Held, masks: Masks = False) -> 
     photo_id = await service.photo_id(body)
     rows = await service.people(photo_id, body.request.finder, masks)
     return {"photo": _info(photo_id, service.photos.known(photo_id)), "people": rows}
+
+
+async def job_of(request: Request, service: Service) -> Body:
+    """The body of a job; where the queue is full, what is sent is let pass by and not looked at."""
+    try:
+        service.queue.check()
+    except Problem:
+        with suppress(ClientDisconnect):
+            async for _ in request.stream():
+                pass
+        raise
+    return await body_of(request, service)
 
 
 async def body_of(request: Request, service: Service) -> Body:

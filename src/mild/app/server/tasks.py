@@ -5,8 +5,6 @@ Paths come from the server, never from a request; everything else of a request i
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -18,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mild.app.server import results
+from mild.app.server.encoded import unbase64
 from mild.app.server.results import Choice
 from mild.app.server.settings import Settings
 from mild.errors import MildError
@@ -233,19 +232,3 @@ def drawn_mask(path: str, size: tuple[int, int], max_pixels: int) -> dict[str, A
     except MildError as error:
         message = str(error).replace(f"The mask {path}", "The mask").replace(path, "The mask")
         raise type(error)(message) from None
-
-
-def unbase64(name: str, text: str) -> bytes:
-    """A file in base64, with or without ``data:…,`` in front.
-
-    Raises:
-        MildError: it is none.
-    """
-    from mild.errors import UsageError
-
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise UsageError(f"{name} is not base64.") from None
