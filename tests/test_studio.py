@@ -959,3 +959,138 @@ def test_a_lost_connection_is_said_for_as_long_as_it_lasts_and_mends_itself(
     it.people.nth(2).wait_for()  # and the page looked for people by itself
     erased(it, 1)
     assert it.faults == []
+
+
+def test_a_rough_look_comes_at_once_and_is_replaced(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    road = FakeRoad(steps=1000, pause=0.05)
+    with studio(tmp_path / "state", road) as address:
+        it = visit(address)
+        it.open(data=plain_png())
+        it.wait_people()
+        it.people.nth(0).click()
+        it.page.click("#erase")
+        it.page.wait_for_selector("#rough:not([hidden])")
+        # The person stands on one flat colour: that is what remains, without red stripes.
+        inside, outside = it.at(120, 180, (480, 300)), it.at(30, 180, (480, 300))
+        assert near(it.colour(*inside), np.array((40, 90, 200)))
+        assert near(it.colour(*outside), np.array((40, 90, 200)))
+        assert it.axe() == []
+        road.pause = 0
+        it.wait_mode("result")
+        assert it.page.locator("#rough").is_hidden()
+        assert near(it.colour(*inside), it.pixels()[180, 120])
+        assert it.faults == []
+
+
+def test_undo_and_redo_go_through_choice_and_result(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png(), name="group.png")
+    it.wait_people()
+    erased(it, 1)
+    first = it.job()
+    eye = it.page.locator('[data-key="eye 1"]')
+    with it.page.expect_response("**/result?*show=1*"):
+        eye.click()
+    with it.page.expect_response("**/result?*"):
+        it.page.keyboard.press("Control+z")
+    assert eye.get_attribute("aria-pressed") == "false"
+    with it.page.expect_response("**/result?*show=1*"):
+        it.page.click("#redo")
+    assert it.page.locator("#redo").is_disabled()
+    it.page.keyboard.press("Control+z")
+    it.page.keyboard.press("Control+z")  # behind the layers lies the choice
+    it.wait_mode("choose")
+    assert it.people.nth(0).get_attribute("aria-pressed") == "true"
+    it.page.keyboard.press("Control+z")
+    assert it.people.nth(0).get_attribute("aria-pressed") == "false"
+    it.page.keyboard.press("Control+y")
+    it.page.keyboard.press("Control+y")  # the result is still that of this choice
+    it.wait_mode("result")
+    assert it.job() == first
+    it.page.click("#continue")
+    it.page.wait_for_function("(job) => !location.hash.includes(job)", arg=first)
+    it.wait_people()
+    it.page.click("#undo")  # and before the new photo lies the result that it was
+    it.wait_mode("result")
+    assert it.job() == first
+    assert it.faults == []
+
+
+def test_the_browsers_back_loses_nothing(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    erased(it, 2)
+    job = it.job()
+    it.page.go_back()
+    it.wait_mode("choose")
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true"
+    it.page.go_back()
+    it.wait_mode("start")
+    it.page.locator("#recent li button").wait_for()
+    it.page.go_forward()
+    it.wait_people()
+    assert it.people.nth(1).get_attribute("aria-pressed") == "true"
+    it.page.go_forward()
+    it.wait_mode("result")
+    assert it.job() == job
+    it.page.click("#step-choose")
+    it.page.reload()
+    it.wait_people()
+    it.page.wait_for_selector("#step-result:not([disabled])")  # a reload keeps the result
+    it.page.go_back()
+    it.wait_mode("result")
+    it.page.click("#again")  # another job of the same photo is a place of its own
+    it.page.wait_for_function("(job) => !location.hash.includes(job)", arg=job)
+    it.wait_mode("result")
+    it.page.go_back()
+    it.page.wait_for_function("(job) => location.hash.includes(job)", arg=job)
+    it.wait_mode("result")
+    assert it.faults == []
+
+
+def test_back_while_a_job_runs_and_forward_finds_it(tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    road = FakeRoad(steps=1000, pause=0.05)
+    with studio(tmp_path / "state", road) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        it.people.nth(1).click()
+        it.page.click("#erase")
+        it.wait_mode("work")
+        job = it.job()
+        it.page.go_back()
+        it.wait_mode("start")
+        it.page.go_forward()
+        it.wait_mode("work")
+        assert it.job() == job
+        road.pause = 0
+        it.wait_mode("result")
+        assert it.faults == []
+
+
+def test_a_click_where_nobody_was_found_marks_what_is_there(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.mouse.click(*it.at(440, 40, (480, 300)))
+    it.page.wait_for_selector('#people .going [data-person="4"]')
+    it.page.keyboard.press("Control+z")
+    it.page.wait_for_selector('[data-person="4"]', state="detached")
+
+
+def test_a_finger_refines_with_buttons(fake: str, visit: Callable[..., Studio]) -> None:
+    """There is no Shift and no Alt on a phone."""
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
+    it.open(data=png())
+    it.wait_people()
+    it.page.tap("[data-tool=point]")
+    assert it.page.locator("#refine").is_hidden(), "there is nothing yet to refine"
+    it.page.touchscreen.tap(*it.at(440, 40, (480, 300)))
+    it.page.wait_for_selector('[data-person="4"]')
+    it.page.tap("[data-refine=not]")
+    with it.page.expect_response("**/select?*") as asked:
+        it.page.touchscreen.tap(*it.at(446, 60, (480, 300)))
+    clicks = asked.value.request.post_data_json["clicks"]
+    assert [len(clicks[0][k]) for k in ("on", "off")] == [1, 1]
+    assert it.axe() == it.faults == []

@@ -15,6 +15,8 @@ class App extends EventTarget {
   crowd = null;
   edits = new Edits();
   tool = "choose";
+  /** What a click with the tool "point" means: "" a new thing; "also", "not": more or less of the last one. */
+  refine = "";
   /** Radius of the brush in pixels of the photo. */
   radius = 20;
   /** Number of the person under the pointer or focused in the list; 0 for nobody. */
@@ -23,9 +25,11 @@ class App extends EventTarget {
   busy = "";
   /** Fields of the request beside selection and method: a seed, a wider mask. */
   wishes = {};
+  /** What erasing will roughly give, as a canvas to lie over the photo while the job runs; or null. */
+  rough = null;
   /** The job's status as the server tells it. */
   job = null;
-  /** Result: {id, after: Picture, layers, order, hidden, alone, divider}. */
+  /** Result: {id, after: Picture, layers, order, hidden, alone, divider, past, future, edits}. */
   result = null;
 
   tell() {

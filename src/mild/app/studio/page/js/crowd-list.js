@@ -13,10 +13,10 @@ let shownCrowd = null;
 let rows = new Map();
 
 const HINTS = {
-  choose: "Click a person on the photo or in the list. Red stripes mean: this goes.",
+  choose: "Click whoever should go, on the photo or in the list; also somebody who was missed. Red stripes mean: this goes.",
   add: "Paint what should go as well.",
   take: "Paint over red stripes what should stay.",
-  point: "Click on somebody, or something, that was missed.",
+  point: "Click on somebody, or something, that was missed; then + and − add to it and take away.",
   box: "Draw a box around somebody, or something, that was missed.",
   hand: "Drag to move the photo.",
 };

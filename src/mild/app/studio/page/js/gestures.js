@@ -177,12 +177,10 @@ function addStroke(stroke) {
 
 function click(here, how = "") {
   if (!isInside(here)) return;
-  if (app.tool === "point") actions.markPoint(Math.floor(here.x), Math.floor(here.y), how);
-  else {
-    const id = app.crowd?.at(here.x, here.y) ?? 0;
-    if (id) app.toggle(id);
-    else announce("Nobody was found there.");
-  }
+  const id = app.tool === "point" ? 0 : app.crowd?.at(here.x, here.y) ?? 0;
+  if (id) app.toggle(id);
+  // Where nobody was found, a click means that somebody was missed there.
+  else actions.markPoint(Math.floor(here.x), Math.floor(here.y), how || (app.tool === "point" ? app.refine : ""));
 }
 
 const boxOf = (a, b) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];

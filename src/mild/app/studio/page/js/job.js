@@ -4,11 +4,13 @@ import * as api from "./api.js";
 import { app } from "./app.js";
 import { selectionOf } from "./edits.js";
 import { methodNow } from "./fill.js";
-import { rememberPlace } from "./memory.js";
+import { goTo, isAt, remembered } from "./memory.js";
 import { announce, attempt, fault, note } from "./messages.js";
 import { outputNow } from "./output.js";
 import { marksOn } from "./photo.js";
 import { showResult } from "./result.js";
+import { rough } from "./rough.js";
+import { maskNow } from "./stage.js";
 import { codesOf } from "./strokes.js";
 
 /** The stages in their order, in words; the server may tell of others, which are shown by their own name. */
@@ -71,19 +73,24 @@ export async function follow(job) {
   watching = new AbortController();
   const { signal } = watching;
   const { photo } = app;
-  rememberPlace(photo.id, job.id);
+  const place = { photo: photo.id, job: job.id };
+  // A job takes the place of its choice in the browser's history until it is done: one that is cancelled was nowhere.
+  const fresh = [null, job.id].includes(remembered().job);
+  if (fresh) isAt(place);
+  else goTo(place);
   reached = 0;
   elapsed.textContent = "";
   cancelButton.disabled = false;
-  app.set({ mode: "work", job, hover: 0 });
+  app.set({ mode: "work", job, hover: 0, rough: null });
   progress(job);
+  if (job.kind === "erase") void sketch();
   try {
     for await (const status of api.watch(job.id, signal)) {
       if (signal.aborted) return;
       progress(status);
       if (status.state !== "away") app.job = status;
     }
-    if (!signal.aborted) await finish(photo);
+    if (!signal.aborted) await finish(photo, fresh);
   } catch (error) {
     if (signal.aborted) return;
     fault(error);
@@ -91,18 +98,38 @@ export async function follow(job) {
   }
 }
 
-/** Another photo is opened: the job goes on, but nobody here waits for it. */
+/** Widening of the mask unless the user wishes otherwise, as a part of a person's height. */
+const MARGIN = 0.015;
+
+/** What it will roughly look like, at once. */
+async function sketch() {
+  const { photo, job, wishes } = app;
+  // The page shows first that it works.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const mask = maskNow();
+  if (!mask || app.job?.id !== job.id || app.mode !== "work") return;
+  const heights = app.everybody.filter((entry) => entry.going).map(({ person }) => person.box[3] - person.box[1]);
+  const grow = (wishes.region?.dilate ?? MARGIN) * Math.max(photo.height / 10, ...heights);
+  app.set({ rough: rough(photo.picture.small, mask, photo, grow) });
+}
+
+/** The job goes on, but nobody here waits for it: another photo is opened, or the user went back. */
 export function unfollow() {
   watching?.abort();
   watching = null;
 }
 
-async function finish(photo) {
+async function finish(photo, fresh) {
   const { job } = app;
   if (job.state === "done") {
     const shown = await attempt(() => showResult(job, photo));
-    if (shown) announce("Done. The result is shown.");
-    else if (photo === app.photo) leave();
+    if (shown) {
+      announce("Done. The result is shown.");
+      if (fresh) {
+        isAt({ photo: photo.id });
+        goTo({ photo: photo.id, job: job.id });
+      }
+    } else if (photo === app.photo) leave();
     return;
   }
   if (job.state === "cancelled") note("Cancelled. Your choice is as it was.");
@@ -111,8 +138,8 @@ async function finish(photo) {
 }
 
 function leave() {
-  rememberPlace(app.photo?.id, null);
-  app.set({ mode: "choose", job: null });
+  isAt({ photo: app.photo?.id, job: app.result?.id, at: app.result ? "choose" : null });
+  app.set({ mode: "choose", job: null, rough: null });
 }
 
 export async function cancel() {

@@ -9,13 +9,14 @@ import { onFetched } from "./finder.js";
 import { again, cancel, follow, start, unfollow } from "./job.js";
 import { installKeys } from "./keys.js";
 import "./layer-list.js";
-import { recallEdits, remembered, rememberPlace } from "./memory.js";
+import { goTo, isAt, recallEdits, remembered } from "./memory.js";
 import { attempt, note } from "./messages.js";
 import { addMark, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
 import { offerRecent } from "./recent.js";
 import { download, pullApart, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
 import { actualSize, canvas, redraw, sharpness, view } from "./stage.js";
+import * as steps from "./steps.js";
 
 const by = (id) => document.getElementById(id);
 const on = (id, act) => by(id).addEventListener("click", act);
@@ -85,10 +86,14 @@ const STANDARD_MARGIN = 15;
 // ---- tools, zoom, compare
 
 function chooseTool(tool) {
-  if (app.mode === "choose") app.set({ tool, hover: 0 });
+  if (app.mode === "choose") app.set({ tool, refine: "", hover: 0 });
 }
 for (const button of document.querySelectorAll("[data-tool]")) {
   button.addEventListener("click", () => chooseTool(button.dataset.tool));
+}
+
+for (const button of document.querySelectorAll("[data-refine]")) {
+  button.addEventListener("click", () => app.set({ refine: button.dataset.refine }));
 }
 
 /** The slider's 0..100 as a radius: equal steps feel equal when they are factors. */
@@ -154,7 +159,7 @@ on("erase", erase);
 on("apart", () => start("layers"));
 on("again", again);
 on("pull", pullApart);
-on("continue", () => attempt(async () => take(await resultFile())));
+on("continue", () => attempt(eraseMore));
 on("bystanders", () => app.edits.change({ chosen: app.bystanders }));
 by("margin").addEventListener("input", (event) => {
   const wider = Number(event.target.value);
@@ -162,14 +167,14 @@ by("margin").addEventListener("input", (event) => {
   app.wishes = wider === STANDARD_MARGIN ? rest : { ...rest, region: { dilate: wider / 1000 } };
 });
 onFetched(() => app.photo && openKnown(app.photo.id, null));
-on("undo", () => app.edits.undo());
-on("redo", () => app.edits.redo());
-on("step-choose", () => app.mode === "result" && app.set({ mode: "choose" }));
-on("step-result", () => app.mode === "choose" && app.result && app.set({ mode: "result", hover: 0 }));
+const undo = () => steps.undo((place) => attempt(() => visit(place)));
+on("undo", undo);
+on("redo", steps.redo);
+on("step-choose", () => app.mode === "result" && steps.lookAt("choose"));
+on("step-result", () => app.mode === "choose" && steps.lookAt("result"));
 const help = () => by("help").showModal();
 on("help-open", help);
 
-const choosing = (act) => () => app.mode === "choose" && !app.busy && act();
 installKeys({
   open,
   erase,
@@ -181,8 +186,8 @@ installKeys({
   tool: chooseTool,
   brush: (direction) => app.photo && setBrush(stepAt(app.radius) + 6 * direction),
   compare: () => app.result && setDivider(app.result.divider > 0 ? 0 : 1),
-  undo: choosing(() => app.edits.undo()),
-  redo: choosing(() => app.edits.redo()),
+  undo,
+  redo: steps.redo,
   save: () => app.mode === "result" && attempt(() => download("png")),
   escape: () => (app.mode === "work" ? cancel() : app.mode === "choose" && chooseTool("choose")),
 });
@@ -205,13 +210,15 @@ function show() {
   by("busy-text").textContent = app.busy;
   by("welcome").inert = !!app.busy;
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === app.tool);
+  for (const button of document.querySelectorAll("[data-refine]")) button.setAttribute("aria-pressed", button.dataset.refine === app.refine);
   by("size-label").hidden = app.tool !== "add" && app.tool !== "take";
   if (app.photo) by("size").value = stepAt(app.radius);
   by("step-result").disabled = !app.result || app.mode === "work";
   by("step-choose").disabled = app.mode === "work";
   by("step-choose").setAttribute("aria-pressed", app.mode !== "result");
   by("step-result").setAttribute("aria-pressed", app.mode === "result");
-  by("again").hidden = app.job?.kind !== "erase";
+  by("again").hidden = app.result?.kind !== "erase";
+  by("rough").hidden = app.mode !== "work" || !app.rough;
   by("bystanders").hidden = !app.bystanders.length;
   by("margin").value = Math.round(1000 * (app.wishes.region?.dilate ?? STANDARD_MARGIN / 1000));
   by("compare").hidden = !!app.result?.alone || !!app.result?.apart;
@@ -219,27 +226,59 @@ function show() {
   by("pull").setAttribute("aria-pressed", !!app.result?.apart);
   if (app.result) by("divider").value = 100 * app.result.divider;
   canvas.setAttribute("aria-label", app.photo ? `Photo ${app.photo.name}, ${app.photo.width} by ${app.photo.height} pixels` : "Photo");
-  showUndo();
+  showSteps();
   zoomed();
 }
-function showUndo() {
-  by("undo").disabled = app.mode !== "choose" || !!app.busy || !app.edits.canUndo;
-  by("redo").disabled = app.mode !== "choose" || !!app.busy || !app.edits.canRedo;
+function showSteps() {
+  by("refine").hidden = app.tool !== "point" || !app.edits.now.marks.some((mark) => mark.kind === "point");
+  by("undo").disabled = !steps.canUndo();
+  by("redo").disabled = !steps.canRedo();
 }
 app.addEventListener("change", show);
-app.edits.addEventListener("change", showUndo);
+app.edits.addEventListener("change", showSteps);
 
-// ---- the beginning, and a reload in the middle of a job
+/** The result becomes the photo; undo, and the browser's Back, lead to the result again. */
+async function eraseMore() {
+  const before = { photo: app.photo.id, job: app.result.id };
+  const file = await resultFile();
+  unfollow();
+  await openFile(file, before);
+}
 
-async function resume({ photo, job }) {
+// ---- the beginning, a reload in the middle of a job, and the browser's Back
+
+/** Go where the page was: its address says so already, or is made to. */
+async function visit(place) {
+  goTo(place);
+  await arrive(place);
+}
+
+async function arrive({ photo, job, at }) {
+  unfollow();
+  if (!photo) {
+    app.set({ mode: "start" });
+    offer();
+  } else if (photo !== app.photo?.id) await resume({ photo, job, at });
+  else if (!job) app.set({ mode: "choose" });
+  else if (job === app.result?.id) app.set({ mode: at === "choose" ? "choose" : "result", hover: 0 });
+  else await takeUp({ photo, job, at });
+}
+window.addEventListener("popstate", () => attempt(() => arrive(remembered())));
+
+async function resume({ photo, job, at }) {
   await openKnown(photo, job);
-  if (!app.photo) return rememberPlace(null, null);
-  if (!job) return;
+  if (!app.photo) return isAt({});
+  if (job && photo === app.photo.id) await takeUp({ photo, job, at });
+}
+
+/** The job of the photo that is open. */
+async function takeUp({ photo, job, at }) {
   const status = await attempt(() => api.jobStatus(job));
-  if (!status) return rememberPlace(photo, null);
+  if (photo !== app.photo?.id) return;
+  if (!status) return isAt({ photo });
   if (!recallEdits(photo).edits) app.edits.begin({ chosen: [...status.request.selection.people] });
-  if (status.state === "done") await attempt(() => showResult(status, app.photo));
-  else await follow(status);
+  if (status.state !== "done") await follow(status);
+  else if ((await attempt(() => showResult(status, app.photo))) && at === "choose") app.set({ mode: "choose" });
 }
 
 show();

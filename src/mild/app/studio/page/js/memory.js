@@ -1,22 +1,35 @@
-// What survives a reload: photo and job in the address, the user's choices and the last photos in this browser's storage.
+// What survives a reload, and the browser's Back: photo and job in the address, the user's choices and the last photos in
+// this browser's storage.
 
 const name = (photoId) => `mild.edits.${photoId}`;
 
+/** Where the page is: a photo, its job, and "choose" where the choice is looked at although there is a result. */
 export function remembered() {
   const hash = new URLSearchParams(location.hash.slice(1));
-  return { photo: hash.get("photo"), job: hash.get("job") };
+  return { photo: hash.get("photo"), job: hash.get("job"), at: hash.get("at") };
 }
 
-export function rememberPlace(photo, job) {
+function addressOf({ photo, job, at }) {
   const hash = new URLSearchParams();
   if (photo) hash.set("photo", photo);
   if (job) hash.set("job", job);
-  history.replaceState(null, "", hash.size ? `#${hash}` : location.pathname);
+  if (at) hash.set("at", at);
+  return hash.size ? `#${hash}` : location.pathname;
+}
+
+/** The page goes somewhere: Back leads to where it was. */
+export function goTo(place) {
+  if (addressOf(place) !== addressOf(remembered())) history.pushState(null, "", addressOf(place));
+}
+
+/** The page is somewhere else than it thought; there is no way back to that. */
+export function isAt(place) {
+  history.replaceState(null, "", addressOf(place));
 }
 
 export function rememberEdits(photo, edits) {
   try {
-    localStorage.setItem(name(photo.id), JSON.stringify({ file: photo.name, edits }));
+    localStorage.setItem(name(photo.id), JSON.stringify({ file: photo.name, before: photo.before, edits }));
   } catch {
     // Storage is full or forbidden: only a reload would notice.
   }

@@ -49,6 +49,17 @@ export class Overlay {
     for (const { id } of crowd.people) if (!going.includes(id)) this.#stamp(this.#tinted(id, "#ffffff"), "edge");
   }
 
+  /** What goes, as a canvas whose alpha says so, in the crowd's grid. */
+  mask(going) {
+    const mask = new OffscreenCanvas(this.crowd.width, this.crowd.height);
+    const context = mask.getContext("2d");
+    for (const { fill, x, y } of going.map((id) => this.crowd.shapes.get(id)).filter(Boolean)) context.drawImage(fill, x, y);
+    context.drawImage(this.paint.added, 0, 0);
+    context.globalCompositeOperation = "destination-out";
+    context.drawImage(this.paint.taken, 0, 0);
+    return mask;
+  }
+
   /** The person's edge in a colour. */
   #tinted(id, colour) {
     const key = `${id} ${colour}`;

@@ -5,7 +5,7 @@ import { app } from "./app.js";
 import { inServerOrder, selectionOf } from "./edits.js";
 import { offered } from "./fill.js";
 import { searchable } from "./finder.js";
-import { recallEdits, rememberEdits, rememberPlace, rememberRecent } from "./memory.js";
+import { goTo, recallEdits, remembered, rememberEdits, rememberRecent } from "./memory.js";
 import { announce, attempt, note } from "./messages.js";
 import { Crowd } from "./people.js";
 import { Picture } from "./picture.js";
@@ -20,8 +20,8 @@ let turn = 0;
 let failed = false;
 const regions = new Map();
 
-/** Open a file, a Blob with a name. */
-export async function openFile(file) {
+/** Open a file, a Blob with a name; `before`: the place of the result that it is. */
+export async function openFile(file, before = null) {
   const mine = ++turn;
   await working("Reading the photo…", mine, async () => {
     limits ??= await api.limits();
@@ -30,13 +30,13 @@ export async function openFile(file) {
       const most = Math.floor(limits.max_bytes / 2 ** 20);
       throw new api.Refusal(`This file is larger than the ${most} MB taken here.`);
     }
-    const before = await preview(file, mine);
+    const shown = await preview(file, mine);
     try {
       const info = await api.upload(file, (share) => mine === turn && share < 1 && app.set({ busy: `Reading the photo… ${Math.floor(100 * share)} %` }));
-      await show(info, file.name, mine);
+      await show({ ...info, before }, file.name, mine);
     } catch (error) {
       // What was open before is open again, if the new photo did not come; where only the search failed it stays.
-      if (before && mine === turn && !app.photo?.id) app.set(before);
+      if (shown && mine === turn && !app.photo?.id) app.set(shown);
       throw error;
     }
   });
@@ -64,8 +64,8 @@ export async function openKnown(id, job) {
   const mine = ++turn;
   await working("Reading the photo…", mine, async () => {
     const info = await api.photoInfo(id);
-    const { file, edits } = recallEdits(id);
-    await show(info, file ?? "photo", mine, edits, job);
+    const { file, before, edits } = recallEdits(id);
+    await show({ ...info, before }, file ?? "photo", mine, edits, job);
   });
 }
 
@@ -76,11 +76,11 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.photo?.picture.close();
   app.result?.after.close();
   regions.clear();
-  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], searched: false, crowd: null, job: null, result: null });
+  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], searched: false, crowd: null, job: null, rough: null, result: null });
   Object.assign(app, { mode: "choose", tool: "choose", hover: 0, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
-  rememberPlace(info.id, job);
+  if (remembered().photo !== info.id) goTo({ photo: info.id, job });
   app.tell();
   void offered();
   rememberRecent(app.photo);

@@ -25,11 +25,13 @@ export async function showResult(job, photo) {
   const people = layers.filter((layer) => layer.kind === "person");
   const hidden = new Set(people.filter((layer) => layer.hidden).map((layer) => layer.owner));
   const order = people.map((layer) => layer.owner);
-  const result = { id: job.id, after, layers, order, hidden, alone: null, apart: null, divider: 0 };
+  const result = { id: job.id, kind: job.kind, after, layers, order, hidden, alone: null, apart: null, divider: 0 };
+  // What was done with the layers, to be undone; and the choice that this is the result of.
+  Object.assign(result, { past: [], future: [], edits: app.edits.now });
   result.first = { order, hidden: new Set(hidden) };
   const seconds = job.finished && job.started ? job.finished - job.started : 0;
   took.textContent = seconds ? `Made in ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} seconds, here.` : "";
-  app.set({ mode: "result", result, job, hover: 0 });
+  app.set({ mode: "result", result, job, rough: null, hover: 0 });
   if (job.kind === "layers" && order.length) void pullApart();
   return true;
 }
@@ -69,7 +71,7 @@ export function toggleLayer(owner) {
   const hidden = new Set(app.result.hidden);
   if (!hidden.delete(owner)) hidden.add(owner);
   announce(`${nameOf(owner)} ${hidden.has(owner) ? "hidden" : "shown"}`);
-  recompose({ hidden, alone: null });
+  change({ hidden });
 }
 
 /** Put a person at a place of the order, 0 being the rearmost. */
@@ -78,7 +80,7 @@ export function moveLayer(owner, place) {
   order.splice(Math.max(0, Math.min(order.length, place)), 0, owner);
   if (order.every((other, index) => other === app.result.order[index])) return;
   announce(`${nameOf(owner)} is number ${order.length - order.indexOf(owner)} from the front`);
-  recompose({ order, alone: null });
+  change({ order });
 }
 
 /** One layer by itself over chequers; once more, and the picture is back. The background is shown whole, without anybody. */
@@ -121,7 +123,16 @@ export async function resultFile() {
 const stemOf = (photo) => photo.name.replace(/\.[^.]*$/, "").replace(/\.erased$/, "") || "photo";
 const nameOf = (owner) => app.result.layers.find((layer) => layer.owner === owner)?.label ?? "";
 
-async function recompose(change) {
+/** A step of the user's, which can be undone. */
+function change(fields) {
+  const { order, hidden, past } = app.result;
+  past.push({ order, hidden });
+  app.result.future.length = 0;
+  void recompose({ ...fields, alone: null });
+}
+
+/** Show the layers with another choice of who is there. */
+export async function recompose(change) {
   const old = app.result;
   app.result = { ...old, ...change };
   app.tell();

@@ -71,6 +71,9 @@ function refresh() {
   redraw();
 }
 
+/** What goes, as a canvas whose alpha says so; null before anybody was looked for. */
+export const maskNow = () => overlay?.mask(app.going) ?? null;
+
 /** One more piece of the stroke under the pointer. */
 export function paintLive(piece) {
   overlay?.update(app.going, piece);
@@ -98,7 +101,8 @@ function frame() {
   if (app.mode === "result" && result) drawResult(result);
   else {
     drawPicture(app.photo.picture);
-    if (overlay && app.crowd && !app.busy) drawChoice();
+    if (app.mode === "work" && app.rough) context.drawImage(app.rough, ...place(0, 0, app.photo.width, app.photo.height));
+    else if (overlay && app.crowd && !app.busy) drawChoice();
   }
 }
 
