@@ -85,6 +85,24 @@ def test_a_stuck_job_ends_in_time_and_a_cancelled_one_at_once(client: TestClient
     assert client.post("/v1/erase", **job(0)).status_code == 200
 
 
+def test_a_job_is_cancelled_at_once_while_its_process_starts(tmp_path: Path) -> None:
+    """A process that was stopped while it started held up the queue, and the job's end, for a minute (chaos)."""
+    with TestClient(create_app(Settings(state=tmp_path / "state", road="rough_road:RoughRoad"))) as client:
+        id = client.post("/v1/jobs", **job(0)).json()["id"]
+        while not (maker := [p["pid"] for p in health(client)["processes"] if p["name"] == "maker" and p["pid"]]):
+            pass
+        os.kill(maker[0], signal.SIGSTOP)
+        client.post(f"/v1/jobs/{id}/cancel")
+        begun = time.monotonic()
+        while client.get(f"/v1/jobs/{id}").json()["state"] == "running":
+            assert time.monotonic() - begun < 2.0
+            time.sleep(0.05)
+        assert client.get(f"/v1/jobs/{id}").json()["state"] == "cancelled"
+        os.kill(maker[0], signal.SIGCONT)
+        assert client.post("/v1/erase", **job(0)).status_code == 200
+        assert health(client)["processes"][0]["pid"] == maker[0]
+
+
 def test_finding_is_bounded_too(client: TestClient) -> None:
     id = client.post("/v1/photos", **form(png(1))).json()["id"]
     problem(client.get(f"/v1/photos/{id}/people?backend=hub"), 503, "longer than the 3 seconds")

@@ -170,6 +170,8 @@ class Round:
                 took, status, state = json.loads(line)
                 with self.lock:
                     self.latencies.append(took)
+                    if took > 0.1:
+                        self.count(f"health after {took} s: {state}")
                 if status not in (200, 503) or (status == 503) != (state == "failing"):
                     self.bad("health", status=status, state=state)
 
@@ -180,6 +182,9 @@ class Round:
             time.sleep(rng.uniform(0.3, 2.0))
             way = rng.random()
             try:
+                if self.process.poll() is not None:
+                    self.bad("crash", who="the server", code=self.process.returncode)
+                    self.process = self.start()
                 if way < 0.6:
                     running = [
                         p for p in json.loads(self.call("GET", "/health", timeout=30)[1])["processes"] if p["pid"]
@@ -196,7 +201,12 @@ class Round:
                 else:
                     sign = rng.choice((signal.SIGKILL, signal.SIGTERM))
                     self.process.send_signal(sign)
-                    self.process.wait(60)
+                    try:
+                        self.process.wait(60)
+                    except subprocess.TimeoutExpired:
+                        self.bad("stuck", who="the server", signal=sign.name)
+                        self.process.kill()
+                        self.process.wait()
                     self.count(f"server: {sign.name} of itself")
                     self.process = self.start()
             except (OSError, ValueError, KeyError, http.client.HTTPException):

@@ -80,6 +80,7 @@ class Hand:
         self._line: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
+        self._started: float | None = None  # when a process was started that has not said yet that it is there
         self._used = time.monotonic()
         self._closed = False
         self.busy = False
@@ -131,7 +132,7 @@ class Hand:
                         raise Cancelled
                     begun = time.monotonic()
                     try:
-                        line = self._ready()
+                        line = self._ready(cancel)
                         begun = time.monotonic()  # a process that starts does not count against the task
                         line.send((task, arguments))
                         return self._answer(line, begun + left, seconds, cancel, tell)
@@ -147,7 +148,7 @@ class Hand:
         """Have it forget what it holds of a photo or a job; nothing is started for that."""
         with self._turn, contextlib.suppress(MildError, Problem):
             line = self._line
-            if line is None or not self.running:
+            if line is None or not self.running or self._started is not None:
                 return
             try:
                 line.send(("forget", arguments))
@@ -209,45 +210,56 @@ class Hand:
                 self.end()
                 raise _late(seconds) if late else Cancelled()
 
-    def _ready(self) -> Connection:
-        """The line to a process that is there."""
+    def _ready(self, cancel: threading.Event | None) -> Connection:
+        """The line to a process that is there, started if need be.
+
+        Raises:
+            EOFError: it ended, or did not say in time that it is there.
+            Cancelled: nobody wants to wait for it any more; it goes on starting.
+        """
         with self._change:
             if self._closed:
                 raise Problem(503, "The server is stopping; try again shortly.", {"Retry-After": "30"})
-            if self._line is not None and self.running:
-                return self._line
-            if self._line is not None:  # it died while nobody looked
-                self.lost += 1
-                self._line.close()
-            ours, theirs = Pipe()
-            if self._road is not None:
-                self._process = None
-                given = theirs, self._road, self._settings
-                self._thread = threading.Thread(
-                    target=process.work, args=given, name=f"mild-{self.name}", daemon=True
-                )  # fmt: skip
-                self._thread.start()
-                self._line = ours
-                return ours
+            if self._line is None or not self.running:
+                if self._line is not None:  # it died while nobody looked
+                    self.lost += 1
+                    self._line.close()
+                self._line = self._start()
+            line = self._line
+        while self._started is not None:
             try:
-                call = [sys.executable, "-m", "mild.app.server.process", str(theirs.fileno()), self._settings.road]
-                call += [str(self._settings.state), str(self._settings.max_memory)]
-                places = os.pathsep.join(path or "." for path in sys.path)
-                self._process = starting.start(call, theirs.fileno(), os.environ | {"PYTHONPATH": places})
-            except OSError as error:
-                self.failing = True
-                ours.close()
-                raise Broken(f"No process could be started ({error.strerror or error}).") from None
-            finally:
-                theirs.close()
-            self._line = ours
+                there = line.poll(0.1) and line.recv() == ("ready", None)
+                late = time.monotonic() - self._started > STARTING
+            except (EOFError, OSError):
+                there, late = False, True
+            if there or late:
+                self.failing, self._started = not there, None
+            if late and not there:
+                raise EOFError
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+        return line
+
+    def _start(self) -> Connection:
+        ours, theirs = Pipe()
+        if self._road is not None:
+            self._process = None
+            given = theirs, self._road, self._settings
+            self._thread = threading.Thread(target=process.work, args=given, name=f"mild-{self.name}", daemon=True)
+            self._thread.start()
+            return ours
         try:
-            there = ours.poll(STARTING) and ours.recv() == ("ready", None)
-        except (EOFError, OSError):
-            there = False
-        self.failing = not there
-        if not there:
-            raise EOFError
+            call = [sys.executable, "-m", "mild.app.server.process", str(theirs.fileno()), self._settings.road]
+            call += [str(self._settings.state), str(self._settings.max_memory)]
+            places = os.pathsep.join(path or "." for path in sys.path)
+            self._process = starting.start(call, theirs.fileno(), os.environ | {"PYTHONPATH": places})
+        except OSError as error:
+            self.failing = True
+            ours.close()
+            raise Broken(f"No process could be started ({error.strerror or error}).") from None
+        finally:
+            theirs.close()
+        self._started = time.monotonic()
         return ours
 
     def _gone(self) -> int | None:

@@ -20,7 +20,7 @@ from mild.request import Finder, Selection
 router = APIRouter(prefix="/v1", tags=["photos and people"])
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # else the framework sends every request through a thread for it
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
