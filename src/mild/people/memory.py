@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ Found = tuple[tuple[Person, ...], tuple[int, ...]]
 
 #: Photos that are kept on disk, and in this process.
 MOST_FILES, MOST_HELD = 256, 8
+#: Answers to clicks and boxes that are held in this process.
+MOST_ANSWERS = 64
 #: How long they stay on disk after they were last asked for.
 MOST_DAYS = 30
 #: Bytes of one file's content; the masks of a crowd in a large photo are far less.
@@ -40,6 +42,7 @@ _LARGEST = 512 * 2**20
 _ARRAYS = {"mask": "b", "keypoints": "f", "landmarks": "f", "parts": "u"}
 
 _held: OrderedDict[tuple[str, str], Found] = OrderedDict()
+_answers: OrderedDict[tuple[str, Hashable], Person] = OrderedDict()
 _lock = threading.Lock()
 _folder: Path | None = None
 
@@ -108,9 +111,28 @@ def keep(pixels: str, key: Sequence[str], found: Found) -> None:
             scratch.unlink()
 
 
+def answer(pixels: str, key: Hashable, make: Callable[[], Person]) -> Person:
+    """Who is meant by a click or a box on the photo with these pixels: made once in this process, never kept on disk.
+
+    Whoever refines a mark by more of them asks for the first one each time.
+    """
+    name = (pixels, key)
+    with _lock:
+        known = _answers.get(name)
+    if known is None:
+        known = make()
+        with _lock:
+            _answers[name] = known
+            while len(_answers) > MOST_ANSWERS:
+                _answers.popitem(last=False)
+    return known
+
+
 def forget(pixels: str) -> None:
     """Forget everybody who was found in the photo with these pixels."""
     with _lock:
+        for answered in [name for name in _answers if name[0] == pixels]:
+            del _answers[answered]
         for name in [name for name in _held if name[0] == pixels]:
             del _held[name]
     with contextlib.suppress(OSError):
