@@ -79,6 +79,7 @@ def test_the_first_click_of_a_mark_is_looked_at_once_however_often_it_is_refined
     monkeypatch.setattr(manual, "grow_from", lambda photo, x, y: looked.append((x, y)) or grow(photo, x, y))
     monkeypatch.setattr(manual, "_nets_for", lambda photo: None)
     scene = Scene(photo)
+    memory.forget(photo.sha256)
     for clicks in ([(180, 100)], [(180, 100), (180, 200)]):
         selection = EraseRequest.build(selection={"clicks": [{"on": clicks, "off": [(242, 110)]}]}).selection
         select(scene, selection)
