@@ -110,7 +110,13 @@ def test_every_id_that_the_scripts_ask_for_is_there() -> None:
 
 
 def test_other_addresses_are_problem_documents(client: TestClient) -> None:
-    for path in ("/studio/nothing.js", "/studio/../app.py", "/studio/%2e%2e/page.py", "/studio/examples/none.jpg"):
+    for path in (
+        "/studio/nothing.js",
+        "/studio/../app.py",
+        "/studio/%2e%2e/page.py",
+        "/studio/examples/none.jpg",
+        "/studio/examples/NOTICE",
+    ):
         answer = client.get(path)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
@@ -129,12 +135,17 @@ def test_the_page_needs_no_key_and_the_data_does(tmp_path: Path) -> None:
 
 def test_examples_only_with_their_notice(client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = client.get("/studio/examples").json()
-    assert names == sorted(path.stem for path in POOL.parent.glob("*.jpg"))
-    assert client.get(f"/studio/examples/{names[0]}.jpg").headers["content-type"] == "image/jpeg"
+    ours = ["biplane.webp", "motorcycle.webp"]
+    assert names == sorted([*ours, *(path.name for path in POOL.parent.glob("*.jpg"))])
+    for name, kind in (("pool.jpg", "image/jpeg"), (ours[0], "image/webp")):
+        answer = client.get(f"/studio/examples/{name}")
+        assert answer.headers["content-type"] == kind
+        assert min(Image.open(io.BytesIO(answer.content)).size) > 300
     monkeypatch.setattr(studio_page, "__file__", str(tmp_path / "src" / "mild" / "studio" / "page.py"))
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "a.jpg").write_bytes(b"")
-    assert studio_page.examples() == [], "the photos without their licence are not offered"
+    offered = [example.name for example in studio_page.examples()]
+    assert offered == ours, "what is installed has its own; photos without their licence are not offered"
 
 
 def test_the_command_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

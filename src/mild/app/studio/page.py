@@ -1,4 +1,4 @@
-"""Adds the page to the server: static files, the example photos where they lie beside the program, nothing else."""
+"""Adds the page to the server: static files and example photos, nothing else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _MEDIA = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_PHOTOS = {".jpg": "image/jpeg", ".webp": "image/webp"}
 #: Nothing but our own files, and pictures made in the page: whatever goes wrong, nothing leaves the machine.
 POLICY = "; ".join(
     (
@@ -45,10 +46,10 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Example:
-    """An example photo."""
+    """An example photo: its file's name, which says its kind, and where it lies."""
 
     name: str
-    path: Path
+    file: Traversable
 
 
 def files() -> dict[str, tuple[bytes, str]]:
@@ -67,15 +68,18 @@ def files() -> dict[str, tuple[bytes, str]]:
 
 
 def examples() -> list[Example]:
-    """The example photos of a checkout.
+    """The example photos of the package, and those of a checkout.
 
-    They are under another licence than the program and not part of the installed package: they are offered only where
-    they lie together with the notice that says so.
+    The latter are under another licence than the program. Photos are offered only where they lie together with the
+    notice that says under which one they are.
     """
-    folder = Path(__file__).resolve().parents[4] / "examples"
-    if not (folder / "NOTICE").is_file():
-        return []
-    return [Example(path.stem, path) for path in sorted(folder.glob("*.jpg"))]
+    folders: tuple[Traversable, ...] = (
+        resources.files("mild.app.studio") / "examples",
+        Path(__file__).resolve().parents[4] / "examples",
+    )
+    found = [file for folder in folders if (folder / "NOTICE").is_file() for file in folder.iterdir()]
+    photos = (Example(file.name, file) for file in found if Path(file.name).suffix in _PHOTOS)
+    return sorted(photos, key=lambda example: example.name)
 
 
 def _finder() -> dict[str, Any]:
@@ -126,11 +130,11 @@ def add_studio(app: FastAPI) -> None:
     async def names() -> list[str]:
         return list(photos)
 
-    @app.get(PREFIX + "examples/{name}.jpg", include_in_schema=False)
+    @app.get(PREFIX + "examples/{name}", include_in_schema=False)
     def photo(name: str) -> Response:
         if name not in photos:
             raise Problem(404, "There is no example photo of this name.")
-        return Response(photos[name].path.read_bytes(), media_type="image/jpeg")
+        return Response(photos[name].file.read_bytes(), media_type=_PHOTOS[Path(name).suffix])
 
     @app.get(PREFIX + "{name:path}", include_in_schema=False)
     async def file(name: str) -> Response:

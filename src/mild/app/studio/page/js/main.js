@@ -64,15 +64,15 @@ document.addEventListener("drop", (event) => {
   take(event.dataTransfer.files[0]);
 });
 
-/** The examples of a checkout; an installed program has none, and the page then says nothing of them. */
+/** The examples that the server has. */
 async function offerExamples() {
   const names = await (await fetch("examples")).json();
   const buttons = names.map((name) => {
-    const address = `examples/${encodeURIComponent(name)}.jpg`;
-    const words = name.replaceAll("_", " ");
+    const address = `examples/${encodeURIComponent(name)}`;
+    const words = name.replace(/\.[^.]*$/, "").replaceAll("_", " ");
     const button = element("button", { type: "button", "data-example": name }, element("img", { src: address, alt: `Example: ${words}` }));
     button.addEventListener("click", () =>
-      attempt(async () => take(new File([await (await fetch(address)).blob()], `${name}.jpg`))),
+      attempt(async () => take(new File([await (await fetch(address)).blob()], name))),
     );
     return element("li", {}, button);
   });
