@@ -2,8 +2,8 @@
 
     python bench/studio_strip.py [FOLDER]     # needs Chromium and the extra dev
 
-Into FOLDER (default out/studio) goes every state in light and dark at 390, 1024 and 1440 pixels; what axe-core finds in
-any of them is printed, and ends it with 1.
+Into FOLDER (default out/studio) goes every state in light and dark at 390, 1024 and 1440 pixels, and on a phone on its
+side; what axe-core finds in any of them is printed, and ends it with 1.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from studio_browser import QUIET, Studio, find_browser, studio  # noqa: E402
 
-SIZES = ((1440, 900), (390, 844), (1024, 600))
+SIZES = ((1440, 900), (390, 844), (1024, 600), (844, 390))
 #: The strip: how high a frame is, and which states it shows.
-HIGH, SHOWN = 340, ("choose", "chosen", "result")
+HIGH, SHOWN = 340, ("chosen", "work", "result")
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
         browser = play.chromium.launch(executable_path=find_browser(), args=QUIET)
         for width, height in SIZES:
             for scheme in ("light", "dark"):
-                phone = width < 500
+                phone = min(width, height) < 500
                 context = browser.new_context(
                     viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=phone, is_mobile=phone
                 )
@@ -71,11 +71,34 @@ def story(it: Studio, folder: Path, name: str) -> list[str]:
     state("choose")
     it.people.nth(1).click()
     state("chosen")
+    page.locator("details.more summary").click()
+    page.click("[data-tool=add]")
+    state("more")
+    page.click("[data-tool=choose]")
     page.click("#erase")
-    it.wait_mode("work")
+    page.wait_for_selector("#rough:not([hidden])")
     state("work")
-    it.wait_mode("result", 120)
+    it.wait_mode("result", 300)
     state("result")
+    page.click("#pull")
+    page.wait_for_timeout(700)
+    state("apart")
+    page.click("#pull")
+    page.locator("#layers .picture").last.click()
+    state("alone")
+    page.click("#help-open")
+    state("help")
+    page.keyboard.press("Escape")
+    page.route("**/*", lambda route: route.abort())
+    page.click("#continue")
+    page.wait_for_selector("#lost:not([hidden])")
+    state("lost")
+    page.unroute("**/*")
+    page.wait_for_selector("#lost", state="hidden")
+    page.goto("about:blank")
+    page.goto(it.address)
+    page.wait_for_selector("#recent li")
+    state("recent")
     return found
 
 

@@ -652,8 +652,8 @@ def test_the_server_goes_away(tmp_path: Path, visit: Callable[..., Studio]) -> N
         it.wait_people()
         it.people.first.click()
     it.page.click("#erase")
-    it.page.wait_for_selector("#message.fault:not([hidden])")
-    assert "does not answer" in it.message.inner_text()
+    it.page.wait_for_selector("#lost:not([hidden])")
+    assert it.page.locator("#message").is_hidden(), "said once"
     assert it.page.locator("#people .row.going").count() == 1
 
 
@@ -1105,3 +1105,131 @@ def test_a_finger_refines_with_buttons(fake: str, visit: Callable[..., Studio]) 
     clicks = asked.value.request.post_data_json["clicks"]
     assert [len(clicks[0][k]) for k in ("on", "off")] == [1, 1]
     assert it.axe() == it.faults == []
+
+
+class Counted:
+    """Does what a user does on a studio's page, and counts it: a press, a double click and a drag are one each."""
+
+    def __init__(self, it: Studio) -> None:
+        self.it, self.actions = it, 0
+
+    def press(self, selector: str) -> None:
+        self.actions += 1
+        self.it.page.click(selector)
+
+    def double(self, x: float, y: float) -> None:
+        self.actions += 1
+        self.it.page.mouse.dblclick(*self.it.at(x, y, (480, 300)))
+
+    def shift_drag(self, *points: tuple[float, float]) -> None:
+        self.actions += 1
+        self.it.page.keyboard.down("Shift")
+        self.it.drag(*(self.it.at(*point, (480, 300)) for point in points))
+        self.it.page.keyboard.up("Shift")
+
+    def save(self, format: str) -> bytes:
+        self.actions += 1
+        self.it.wait_mode("result")
+        return self.it.download(format)
+
+
+def one_person(user: Counted) -> None:
+    user.double(120, 180)
+    user.save("png")
+
+
+def bystanders(user: Counted) -> None:
+    user.press("#bystanders")
+    user.press("#erase")
+    user.save("png")
+
+
+def missed(user: Counted) -> None:
+    user.double(440, 40)
+    user.save("png")
+
+
+def border(user: Counted) -> None:
+    user.double(120, 180)
+    user.it.wait_mode("result")
+    first = user.it.job()
+    user.shift_drag((170, 100), (190, 110))
+    user.it.page.wait_for_function("(job) => !location.hash.includes(job)", arg=first)
+    user.save("png")
+
+
+def photoshop(user: Counted) -> None:
+    user.double(120, 180)
+    assert user.save("psd")[:4] == b"8BPS"
+
+
+TASKS = {
+    "one person": one_person, "three bystanders": bystanders, "a person whom the search missed": missed,
+    "one person, and what the outline left of them": border, "one person, as a PSD": photoshop,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_task_takes_more_actions_than_elsewhere(task: str, tmp_path: Path, visit: Callable[..., Studio]) -> None:
+    class Crowd(FakeRoad):
+        def find(self, photo: Photo, finder: Finder) -> Scene:
+            scene = super().find(photo, finder)
+            return replace(scene, people=tuple(replace(p, role="bystander") for p in scene.people))
+
+    with studio(tmp_path / "state", Crowd()) as address:
+        it = visit(address)
+        it.open(data=png())
+        it.wait_people()
+        user = Counted(it)
+        TASKS[task](user)
+        selection = request_of(address, it)["selection"]
+        assert len(selection["people"]) == {"three bystanders": 3, "a person whom the search missed": 0}.get(task, 1)
+        assert len(selection["points"]) == (task == "a person whom the search missed")
+        assert ("mask_rle" in selection and selection["mask_rle"] is not None) == (task.endswith("left of them"))
+        assert it.faults == []
+    table = (Path(__file__).parents[1] / "docs" / "studio.md").read_text()
+    row = next(line for line in table.splitlines() if line.startswith(f"| {task} |"))
+    ours, *others = (int(cell.split(":")[0]) for cell in row.split("|")[2:-1] if cell.strip()[0].isdigit())
+    assert ours == user.actions and all(ours <= other for other in others)
+
+
+def test_a_finger_that_rests_on_the_result_shows_the_photo_as_it_was(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
+    it.open(data=plain_png())
+    it.wait_people()
+    it.page.touchscreen.tap(*it.at(264, 180, (480, 300)))
+    it.page.tap("#erase")
+    it.wait_mode("result")
+    it.page.wait_for_timeout(200)
+    x, y = it.at(264, 180, (480, 300))
+    after = it.colour(x, y)
+    touch = it.page.context.new_cdp_session(it.page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    it.page.wait_for_timeout(700)
+    assert near(it.colour(x, y), np.array((220, 180, 30))), "as it was"
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert it.colour(x, y) == after
+    assert it.faults == []
+
+
+def test_a_finger_brushes_off_what_is_left(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
+    it.open(data=png())
+    it.wait_people()
+    it.people.nth(2).tap()  # the last of the list, between photo and buttons
+    it.page.touchscreen.tap(*it.at(120, 180, (480, 300)))
+    it.page.tap("#erase")
+    it.wait_mode("result")
+    first = it.job()
+    assert it.axe() == []
+    it.page.tap("#touch-up")
+    it.page.touchscreen.tap(*it.at(180, 100, (480, 300)))
+    it.page.wait_for_function("(job) => !location.hash.includes(job)", arg=first)
+    it.wait_mode("result")
+    assert decode_rle(request_of(fake, it)["selection"]["mask_rle"], (300, 480))[100, 180]
+    it.page.tap("#undo")
+    it.wait_mode("choose")
+    it.page.tap("#undo")  # the stroke
+    it.page.wait_for_selector("#people .going")
+    assert it.page.locator("#undo").is_enabled()
+    assert it.faults == []

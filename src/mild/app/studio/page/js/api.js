@@ -28,7 +28,7 @@ export function onLost(listen) {
 
 function away() {
   lost();
-  return new Refusal("The MILD server does not answer; is it still running?");
+  return Object.assign(new Refusal("The MILD server does not answer; is it still running?"), { lost: true });
 }
 
 async function call(path, options = {}) {

@@ -17,6 +17,8 @@ class App extends EventTarget {
   tool = "choose";
   /** What a click with the tool "point" means: "" a new thing; "also", "not": more or less of the last one. */
   refine = "";
+  /** On the result: does a stroke erase what it covers? */
+  touchUp = false;
   /** Radius of the brush in pixels of the photo. */
   radius = 20;
   /** Number of the person under the pointer or focused in the list; 0 for nobody. */

@@ -9,7 +9,10 @@ const MOVED = 5;
 /** How near, in CSS pixels, the divider of before and after must be touched. */
 const GRIP = 22;
 
-/** Set by the page's main module: markPoint(x, y, how), markBox(x0, y0, x1, y1), setDivider(share), zoomed(). */
+/** Milliseconds after which a finger that rests on the result shows the photo as it was. */
+const LONG = 450;
+
+/** Set by the page's main module: markPoint(x, y, how), markBox(x0, y0, x1, y1), setDivider(share), eraseNow(), zoomed(). */
 export const actions = {};
 
 const touches = new Map();
@@ -49,12 +52,18 @@ function begin(event, at) {
   const start = view.toPhoto(at.x, at.y);
   if (event.button === 1 || held.space || app.tool === "hand" || app.mode === "work") return { kind: "pan", last: at };
   if (app.mode === "result") {
+    if (event.button === 0 && app.result.kind === "erase" && !app.result.apart && !app.result.alone && (app.touchUp || event.shiftKey)) {
+      const stroke = { mode: "add", radius: app.radius, points: [[start.x, start.y]] };
+      pointer.live = stroke;
+      return { kind: "brush", stroke };
+    }
+    if (event.pointerType === "touch") rest(at);
     const { divider } = app.result;
     const alone = app.result.alone ?? app.result.apart;
     const edge = view.toScreen(divider * app.photo.width, 0).x;
     const onDivider = !alone && Math.abs(edge - at.x) < GRIP;
     // The photo that fits has nowhere to go: then a drag anywhere means the divider.
-    return onDivider || (!alone && view.fitted) ? { kind: "divide" } : { kind: "pan", last: at };
+    return onDivider || (!alone && view.fitted) ? { kind: "divide", last: at } : { kind: "pan", last: at };
   }
   if (event.button !== 0) return null;
   if (brushing()) {
@@ -64,6 +73,30 @@ function begin(event, at) {
   }
   if (app.tool === "box") return { kind: "box", start: inPhoto(start) };
   return { kind: "click", start, at, last: at };
+}
+
+// A double click on somebody, found or missed, is a choice and the word to begin.
+canvas.addEventListener("dblclick", (event) => {
+  if (app.mode !== "choose" || app.tool !== "choose" || !app.photo?.id) return;
+  const at = local(event);
+  const { x, y } = view.toPhoto(at.x, at.y);
+  if (!isInside({ x, y })) return;
+  const id = app.crowd?.at(x, y) ?? 0;
+  // The second click took back what the first had chosen.
+  if (id && !app.going.includes(id)) app.edits.undo();
+  actions.eraseNow();
+});
+canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+
+let resting = 0;
+/** A finger that rests on the result shows the photo as it was, until it is lifted. */
+function rest(at) {
+  clearTimeout(resting);
+  resting = setTimeout(() => {
+    if (!action || touches.size !== 1 || Math.hypot(action.last?.x - at.x, action.last?.y - at.y) > MOVED) return;
+    action = { kind: "look" };
+    actions.setDivider(1);
+  }, LONG);
 }
 
 canvas.addEventListener("pointermove", (event) => {
@@ -91,6 +124,7 @@ function move(event, at, here) {
     action.last = at;
     actions.zoomed();
   } else if (action.kind === "divide") {
+    action.last = at;
     actions.setDivider(clamp(here.x / app.photo.width, 0, 1));
   } else if (action.kind === "brush") {
     // A fast hand moves further than one event tells.
@@ -102,7 +136,7 @@ function move(event, at, here) {
       const { x, y } = view.toPhoto(spot.x, spot.y);
       stroke.points.push([Math.round(x * 4) / 4, Math.round(y * 4) / 4]);
     }
-    paintLive({ ...stroke, points: [from, ...stroke.points.slice(stroke.points.lastIndexOf(from) + 1)] });
+    if (app.mode === "choose") paintLive({ ...stroke, points: [from, ...stroke.points.slice(stroke.points.lastIndexOf(from) + 1)] });
   } else if (action.kind === "box") {
     const end = inPhoto(here);
     pointer.box = boxOf(action.start, end);
@@ -117,7 +151,8 @@ function hover(here, at) {
   if (app.tool === "hand" || held.space || app.mode === "work") cursor = "grab";
   else if (app.mode === "result") {
     const edge = view.toScreen((app.result?.divider ?? 0) * app.photo.width, 0).x;
-    cursor = !app.result?.apart && (Math.abs(edge - at.x) < GRIP || view.fitted) ? "ew-resize" : "grab";
+    if (app.touchUp) cursor = "none";
+    else cursor = !app.result?.apart && (Math.abs(edge - at.x) < GRIP || view.fitted) ? "ew-resize" : "grab";
   } else if (brushing()) cursor = "none";
   else if (app.tool === "box" || app.tool === "point") cursor = "crosshair";
   const over = app.mode === "choose" && app.crowd && ["choose", "point"].includes(app.tool) ? app.crowd.at(here.x, here.y) : 0;
@@ -137,10 +172,16 @@ canvas.addEventListener("pointerup", (event) => {
   }
   const done = action;
   action = null;
+  clearTimeout(resting);
+  if (done?.kind === "look") actions.setDivider(0);
   if (!done || !ready()) return;
   const spot = local(event);
   const here = view.toPhoto(spot.x, spot.y);
-  if (done.kind === "brush") app.edits.change({ strokes: addStroke(done.stroke) });
+  pointer.live = null;
+  if (done.kind === "brush") {
+    app.edits.change({ strokes: addStroke(done.stroke) });
+    if (app.mode === "result") actions.eraseNow();
+  }
   else if (done.kind === "box") finishBox(done.start, inPhoto(here));
   else if (done.kind === "click") click(here, event.shiftKey ? "also" : event.altKey ? "not" : "");
   redraw();
@@ -149,6 +190,8 @@ canvas.addEventListener("pointerup", (event) => {
 canvas.addEventListener("pointercancel", (event) => {
   touches.delete(event.pointerId);
   pinch = null;
+  clearTimeout(resting);
+  if (action?.kind === "look") actions.setDivider(0);
   abandon();
 });
 
@@ -164,7 +207,8 @@ canvas.addEventListener("pointerleave", () => {
 
 /** A second finger means that the first one did not mean it. */
 function abandon() {
-  if (action?.kind === "brush") dropLive();
+  if (action?.kind === "brush" && app.mode === "choose") dropLive();
+  pointer.live = null;
   pointer.box = null;
   action = null;
   redraw();

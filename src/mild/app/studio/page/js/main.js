@@ -11,7 +11,7 @@ import { installKeys } from "./keys.js";
 import "./layer-list.js";
 import { goTo, isAt, recallEdits, remembered } from "./memory.js";
 import { attempt, note } from "./messages.js";
-import { addMark, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
+import { addMark, marked, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
 import { offerRecent } from "./recent.js";
 import { download, pullApart, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
@@ -150,7 +150,9 @@ Object.assign(actions, {
   markBox: (...corners) => addMark("box", corners),
   setDivider,
   zoomed,
+  eraseNow: () => marked.then(() => start("erase")),
 });
+on("touch-up", () => app.set({ touchUp: !app.touchUp }));
 
 // ---- deeds
 
@@ -205,6 +207,8 @@ api.onKeyWanted(
 // ---- what is shown
 
 function show() {
+  // On a phone the page may have been scrolled to a button that is gone now.
+  if (document.body.dataset.mode !== app.mode) scrollTo(0, 0);
   document.body.dataset.mode = app.mode;
   by("busy").hidden = !app.busy;
   by("busy-text").textContent = app.busy;
@@ -222,6 +226,8 @@ function show() {
   by("bystanders").hidden = !app.bystanders.length;
   by("margin").value = Math.round(1000 * (app.wishes.region?.dilate ?? STANDARD_MARGIN / 1000));
   by("compare").hidden = !!app.result?.alone || !!app.result?.apart;
+  by("touch-up").hidden = app.result?.kind !== "erase";
+  by("touch-up").setAttribute("aria-pressed", app.touchUp);
   by("pull").hidden = !app.result?.order.length;
   by("pull").setAttribute("aria-pressed", !!app.result?.apart);
   if (app.result) by("divider").value = 100 * app.result.divider;

@@ -34,6 +34,7 @@ export function announce(sentence) {
 /** Any error as one sentence; only our own faults go to the console as well. */
 export function fault(error) {
   if (error?.name === "AbortError") return;
+  if (error instanceof Refusal && error.lost) return; // said for as long as it lasts, see connection.js
   if (error instanceof Refusal) show(error.message, true);
   else if (typeof error === "string") show(error, true);
   else {

@@ -77,7 +77,7 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.result?.after.close();
   regions.clear();
   Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], searched: false, crowd: null, job: null, rough: null, result: null });
-  Object.assign(app, { mode: "choose", tool: "choose", hover: 0, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
+  Object.assign(app, { mode: "choose", tool: "choose", hover: 0, touchUp: false, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
   if (remembered().photo !== info.id) goTo({ photo: info.id, job });
@@ -163,8 +163,16 @@ export async function refineMark(how, at) {
   app.edits.change({ marks: more });
 }
 
+/** Resolves once what was clicked is known. */
+export let marked = Promise.resolve();
+
 /** A click or a box on what was missed: a new region, or somebody who was found after all. */
-export async function addMark(kind, at) {
+export function addMark(kind, at) {
+  marked = mark(kind, at);
+  return marked;
+}
+
+async function mark(kind, at) {
   const { photo, crowd } = app;
   const { marks } = app.edits.now;
   if (kind === "point") {
@@ -174,8 +182,7 @@ export async function addMark(kind, at) {
       return;
     }
   }
-  const mark = { kind, at, on: true };
-  const more = [...marks, mark];
+  const more = [...marks, { kind, at, on: true }];
   app.set({ busy: "Looking…" });
   const answer = await attempt(() => api.select(photo.id, selectionOf(more)));
   if (photo !== app.photo) return;

@@ -153,6 +153,23 @@ function outlined(path) {
   }
 }
 
+/** What is being brushed over on the result. */
+function drawStroke({ points, radius }) {
+  const path = new Path2D();
+  for (const { x, y } of [points[0], ...points].map(([x, y]) => view.toScreen(x, y))) path.lineTo(x + 0.01, y);
+  context.lineCap = context.lineJoin = "round";
+  context.lineWidth = 2 * radius * view.scale;
+  context.strokeStyle = "rgb(229 48 28 / 0.45)";
+  context.stroke(path);
+}
+
+function drawBrush() {
+  const { x, y } = view.toScreen(pointer.cursor.x, pointer.cursor.y);
+  const path = new Path2D();
+  path.ellipse(x, y, app.radius * view.scale, app.radius * view.scale, 0, 0, 7);
+  outlined(path);
+}
+
 function drawTool() {
   const path = new Path2D();
   if (pointer.box) {
@@ -161,7 +178,7 @@ function drawTool() {
   }
   if (pointer.cursor) {
     const { x, y } = view.toScreen(pointer.cursor.x, pointer.cursor.y);
-    if (app.tool === "add" || app.tool === "take") path.ellipse(x, y, app.radius * view.scale, app.radius * view.scale, 0, 0, 7);
+    if (app.tool === "add" || app.tool === "take") drawBrush();
     if (pointer.crosshair) {
       for (const [dx, dy] of [[1, 0], [0, 1]]) {
         path.moveTo(x - 14 * dx, y - 14 * dy);
@@ -181,6 +198,8 @@ function drawResult(result) {
   }
   if (result.apart) return drawApart(result);
   drawPicture(result.after);
+  if (pointer.live) drawStroke(pointer.live);
+  if (app.touchUp && pointer.cursor) drawBrush();
   if (result.divider <= 0) return;
   const edge = view.toScreen(result.divider * app.photo.width, 0).x;
   context.save();
