@@ -8,7 +8,8 @@
 FOLDER holds a ``manifest.jsonl`` with licensed scenes and the tar files it names; the photos are never committed, the
 answers are (``bench/votes/``). Every photo loses one person, chosen by the photo's name. Kinds of masks: ``own``, the
 outline that the scene comes with; ``rough``, the same as a hurried hand draws it; ``net``, what the finder found of
-that person. Another version of the program runs with its own sources: ``PYTHONPATH=OLD/src … --method old=mild``.
+that person. ``sky``, ``fence``, ``text``, ``dark``, ``night``, ``blurred``, ``jpeg``: ten photos each (``kinds.py``).
+Another version of the program runs with its own sources: ``PYTHONPATH=OLD/src … --method old=mild``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kinds import HARMS, PLACED, TEN, placed
 from mild.lab.bench.study.make import Pair, write_study
 from mild.people.finders.coco import decode_rle, encode_rle
 from mild.people.scene import Box
@@ -44,6 +46,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 #: A person who goes covers between these parts of the photo.
 SMALLEST, LARGEST = 0.008, 0.2
 KINDS = ("own", "rough", "net")
+#: Each with ten photos of its own (``kinds.py``).
+HARD = (*PLACED, *HARMS)
 #: Side of a cell of a sheet, pixels; larger crops are shown from the middle of the mask.
 CELL = 500
 
@@ -59,16 +63,11 @@ def rough(mask: BoolMask, rng: np.random.Generator) -> BoolMask:
 
 
 def items(
-    data: Path,
-    count: int,
-    kinds: list[str],
-    split: str | None,
-    harm: str | None = None,
-    only: frozenset[str] = frozenset(),
+    data: Path, count: int, kinds: list[str], split: str | None, only: frozenset[str] = frozenset()
 ) -> list[dict[str, Any]]:
     """Photos and masks: test scenes first, then others; one person of each goes.
 
-    ``harm``: what is done to every photo first (:data:`HARMS`); ``only``: these photos, by their names without suffix.
+    ``only``: these photos, by their names without suffix.
     """
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
     rows = [r for r in rows if r["kind"] == "scene" and (split is None or r["split"] == split)]
@@ -77,7 +76,9 @@ def items(
     out: list[dict[str, Any]] = []
     photos = 0
     for row in rows:
-        labels = cv2.imdecode(np.frombuffer(member(data, row["mask_shard"], row["mask"]), np.uint8), 0)
+        if not set(kinds) - set(PLACED):
+            break
+        labels = labels_of(data, row)
         shares = {int(i): float((labels == i).mean()) for i in np.unique(labels) if i}
         able = [i for i, share in shares.items() if SMALLEST <= share <= LARGEST]
         if not able or photos == count or (only and Path(row["file"]).stem not in only):
@@ -85,20 +86,40 @@ def items(
         photos += 1
         rng = np.random.default_rng(zlib.crc32(row["file"].encode()))
         mask = labels == able[int(rng.integers(len(able)))]
-        common = {"file": row["file"], "shard": row["shard"], "licence": row["licence"], "credit": row["credit"]}
-        if harm is not None:
-            common |= {"harm": harm, "people": encode_rle(labels > 0)}
         for kind in kinds:
-            item = common | {"name": f"{Path(row['file']).stem}-{kind}", "kind": kind, "split": row["split"]}
+            item = item_of(row, kind)
+            if kind in PLACED or (kind in HARMS and photos > TEN):
+                continue
+            if kind in HARMS:
+                item |= {"harm": kind, "people": encode_rle(labels > 0)}
             if kind == "net":
                 found = of_net(Photo.of(photo_of(data, item)), mask)
                 if found is None:
                     continue
                 item["person"], shown = found
             else:
-                shown = mask if kind == "own" else rough(mask, rng)
+                shown = rough(mask, rng) if kind == "rough" else mask
             out.append(item | {"mask": encode_rle(shown)})
+    by_name = {Path(row["file"]).stem: row for row in rows}
+    for kind in (k for k in kinds if k in PLACED):
+        for name, whose, x, feet, height in PLACED[kind]:
+            if {name, whose} <= by_name.keys() and (not only or name in only):
+                labels = labels_of(data, by_name[whose])
+                person = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+                size = labels_of(data, by_name[name]).shape[:2]
+                shown = placed(person[Box.around(person).slices], x, feet, height, size)
+                out.append(item_of(by_name[name], kind) | {"mask": encode_rle(shown)})
     return out
+
+
+def labels_of(data: Path, row: dict[str, Any]) -> NDArray[np.uint8]:
+    """The number of the person at each pixel of a scene; 0: nobody."""
+    return np.asarray(cv2.imdecode(np.frombuffer(member(data, row["mask_shard"], row["mask"]), np.uint8), 0))
+
+
+def item_of(row: dict[str, Any], kind: str) -> dict[str, Any]:
+    common = {key: row[key] for key in ("file", "shard", "licence", "credit", "split")}
+    return common | {"name": f"{Path(row['file']).stem}-{kind}", "kind": kind}
 
 
 def of_net(photo: Photo, mask: BoolMask) -> tuple[int, BoolMask] | None:
@@ -134,49 +155,6 @@ def photo_of(data: Path, item: dict[str, Any]) -> Rgb:
         return photo
     rng = np.random.default_rng(zlib.crc32((item["file"] + item["harm"]).encode()))
     return HARMS[item["harm"]](photo, decode_rle(item["people"], photo.shape[:2]), rng)
-
-
-def dark(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
-    """A sixth of the light, and a sensor's noise of 2 levels."""
-    light = np.square(photo / np.float32(255)) / 6 + 0.004
-    return levels(255 * np.sqrt(light) + rng.normal(0, 2, photo.shape))
-
-
-def night(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
-    """A quarter of the light, and noise of 14 levels, half of it in blots of three pixels, as a phone leaves it."""
-    light = np.square(photo / np.float32(255)) / 4 + 0.01
-    blots = cv2.GaussianBlur(rng.normal(0, 1, photo.shape).astype(np.float32), (0, 0), 1.2)
-    return levels(255 * np.sqrt(light) + 10 * rng.normal(0, 1, photo.shape) + 10 * blots / blots.std())
-
-
-def blurred(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
-    """Everything but the people out of focus, with a soft edge; their colours do not bleed into it."""
-    from mild.paint.detail import membrane
-
-    spread = cv2.dilate(people.view(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    behind = np.where(spread[..., None], membrane(photo.astype(np.float32), (~spread).astype(np.float32)), photo)
-    soft = cv2.GaussianBlur(behind.astype(np.float32), (0, 0), 7) + rng.normal(0, 1.5, photo.shape)
-    share = cv2.GaussianBlur(people.astype(np.float32), (0, 0), 1.0)[..., None]
-    return levels(share * photo + (1 - share) * soft)
-
-
-def jpeg(photo: Rgb, people: BoolMask, rng: np.random.Generator) -> Rgb:
-    """Saved at quality 20."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(photo).save(buffer, "JPEG", quality=20)
-    return np.asarray(Image.open(buffer).convert("RGB"))
-
-
-def levels(values: NDArray[Any]) -> Rgb:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-#: What ``--harm`` does to a photo, its people and chance, before anybody is erased.
-HARMS: dict[str, Callable[[Rgb, BoolMask, np.random.Generator], Rgb]] = {
-    "dark": dark, "night": night, "blurred": blurred, "jpeg": jpeg,
-}  # fmt: skip
 
 
 def ours(options: dict[str, Any]) -> Runner:
@@ -287,7 +265,7 @@ def run(args: argparse.Namespace) -> None:
     listed = args.out / "items.json"
     if not listed.exists():
         only = frozenset(filter(None, args.only.split(",")))
-        found = items(args.data, args.count, args.kind or list(KINDS), args.split, args.harm, only)
+        found = items(args.data, args.count, args.kind or list(KINDS), args.split, only)
         listed.write_text(json.dumps(found))
     for spec in args.method:
         name, runner = method_of(spec)
@@ -410,12 +388,11 @@ def main() -> None:
         one.set_defaults(does=does)
         one.add_argument("out", type=Path)
         one.add_argument("--data", type=Path, required=True)
-        one.add_argument("--kind", action="append", choices=KINDS)
+        one.add_argument("--kind", action="append", choices=(*KINDS, *HARD))
         one.add_argument("--count", type=int, default=60)
         if name == "run":
             one.add_argument("--method", action="append", required=True, metavar="NAME=KIND[:FIELD=VALUE,…]")
             one.add_argument("--split", choices=("train", "test"))
-            one.add_argument("--harm", choices=tuple(HARMS), help="done to every photo first")
             one.add_argument("--only", default="", metavar="NAME,…", help="these photos, by their names without suffix")
         else:
             one.add_argument("methods", nargs="+" if name == "show" else 2)
