@@ -1,8 +1,8 @@
 """The default job of two versions side by side: the examples and the first twelve test scenes (docs/old-and-new.md).
 
-    PYTHONPATH=OLD/src python bench/old_new.py make OUT/old --data FOLDER     # a worktree of the older version
+    PYTHONPATH=OLD/src python bench/old_new.py make OUT/old --data FOLDER    # a worktree of the older version
     python bench/old_new.py make OUT/new --data FOLDER
-    python bench/old_new.py show OUT                                                               # the pictures, and credits
+    python bench/old_new.py show OUT --data FOLDER                            # the pictures, and credits
 
 Nothing is chosen by how well it came out. The finder is on. Scenes: as ``real.py --kind own``; one person of each goes.
 """
