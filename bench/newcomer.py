@@ -93,7 +93,7 @@ def one(python: str, extra: str, wheel: Path, scratch: Path) -> int:
                             capture_output=True, text=True).stdout.splitlines()  # fmt: skip
     packages = [line for line in listed if not line.startswith(("pip=", "setuptools="))]
     print(f"{python:12} {extra:8} {took:8.1f} {len(packages):9} {(size(env) - bare) / 2**20:6.0f}", flush=True)
-    prepare(home)
+    prepare(home, rows=extra == "train")
     mild = str(env / "bin" / "mild")
     failed = 0
     if extra == "plain":
@@ -122,13 +122,17 @@ def readme() -> list[str]:
     return [line for line in lines if line and line.split()[0] not in ("studio", "serve")]
 
 
-def prepare(home: Path) -> None:
+def prepare(home: Path, rows: bool) -> None:
     """What the README's lines speak of: a photo, a mask, a layered file; and small inputs for the laboratory."""
     shutil.copy(ROOT / "examples" / "bar55.jpg", home / "group.jpg")
     (home / "photos").mkdir()
     shutil.copy(ROOT / "examples" / "pool.jpg", home / "photos")
     (home / "stage.yaml").write_text("stage: base\nout: run\ndata: {rows: rows}\n")
-    (home / "rows").mkdir()
+    python = str(home / "env" / "bin" / "python")
+    if rows:
+        code = "from pathlib import Path; from tiny_rows import write_rows; write_rows(Path('rows'))"
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+        subprocess.run([python, "-c", code], cwd=home, check=True, env=env)
     code = (
         "from PIL import Image, ImageDraw\n"
         "mask = Image.new('L', Image.open('group.jpg').size)\n"
@@ -136,7 +140,7 @@ def prepare(home: Path) -> None:
         "mask.save('white-is-erased.png')\n"
         "Image.open('group.jpg').rotate(1, Image.Resampling.BICUBIC).crop((20, 20, 780, 570)).save('other.jpg')\n"
     )
-    subprocess.run([str(home / "env" / "bin" / "python"), "-c", code], cwd=home, check=True)
+    subprocess.run([python, "-c", code], cwd=home, check=True)
 
 
 def typed(mild: str, line: str, home: Path, lacking: str = "") -> int:

@@ -396,8 +396,9 @@ def test_erase_report_cag(pipeline: MildPipeline, tmp_path: Path, capfd: pytest.
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from mild.lab.cag_report import plotting
+    from mild.lab.cag_report import PLOTTED
+    from mild.lab.plotting import plotting
 
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     with pytest.raises(MildError, match=r"pip install .mild-erase\[bench,torch\]."):
-        plotting()
+        plotting(*PLOTTED)

@@ -152,3 +152,14 @@ def test_the_source_archive_holds_no_picture_of_another_licence(tmp_path: Path) 
     done = subprocess.run([sys.executable, str(tmp_path / "demo.py")], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert "kphotoalbum" in done.stderr and "PHOTO" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_report_of_the_benchmark_needs_no_torch() -> None:
+    """The extra `bench` alone could write no report: the plots came from a module of the attention report."""
+    code = (
+        "import sys; sys.modules.update(torch=None, diffusers=None, transformers=None);"
+        "import mild.lab.bench.report.write, mild.lab.bench.report.plots"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )

@@ -13,28 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.diffusion.cag import LayerCag
-from mild.extras import needs
 from mild.files import write_atomically
+from mild.lab.plotting import plotting
 
 Float = NDArray[np.float32]
 
 
-def plotting() -> Any:
-    """matplotlib's ``Figure``, drawn without any display.
-
-    Raises:
-        MildError: matplotlib, an extra, is not installed.
-    """
-    with needs("The report on attention", "bench", "torch"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-    def figure(**kwargs: Any) -> Any:
-        made = Figure(**kwargs)
-        FigureCanvasAgg(made)
-        return made
-
-    return figure
+#: What the sentence says where matplotlib is missing, and the extras that bring all that the report needs.
+PLOTTED = ("The report on attention", "bench", "torch")
 
 
 def write_report(
@@ -62,7 +48,7 @@ def draw(layers: Sequence[LayerCag], photo: NDArray[np.uint8]) -> bytes:
     were listened to.
     """
     height = sum(_height(layer) for layer in layers)
-    figure = plotting()(figsize=(11, height + 0.4), layout="constrained")
+    figure = plotting(*PLOTTED)(figsize=(11, height + 0.4), layout="constrained")
     grid = figure.subplots(
         len(layers), 2, squeeze=False, height_ratios=[_height(layer) for layer in layers], width_ratios=(1, 1.1)
     )

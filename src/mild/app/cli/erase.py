@@ -128,8 +128,9 @@ class _Measure:
         output.check_file(self.picture, suffixes=(".png",), force=force, photo=source)
         with needs("--report cag", "bench", "torch"):
             from mild.diffusion.cag import CagProbe
-            from mild.lab.cag_report import plotting
-        plotting()
+            from mild.lab.cag_report import PLOTTED
+            from mild.lab.plotting import plotting
+        plotting(*PLOTTED)
         self.probe = CagProbe()
 
     @property

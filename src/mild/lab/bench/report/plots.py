@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mild.lab.bench.figures import HEADLINES, Figure
-from mild.lab.cag_report import plotting
+from mild.lab.plotting import plotting
 
 Summary = Mapping[str, Any]
 COLOURS = ("#0b6e99", "#c2571a", "#3a7d44", "#8e4585", "#a08300", "#5b5f66", "#d1495b", "#2e4057", "#66a182", "#aa7dce")
@@ -32,7 +32,7 @@ def _means(one: Summary) -> str:
     if not used:
         return ""
     rows = -(-len(used) // 3)
-    figure = plotting()(figsize=(11, 0.35 * len(part) * rows + 1.1 * rows), layout="constrained")
+    figure = plotting("The report", "bench")(figsize=(11, 0.35 * len(part) * rows + 1.1 * rows), layout="constrained")
     axes = figure.subplots(rows, min(3, len(used)), squeeze=False).flatten()
     for ax in axes[len(used) :]:
         ax.set_axis_off()
@@ -55,7 +55,7 @@ def _bins(one: Summary, f: Figure) -> str:
     bins = [b for b in one["bins"] if any(f.key in m for m in b["means"].values())]
     if not bins:
         return ""
-    figure = plotting()(figsize=(11, 3.4), layout="constrained")
+    figure = plotting("The report", "bench")(figsize=(11, 3.4), layout="constrained")
     ax = figure.subplots()
     methods = list(one["masks"].get(one["main_mask"], {}))
     for k, method in enumerate(methods):
@@ -80,7 +80,7 @@ def _wrapped(bin: Summary) -> str:
 
 
 def _scatter(one: Summary) -> str:
-    figure = plotting()(figsize=(6.5, 3.6), layout="constrained")
+    figure = plotting("The report", "bench")(figsize=(6.5, 3.6), layout="constrained")
     ax = figure.subplots()
     drawn = False
     for method, answers in one["answers"].items():
@@ -111,7 +111,7 @@ def _cost(one: Summary) -> str:
     ]
     if not points:
         return ""
-    figure = plotting()(figsize=(6.5, 3.6), layout="constrained")
+    figure = plotting("The report", "bench")(figsize=(6.5, 3.6), layout="constrained")
     ax = figure.subplots()
     for method, x, y in points:
         ax.scatter([x], [y], s=22, color=_colour(one, method))

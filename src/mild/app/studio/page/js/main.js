@@ -207,8 +207,11 @@ api.onKeyWanted(
 // ---- what is shown
 
 function show() {
-  // On a phone the page may have been scrolled to a button that is gone now.
-  if (document.body.dataset.mode !== app.mode) scrollTo(0, 0);
+  // What was scrolled to is gone now.
+  if (document.body.dataset.mode !== app.mode) {
+    scrollTo(0, 0);
+    document.querySelector(".panel").scrollTop = 0;
+  }
   document.body.dataset.mode = app.mode;
   by("busy").hidden = !app.busy;
   by("busy-text").textContent = app.busy;
