@@ -85,6 +85,18 @@ def test_a_stuck_job_ends_in_time_and_a_cancelled_one_at_once(client: TestClient
     assert client.post("/v1/erase", **job(0)).status_code == 200
 
 
+def test_a_process_that_was_killed_while_it_wrote_leaves_nothing_in_a_job_that_is_done(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with TestClient(create_app(Settings(state=state), FakeRoad(steps=5, pause=0.05))) as client:
+        id = client.post("/v1/jobs", **job(0)).json()["id"]
+        (state / "jobs" / id / ".mild-0.part").write_bytes(b"half")
+        while client.get(f"/v1/jobs/{id}").json()["state"] in ("queued", "running"):
+            time.sleep(0.02)
+        time.sleep(0.1)
+        names = {path.name for path in (state / "jobs" / id).iterdir()}
+        assert names == {"job.json", "photo", "result.png", "stack.zip"}
+
+
 def test_a_job_is_cancelled_at_once_while_its_process_starts(tmp_path: Path) -> None:
     """A process that was stopped while it started held up the queue, and the job's end, for a minute (chaos)."""
     with TestClient(create_app(Settings(state=tmp_path / "state", road="rough_road:RoughRoad"))) as client:

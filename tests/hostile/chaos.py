@@ -238,12 +238,12 @@ class Commands:
             self.mounts = False
             return
         self.report.tried[kind + ("" if sign is None else f", kill {sign.name}")] += 1
-        about = {"command": name, "disk": kind, "left": left}
+        about = {"command": name, "disk": kind, "free": left}
         if sign is None:
             told(self.report, ended, **about)
             row = json.loads(found.read_text()) if found.exists() else {"error": "it ended before"}
             if not row.get("right"):
-                self.report.bad("half", **about, **row)
+                self.report.bad("half", **about, found=row)
             if row.get("left"):
                 self.report.bad("left behind", files=row["left"][:5], **about)
             if read_only and row.get("code") == 0:

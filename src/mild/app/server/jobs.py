@@ -138,11 +138,13 @@ class Job:
                 self._status = self._status.model_copy(update={"finished": now})
                 self.unsaved = True
 
-    def drop_results(self) -> None:
-        """Delete what a job that is not done may have written."""
-        for path in (self.folder / "result.png", self.folder / "stack.zip", *self.folder.glob(".mild-*.part")):
-            with suppress(OSError):
-                path.unlink()
+    def tidy(self) -> None:
+        """Delete what a process that ended in the middle may have left, and, of a job that is not done, its results."""
+        with self._lock, suppress(OSError):
+            names = () if self._status.state == "done" else ("result.png", "stack.zip")
+            for path in (*(self.folder / name for name in names), *self.folder.glob(".mild-*.part")):
+                with suppress(OSError):
+                    path.unlink()
 
     def _write(self, status: JobStatus) -> None:
         write_bytes(self.folder / "job.json", status.model_dump_json(indent=1).encode())
@@ -216,12 +218,9 @@ class Jobs:
                 # Killed while the folder was being made: nobody was told of this job.
                 _remove(folder)
                 continue
-            for part in folder.glob(".mild-*.part"):
-                with suppress(OSError):
-                    part.unlink()
             job = Job(folder, status)
+            job.tidy()
             if not job.over:
-                job.drop_results()
                 job.update(state="interrupted", finished=time.time(), error=INTERRUPTED)
             self._jobs[status.id] = job
 

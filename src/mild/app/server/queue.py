@@ -158,8 +158,7 @@ class JobQueue:
             self._end(job, "failed", problem.detail, fault="server")
         except MildError as error:
             self._end(job, "failed", str(error), fault="request")
-        if job.status.state != "done":
-            job.drop_results()
+        job.tidy()
 
     def _end(self, job: Job, state: str, error: str | None, **fields: Any) -> None:
         if job.update(state=state, error=error, finished=time.time(), **fields):
