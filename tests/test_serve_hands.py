@@ -92,7 +92,10 @@ def test_a_process_that_was_killed_while_it_wrote_leaves_nothing_in_a_job_that_i
         (state / "jobs" / id / ".mild-0.part").write_bytes(b"half")
         while client.get(f"/v1/jobs/{id}").json()["state"] in ("queued", "running"):
             time.sleep(0.02)
-        time.sleep(0.1)
+        end = time.monotonic() + 10
+        while (state / "jobs" / id / ".mild-0.part").exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
         names = {path.name for path in (state / "jobs" / id).iterdir()}
         assert names == {"job.json", "photo", "result.png", "stack.zip"}
 
