@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import Box, Person, Scene
+from mild.plan.crossing import crossing
 from mild.plan.density import densities, fill_canvas
 from mild.plan.margin import Margin, things, widened
 from mild.plan.sizes import Sizes
@@ -28,6 +29,8 @@ BoolMask = NDArray[np.bool_]
 
 #: Least side of a background's crop, pixels.
 LEAST_CROP = 256
+#: Sources of people for whom nobody need have been searched; then those who stay are not known.
+DRAWN = frozenset({"mask", "box", "click"})
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,13 @@ def plan_layers(
         around = person.box.grow(halo + 1, scene.size)
         own[around.slices] &= ~dilate(scene.mask_of([person.id], around), halo)
     frame = Box(0, 0, scene.size[1], scene.size[0])
+    clusters = _clusters(hole, region, scene.size)
+    if not staying and all(person.source in DRAWN for person in going):
+        for box in clusters:
+            around, things_there = crossing(scene.photo.pixels, hole, box)
+            own[around.slices] &= ~things_there
     windows = [
-        _Window("background", None, frame, own, hole, box, _with_context(box, region, scene.size))
-        for box in _clusters(hole, region, scene.size)
+        _Window("background", None, frame, own, hole, box, _with_context(box, region, scene.size)) for box in clusters
     ]
     people: list[_Window] = []
     if people_layers:
