@@ -43,15 +43,15 @@ def crossing(photo: NDArray[np.uint8], hole: BoolMask, box: Box) -> tuple[Box, B
     window = box.grow(max(LEAST_AROUND, round(AROUND * max(box.width, box.height))), (height, width))
     scale = min(1.0, LOOKED_AT / max(window.width, window.height))
     size = (max(1, round(window.width * scale)), max(1, round(window.height * scale)))
-    small = np.asarray(cv2.resize(photo[window.slices], size, interpolation=cv2.INTER_AREA))
+    small = np.asarray(cv2.resize(photo[window.slices], size, interpolation=cv2.INTER_AREA), np.uint8)
     filled = cv2.resize(hole[window.slices].view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 0
     known = ~filled
     if not known.any() or not filled.any():
         return window, np.zeros((window.height, window.width), bool)
     things = _things(_colours(small, known), known)
     # Half a pixel of what is looked at, and the soft edge of the thing.
-    things = np.asarray(cv2.dilate(things.view(np.uint8), np.ones((3, 3), np.uint8)))
-    back = cv2.resize(things, (window.width, window.height), interpolation=cv2.INTER_NEAREST) > 0
+    wider = cv2.dilate(things.view(np.uint8), np.ones((3, 3), np.uint8))
+    back = cv2.resize(wider, (window.width, window.height), interpolation=cv2.INTER_NEAREST) > 0
     return window, np.asarray(back & ~hole[window.slices])
 
 
@@ -76,8 +76,8 @@ def _things(colours: NDArray[np.intp], known: BoolMask) -> BoolMask:
 def _colours(image: NDArray[np.uint8], known: BoolMask) -> NDArray[np.intp]:
     """Each pixel's colour, one of :data:`COLOURS`: k-means over a coarse histogram, begun at colours far apart."""
     calm = cv2.bilateralFilter(image, 5, 40, 5)
-    lab = np.asarray(cv2.cvtColor(calm, cv2.COLOR_RGB2LAB))
-    bins = (lab[..., 0].astype(np.intp) >> 4) * 4096 + (lab[..., 1].astype(np.intp) >> 2) * 64 + (lab[..., 2] >> 2)
+    lab = np.asarray(cv2.cvtColor(calm, cv2.COLOR_RGB2LAB), np.intp)
+    bins = (lab[..., 0] >> 4) * 4096 + (lab[..., 1] >> 2) * 64 + (lab[..., 2] >> 2)
     used, where = np.unique(bins, return_inverse=True)
     where = where.reshape(bins.shape)
     weight = np.bincount(where[known], minlength=len(used)).astype(np.float32)
