@@ -84,6 +84,46 @@ def test_a_trickled_request_is_let_go(port: int) -> None:
     assert stalled.startswith(b"HTTP/1.1 408")
 
 
+def test_a_body_of_a_byte_now_and_then_is_let_go(port: int) -> None:
+    """Each byte came in time, so the connection lived for ever; so many of them, and nobody else was served."""
+    sent = head("POST", "/v1/photos", f"X-API-Key: {KEY}", "Content-Type: application/json", "Content-Length: 1000")
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 10) as line:
+        line.sendall(sent)
+        line.settimeout(0.3)
+        said = b""
+        while not said and time.monotonic() - begun < 8:
+            line.sendall(b"x")
+            try:
+                said = line.recv(65536)
+            except TimeoutError:
+                continue
+    assert said.startswith(b"HTTP/1.1 408")
+
+
+def test_an_answer_that_is_not_taken_is_let_go(port: int) -> None:
+    """Whoever asks and never reads held a place for ever, and the answer in memory."""
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", port))
+        line.sendall(head("GET", "/openapi.json") * 400)
+        end = time.monotonic() + 15
+        while established(line):
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+def established(line: socket.socket) -> bool:
+    """Does the other side still hold the connection? Asked without reading what it sent."""
+    try:
+        line.send(b"\r\n", socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("length", ["100000000000", "9" * 18])
 def test_a_length_over_the_limit_is_answered_before_the_upload(port: int, length: str) -> None:
     begun = time.monotonic()

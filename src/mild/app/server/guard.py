@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,8 @@ from mild.app.server.settings import Settings
 
 #: Answered without a key: they hold no data.
 _OPEN = ("/health", "/", "/docs", "/openapi.json")
+#: Bytes of a body in a second, on the whole; slower clients are let go once their patience is used up.
+_SLOWEST = 8192
 
 
 class Guard:
@@ -90,15 +93,19 @@ class Guard:
             raise self._too_large()
 
     def _limited(self, receive: Receive, held: _Held) -> Receive:
-        """Counts what really comes (a length may be missing or a lie), and lets go of a client that stops sending."""
+        """Counts what really comes (a length may be missing or a lie), and lets go of a client that stops sending, or
+        sends less than :data:`_SLOWEST` for long: a byte now and then would hold a place for ever."""
         complete = False
+        begun = time.monotonic()
 
         async def limited() -> Message:
             nonlocal complete
             if complete:
                 return await receive()  # waits for the client to go away, as long as the answer takes
+            patience = self._settings.client_seconds
+            left = begun + patience + held.bytes / _SLOWEST - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), self._settings.client_seconds)
+                message = await asyncio.wait_for(receive(), max(0.0, min(patience, left)))
             except TimeoutError:
                 raise Problem(408, "Nothing more of the request came.", {"Connection": "close"}) from None
             complete = not message.get("more_body", False)

@@ -186,10 +186,10 @@ async def _multipart(request: Request, settings: Settings) -> Body:
     try:
         form = await request.form(max_files=2, max_fields=4, max_part_size=settings.max_request)
     except (MultiPartException, ValueError, KeyError, UnicodeError) as error:
-        raise Problem(400, f"The form cannot be read: {error}.") from None
+        raise Problem(400, f"The form cannot be read: {f'{error}'.rstrip('.')}.") from None
     except HTTPException as error:
         # How the framework tells of a malformed form by itself.
-        raise Problem(error.status_code, f"The form cannot be read: {error.detail}.") from None
+        raise Problem(error.status_code, f"The form cannot be read: {error.detail.rstrip('.')}.") from None
     except ClientDisconnect:
         raise Problem(400, "The upload was cut short.") from None
     try:
