@@ -138,6 +138,9 @@ class Batch:
                 self.progress.before += 1
             else:
                 jobs.append((item, job))
+        if not self._order.bursts:  # whose finds are remembered for their neighbours
+            # The largest first, so that in the end no worker is still busy with one for long.
+            jobs.sort(key=lambda job: -store.bytes_in(job[0].stamp))
         self.progress.total += len(jobs)
         tell(self.progress)
         waiting = jobs

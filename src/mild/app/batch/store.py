@@ -90,7 +90,12 @@ def stamp(place: str) -> str:
 def size_of(place: str) -> int | None:
     """Bytes of a file; None where there is none."""
     told = stamp(place)
-    return int(told.partition(":")[0]) if told else None
+    return bytes_in(told) if told else None
+
+
+def bytes_in(stamp: str) -> int:
+    """Bytes of a file, of its stamp; 0 where there is none."""
+    return int(stamp.partition(":")[0] or 0)
 
 
 @contextmanager
