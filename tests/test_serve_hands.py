@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -240,6 +241,42 @@ def test_what_others_put_into_our_folder_stays(tmp_path: Path) -> None:
     with TestClient(create_app(settings, FakeRoad())):
         pass
     assert all(path.read_text() == "mine" for path in strange)
+
+
+@pytest.mark.parametrize("how", ["removed", "another in its place", "a file in its place", "emptied"])
+def test_a_state_folder_that_goes_under_a_running_server(how: str, tmp_path: Path) -> None:
+    """It answered 422 with the server's own paths in it, or 500, and its health was ok."""
+    state, others = tmp_path / "state", tmp_path / "others"
+    others.mkdir()
+    (others / "mine.txt").write_text("mine")
+    settings = Settings(state=state, idle_seconds=0.4, keep_seconds=3600)
+    with TestClient(create_app(settings, FakeRoad()), raise_server_exceptions=False) as client:
+        made = client.post("/v1/jobs", **job(0)).json()["id"]
+        while client.get(f"/v1/jobs/{made}").json()["state"] != "done":
+            time.sleep(0.02)
+        if how == "emptied":
+            for name in ("photos", "jobs", "scratch", "people"):
+                shutil.rmtree(state / name)
+        else:
+            state.rename(tmp_path / "moved")
+        if how == "another in its place":
+            state.symlink_to(others)
+        elif how == "a file in its place":
+            state.write_text("mine")
+        for answer in (
+            client.get(f"/v1/jobs/{made}/result?show=1"), client.get(f"/v1/jobs/{made}/result"),
+            client.post("/v1/photos", **form(png(2))), client.post("/v1/jobs", **job(0)),
+        ):  # fmt: skip
+            assert answer.status_code in (410, 503) or how == "emptied"
+            assert answer.status_code not in (422, 500) and str(tmp_path) not in answer.text
+        if how == "emptied":
+            time.sleep(0.5)  # a round of the housekeeper
+            assert client.post("/v1/erase", **job(0)).status_code == 200
+            assert client.get("/health").json()["status"] == "ok"
+        else:
+            answer = client.get("/health")
+            assert answer.status_code == 503 and "state folder is gone" in answer.json()["faults"][0]
+    assert [path.name for path in others.iterdir()] == ["mine.txt"]
 
 
 def test_deleting_a_photo_deletes_who_was_found_in_it(tmp_path: Path) -> None:

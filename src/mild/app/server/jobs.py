@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from mild.app.server.photos import ID
 from mild.app.server.results import copy
-from mild.app.server.state import private
+from mild.app.server.state import keeping, private
 from mild.errors import MildError
 from mild.files import write_bytes
 from mild.reading import parse_json
@@ -165,13 +165,15 @@ class Jobs:
         """A queued job with its own copy (or hard link) of the photo."""
         id = uuid.uuid4().hex
         folder = self._folder / id
-        folder.mkdir(mode=0o700)
+        with keeping():
+            folder.mkdir(mode=0o700)
         fields = {"kind": kind, "photo_id": photo_id, "request": request}
         status = JobStatus.model_validate({"id": id, "state": "queued", "created": time.time(), **fields})
         job = Job(folder, status)
         try:
             copy(photo, folder / "photo")
-            job._write(status)
+            with keeping():
+                job._write(status)
         except BaseException:
             _remove(folder)
             raise

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mild.app.server.problems import Problem
-from mild.app.server.state import private
+from mild.app.server.state import keeping, private
 from mild.files import write_bytes
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -62,7 +62,7 @@ class Photos:
 
         Raises:
             whatever ``look`` does; then nothing is kept.
-            MildError: it cannot be written.
+            NoSpace, Problem: it cannot be written.
         """
         id = hashlib.sha256(data).hexdigest()[:32]
         path = self._folder / id
@@ -73,13 +73,16 @@ class Photos:
                 return id, known
         fresh = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
-            write_bytes(fresh, data)
+            with keeping():
+                write_bytes(fresh, data)
             known = Known(**look(str(fresh)))
-            _stamp(fresh)
-            fresh.replace(path)
-            write_bytes(self._record(id), json.dumps(asdict(known)).encode())
+            with keeping():
+                _stamp(fresh)
+                fresh.replace(path)
+                write_bytes(self._record(id), json.dumps(asdict(known)).encode())
         except BaseException:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink()
             raise
         return id, known
 
@@ -123,10 +126,12 @@ class Photos:
         """A file of these bytes under a name of its own, as long as the block lasts."""
         path = self._folder / f".mild-{uuid.uuid4().hex}.part"
         try:
-            write_bytes(path, data)
+            with keeping():
+                write_bytes(path, data)
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def delete(self, id: str) -> str | None:
         """Forget a photo and who was found in it; jobs have their own copy.

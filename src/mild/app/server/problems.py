@@ -22,6 +22,7 @@ _TASKS = {"Late": 503, "Ended": 503, "Broken": 500, "NoMemory": 413, "NoSpace": 
 #: What a job's fault answers to whoever waited for it.
 FAULTS = {"request": 422, "memory": 413, "time": 503, "process": 503, "disk": 507, "server": 500}
 MEDIA_TYPE = "application/problem+json"
+UNUSABLE = "The server cannot use its folder of photos and jobs now; its operator must look after it."
 
 
 class Problem(Exception):
@@ -83,6 +84,11 @@ def install(app: FastAPI) -> None:
         status = _TASKS.get(type(error).__name__, 422)
         detail = "The server's disk is full; nothing was kept." if status == 507 else str(error)
         return document(status, detail, {"Retry-After": "30"} if status in (503, 507) else None)
+
+    @app.exception_handler(OSError)
+    async def _system(request: Request, error: OSError) -> Response:
+        log.error("the state folder: %s", error)
+        return document(503, UNUSABLE, {"Retry-After": "60"})
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

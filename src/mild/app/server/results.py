@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mild.app.server.state import private
+from mild.errors import MildError, UsageError
 from mild.files import write_atomically
 
 if TYPE_CHECKING:
@@ -77,8 +78,11 @@ def load(folder: Path) -> tuple[Photo, LayerStack]:
     from mild.photo import Photo
     from mild.reading import Archive, guarded
 
-    photo = Photo.open(folder / "photo")
     where = "The job's result"
+    try:
+        photo = Photo.open(folder / "photo")
+    except UsageError:
+        raise MildError(f"{where} is damaged or gone.") from None
     with guarded(where, "a file of layers"), Archive(folder / "stack.zip", pack.LARGEST) as archive:
         stack, _ = pack.unpack(
             archive.read(pack.DESCRIPTION), lambda name, sizes: pack.pixels_of(archive.read(name), sizes), where,

@@ -20,7 +20,7 @@ from mild.app.server.problems import Problem
 from mild.app.server.queue import JobQueue
 from mild.app.server.results import FORMATS, Choice, Scratch, copy, discard
 from mild.app.server.settings import Settings
-from mild.app.server.state import lock
+from mild.app.server.state import lock, private, still_ours
 from mild.errors import MildError
 from mild.request import EraseRequest, Finder, Selection
 
@@ -112,7 +112,9 @@ class Service:
         if not self.queue.alive and not self.queue.closing:
             faults.append("nobody takes jobs from the queue")
         faults += [f"the {hand.name}'s process cannot be started" for hand in self._hands if hand.failing]
-        if free < self.settings.least_disk:
+        if not still_ours(self.settings.state, self._lock):
+            faults.append("the state folder is gone, or another is in its place")
+        elif free < self.settings.least_disk:
             faults.append("the disk is full")
         return {
             "status": "stopping" if self.queue.closing else "failing" if faults else "ok",
@@ -283,7 +285,11 @@ class Service:
         """Rounds of housekeeping: what is old goes in time, whether anybody comes or not."""
         pause = min(ROUND, max(0.05, min(self.settings.keep_seconds, self.settings.idle_seconds) / 4))
         while not self._stop.wait(pause):
+            if not still_ours(self.settings.state, self._lock):
+                continue  # what is there now is none of ours
             try:
+                for name in ("photos", "people", "jobs", "scratch"):
+                    private(self.settings.state / name)
                 self.prune()
                 for job in self.jobs.all():
                     job.save_again()

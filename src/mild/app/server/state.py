@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from mild.app.server.settings import Settings, default_state
 from mild.errors import MildError, UsageError
-from mild.files import write_bytes
+from mild.files import NoSpace, write_bytes
+
+log = logging.getLogger("mild.app.server")
 
 #: The file that says a folder is ours.
 MARKER = ".mild-state"
@@ -49,6 +55,35 @@ def private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
+
+
+def still_ours(folder: Path, lock: IO[str]) -> bool:
+    """Is this folder still the one whose lock is held? It may have been removed, or others put in its place."""
+    try:
+        return os.path.samestat((folder / "lock").stat(), os.fstat(lock.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """What cannot be written to the state folder is no fault of the sender's, who is told none of its paths.
+
+    Raises:
+        NoSpace: the disk is full.
+        Problem: 503.
+    """
+    try:
+        yield
+    except NoSpace:
+        raise
+    except (OSError, MildError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace("The server's disk is full.") from error
+        from mild.app.server.problems import UNUSABLE, Problem  # the working processes need no web framework
+
+        log.error("the state folder: %s", error)
+        raise Problem(503, UNUSABLE, {"Retry-After": "60"}) from error
 
 
 def lock(settings: Settings) -> IO[str]:
