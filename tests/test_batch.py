@@ -283,6 +283,16 @@ def test_a_link_that_leads_nowhere_is_a_line_of_the_ledger(place: Path) -> None:
     assert rows()[-1]["photo"] == "lost.png" and "There is no file" in rows()[-1]["error"]
 
 
+def test_a_name_that_is_not_utf_8_is_a_photo_like_others(place: Path) -> None:
+    """One such name in a folder ended the batch, with "failed unexpectedly"; so did every run after."""
+    Path("in/a.png").rename(os.fsdecode(b"in/a\xff.png"))
+    progress, did = run()
+    assert progress.failed == 0 and len(did) == 4
+    assert Path(os.fsdecode(b"out/a\xff.png")).is_file()
+    assert "a\udcff.png" in [row["photo"] for row in rows()]
+    assert run()[1] == []
+
+
 def test_what_changed_beside_a_photo_does_it_again(place: Path) -> None:
     """A mask or a plate that was painted anew was taken for the one that was used."""
     names = scene_folder(place)

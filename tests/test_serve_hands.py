@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -277,6 +278,23 @@ def test_a_state_folder_that_goes_under_a_running_server(how: str, tmp_path: Pat
             answer = client.get("/health")
             assert answer.status_code == 503 and "state folder is gone" in answer.json()["faults"][0]
     assert [path.name for path in others.iterdir()] == ["mine.txt"]
+
+
+def test_what_cannot_be_deleted_is_not_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that can no longer be written, DELETE of a job said 204, its files stayed, and the health was ok."""
+    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+        made = client.post("/v1/jobs", **job(0)).json()["id"]
+        while client.get(f"/v1/jobs/{made}").json()["state"] != "done":
+            time.sleep(0.02)
+        with monkeypatch.context() as read_only:
+            read_only.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
+            read_only.setattr(os, "access", lambda *_, **__: False)
+            problem(client.delete(f"/v1/jobs/{made}"), 503, "its operator must look after it")
+            answer = client.get("/health")
+            assert answer.status_code == 503 and answer.json()["faults"] == ["the state folder cannot be written"]
+        assert client.get(f"/v1/jobs/{made}/result").status_code == 200
+        assert client.delete(f"/v1/jobs/{made}").status_code == 204
+        assert list((tmp_path / "state" / "jobs").iterdir()) == []
 
 
 def test_deleting_a_photo_deletes_who_was_found_in_it(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def write_json(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MildError(f"{path} cannot be written: {error.strerror or flat(error)}.") from error
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # a name that is not UTF-8: an escape of JSON's
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ class Ledger:
         Raises:
             MildError: it cannot be written: the batch cannot go on.
         """
-        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        # A name that is not UTF-8 becomes an escape of JSON's.
+        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
         try:
             if self._file.write(line) != len(line):
                 raise OSError(28, "no space left")

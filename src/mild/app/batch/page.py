@@ -56,7 +56,7 @@ def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, A
     text = resources.files(__package__).joinpath(TEMPLATE).read_text("utf-8")
     # No "</script>" may stand in a script.
     inside = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    write_bytes(path, text.replace("{{data}}", inside).encode())
+    write_bytes(path, text.replace("{{data}}", inside).encode("utf-8", "backslashreplace"))
 
 
 def _seen(row: dict[str, Any]) -> str:

@@ -6,7 +6,9 @@ and, once done, ``result.png`` and ``stack.zip``. The record says ``done`` only 
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 import time
 import uuid
@@ -190,11 +192,17 @@ class Jobs:
             return list(self._jobs.values())
 
     def delete(self, job: Job) -> None:
-        """Forget a finished job and its files; nothing where somebody else is already doing so."""
+        """Forget a finished job and its files; nothing where somebody else is already doing so.
+
+        Raises:
+            OSError: its files cannot be deleted; then it stays.
+        """
         with self._lock:
             known = self._jobs.pop(job.id, None)
-        if known is not None:
-            _remove(job.folder)
+        if known is not None and not _remove(job.folder):
+            with self._lock:
+                self._jobs[job.id] = known
+            raise OSError(errno.EROFS, "a job's files cannot be deleted", str(job.folder))
 
     def prune(self, keep_seconds: float, keep: int) -> list[Job]:
         """Delete finished jobs that are too old or too many; those that went."""
@@ -203,8 +211,9 @@ class Jobs:
         for rank, job in enumerate(over):
             job.not_from_the_future()
             if rank >= keep or time.time() - (job.status.finished or 0) > keep_seconds:
-                self.delete(job)
-                gone.append(job)
+                with suppress(OSError):  # the next round tries again
+                    self.delete(job)
+                    gone.append(job)
         return gone
 
     def _recover(self) -> None:
@@ -227,8 +236,8 @@ class Jobs:
             self._jobs[status.id] = job
 
 
-def _remove(folder: Path) -> None:
-    """Delete a job's folder: the files that are a job's, and the folder if it then is empty."""
+def _remove(folder: Path) -> bool:
+    """Delete a job's folder: the files that are a job's, and the folder if it then is empty. Are these files gone?"""
     paths = [folder / name for name in _FILES]
     with suppress(OSError):
         paths += folder.glob(".mild-*.part")
@@ -237,3 +246,4 @@ def _remove(folder: Path) -> None:
             path.unlink()
     with suppress(OSError):
         folder.rmdir()
+    return not any(os.path.lexists(folder / name) for name in _FILES)

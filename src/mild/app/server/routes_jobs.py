@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -225,7 +226,8 @@ async def _file(service: Service, job: Job, format: str, choice: Choice, then: A
     def clean() -> None:
         discard(folder)
         if then is not None:
-            then()
+            with suppress(OSError):  # it goes with the others, in time
+                then()
 
     headers = {HOLDS: "true" if format in LAYERED and not choice.flatten_hidden else "false"}
     return FileResponse(

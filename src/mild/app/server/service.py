@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -114,6 +115,8 @@ class Service:
         faults += [f"the {hand.name}'s process cannot be started" for hand in self._hands if hand.failing]
         if not still_ours(self.settings.state, self._lock):
             faults.append("the state folder is gone, or another is in its place")
+        elif not all(os.access(self.settings.state / name, os.W_OK) for name in ("photos", "jobs")):
+            faults.append("the state folder cannot be written")
         elif free < self.settings.least_disk:
             faults.append("the disk is full")
         return {
