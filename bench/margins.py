@@ -1,10 +1,12 @@
 """What a margin costs and saves: composites whose alpha is known, with exact masks and with wrong ones.
 
     python bench/margins.py --data FOLDER [--count 16] [--json FILE]
+    python bench/margins.py --data FOLDER --count 40 --plan     # nothing is painted
 
-A person of the test split is pasted on a test background. Masks: the person's outline, and the same eroded, shifted and
-made blobby, as finders and hands draw it. PSNR is that of the result against the background where the person is
-(alpha above 0); ``left`` is the share of the person's alpha that is still in the result. The finder is off.
+A person of the test split is pasted on a test background. Masks: the person's outline, and the same eroded, shifted,
+made blobby, or rough, as finders and hands draw it. PSNR is that of the result against the background where the person
+is (alpha above 0); ``left`` is the share of the person's alpha that is still in the result; ``beside`` is what is
+replaced where neither person nor mask is, in parts of the person. The finder is off.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from mild import road
 from mild.lab.bench.metrics.fidelity import haarpsi
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
-from real import member
+from mild.plan.planning import plan_layers
+from mild.request import Region
+from real import member, rough
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -65,10 +69,12 @@ def decoded(data: Path, row: dict[str, Any]) -> Rgb:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
-def wrong(mask: BoolMask, how: str) -> BoolMask:
+def wrong(mask: BoolMask, how: str, number: int = 0) -> BoolMask:
     box = Box.around(mask)
     size = (box.width * box.height) ** 0.5
     step = max(1, round(0.03 * size))
+    if how == "rough":
+        return rough(mask, np.random.default_rng(number))
     if how == "eroded":
         return cv2.erode(mask.view(np.uint8), np.ones((2 * step + 1,) * 2, np.uint8)) > 0
     if how == "shifted":
@@ -76,6 +82,17 @@ def wrong(mask: BoolMask, how: str) -> BoolMask:
     if how == "blobby":
         return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5 * step) > 0.5
     return mask
+
+
+def planned(photo: Rgb, alpha: NDArray[np.float32], kind: str, number: int, source: str) -> tuple[float, float]:
+    """What is left of a person, and what is replaced beside them and the mask, in %."""
+    mask = wrong(alpha > 0.5, kind, number)
+    scene = Scene(Photo.of(photo), (Person.from_mask(1, mask, source=source),))
+    box, soft = plan_layers(scene, (1,), Region()).mattes[1]
+    matte = np.zeros(alpha.shape, np.float32)
+    matte[box.slices] = soft / np.float32(255)
+    beside = (matte > 0) & ~mask & (alpha <= 0)
+    return 100 * float((alpha * (1 - matte)).sum() / alpha.sum()), 100 * float(beside.sum() / (alpha > 0.5).sum())
 
 
 def main() -> None:
@@ -86,6 +103,7 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[], metavar="NAME:FIELD=VALUE,…")
     parser.add_argument("--source", default="mask", help="mask: by hand; blazepose: as a finder's")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plan", action="store_true", help="left and beside alone, of the default")
     args = parser.parse_args()
     methods = dict(METHODS)
     for spec in args.method:
@@ -93,6 +111,12 @@ def main() -> None:
         methods[name] = {k: json.loads(v) for k, v in (part.split("=") for part in fields.split(",") if part)}
     figures: dict[str, dict[str, Any]] = {}
     made = composites(args.data, args.count)
+    if args.plan:
+        for kind in args.kinds.split(","):
+            rows = [planned(photo, alpha, kind, i, args.source) for i, (_, photo, alpha) in enumerate(made)]
+            left, beside = np.mean(rows, 0)
+            print(f"{kind:8s} left {left:5.2f} %  beside {beside:5.1f} %", flush=True)
+        return
     for kind in args.kinds.split(","):
         for name, options in methods.items():
             rows = []

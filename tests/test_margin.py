@@ -51,6 +51,17 @@ def test_a_fringe_that_an_outline_left_is_taken_and_the_other_side_is_not() -> N
     assert not hole[60:110, BODY.x1 + 4 :].any()
 
 
+def test_a_hurried_outline_that_is_wide_enough_was_widened_once_more() -> None:
+    wide = outlined(BODY.grow(3, SIZE))
+    assert np.array_equal(hole_of(photo_with_body(), wide), wide.full_mask(SIZE))
+
+
+def test_of_an_outline_that_is_wide_on_one_side_only_the_other_is_widened() -> None:
+    shifted = Box(BODY.x0 + 3, BODY.y0, BODY.x1 + 3, BODY.y1)
+    hole = hole_of(photo_with_body(), outlined(shifted))
+    assert hole[60:110, BODY.x0].all() and not hole[60:110, shifted.x1 :].any()
+
+
 def test_a_nets_outline_is_trusted_less_than_a_hands() -> None:
     photo = photo_with_body()
     assert hole_of(photo, outlined(BODY, "blazepose")).sum() > hole_of(photo, outlined(BODY)).sum()
@@ -71,7 +82,7 @@ def test_nobody_who_stays_is_a_fringe() -> None:
     short = outlined(Box(BODY.x0 + 3, *BODY[1:]))
     kept = np.zeros(SIZE, bool)
     kept[:, : BODY.x0 + 3] = True
-    box, mask = widened(photo_with_body(), short, Margin.of(short, Region()), kept)
+    box, mask, _ = widened(photo_with_body(), short, Margin.of(short, Region()), kept)
     assert not (mask & kept[box.slices]).any()
 
 

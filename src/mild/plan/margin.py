@@ -21,13 +21,16 @@ from mild.request import Region
 BoolMask = NDArray[np.bool_]
 Float = NDArray[np.float32]
 
-#: By who drew an outline: always taken, and looked at, as parts of the person's height.
-BY_HAND, BY_NET, BY_GUESS = (0.005, 0.022), (0.012, 0.035), (0.01, 0.03)
+#: By who drew an outline: always taken, and looked at, as parts of the person's height; and from which value of the
+#: filter a pixel looks like the person.
+BY_HAND, BY_NET, BY_GUESS = (0.005, 0.022, 0.28), (0.012, 0.035, 0.35), (0.01, 0.03, 0.35)
 SURENESS = {"mask": BY_HAND, "coco": BY_HAND, "box": BY_GUESS, "click": BY_GUESS}
 #: Soft edge outside that.
 FEATHER = 0.004
-#: From this value of the filter a pixel looks like the person.
-LIKE = 0.37
+#: And so before the second look.
+SURELY = 0.5
+#: The filter looks this many times the reach around.
+SEEN = 3.0
 #: Variance of colours (in 0..1) below which the filter sees no difference.
 PLAIN = 2e-4
 #: Longest side, pixels, of what is looked at.
@@ -59,7 +62,7 @@ class Margin:
         if region.dilate is not None:
             pixels = math.ceil(region.dilate * extent)
             return cls(pixels, pixels, feather)
-        sure, reach = (math.ceil(part * extent) for part in SURENESS.get(person.source, BY_NET))
+        sure, reach = (math.ceil(part * extent) for part in _sureness(person)[:2])
         return cls(sure, max(sure, reach), feather)
 
     @property
@@ -102,8 +105,9 @@ def things(person: Person, region: Region) -> list[Person]:
     return found
 
 
-def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: BoolMask) -> tuple[Box, BoolMask]:
-    """A person's mask and its fringe, in a window of the photo that holds all of its margin.
+def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: BoolMask) -> tuple[Box, BoolMask, BoolMask]:
+    """A person's mask and its fringe, in a window of the photo that holds all of its margin; and the part of it around
+    which more is always taken: of an outline by hand, what looks like the person. Elsewhere it is wide enough as it is.
 
     Args:
         photo: uint8 ``[H, W, 3]``.
@@ -113,8 +117,8 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
     mask = np.zeros((box.height, box.width), bool)
     mask[person.box.inside(box).slices] = person.mask
     if margin.reach <= margin.sure:
-        return box, mask
-    around = box.grow(3 * margin.reach, (photo.shape[0], photo.shape[1]))
+        return box, mask, mask
+    around = box.grow(math.ceil((SEEN + 1) * margin.reach), (photo.shape[0], photo.shape[1]))
     scale = min(1.0, LOOKED_AT / max(around.height, around.width))
     size = (max(1, round(around.width * scale)), max(1, round(around.height * scale)))
 
@@ -123,15 +127,24 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
 
     whole = np.zeros((around.height, around.width), np.uint8)
     whole[person.box.inside(around).slices] = person.mask * np.uint8(255)
-    alike = guided(shrunk(whole), shrunk(photo[around.slices]), max(2, round(2 * margin.reach * scale)))
-    alike = np.asarray(cv2.resize(alike, (around.width, around.height), interpolation=cv2.INTER_LINEAR))
+    drawn, seen, radius = shrunk(whole), shrunk(photo[around.slices]), max(2, round(SEEN * margin.reach * scale))
+    # Twice: of a hurried outline, what looks like the surroundings is counted to them before the rest is judged.
+    theirs = guided(drawn, seen, radius) > SURELY
+    values = guided(drawn * theirs, seen, radius)
+    values = np.asarray(cv2.resize(values, (around.width, around.height), interpolation=cv2.INTER_LINEAR))
     away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)
-    fringe = (alike[box.inside(around).slices] > LIKE) & (away <= margin.reach) & ~kept[box.slices]
+    alike = values[box.inside(around).slices] > _sureness(person)[2]
+    fringe = alike & (away <= margin.reach) & ~kept[box.slices]
     # What is like the person but not of a piece with them is something else.
-    _, labels = cv2.connectedComponents((fringe | mask).view(np.uint8), connectivity=4)
+    _, labels = cv2.connectedComponents((alike & (fringe | mask)).view(np.uint8), connectivity=4)
     touching = np.zeros(labels.max() + 1, bool)
-    touching[labels[mask]] = True
-    return box, touching[labels] & (fringe | mask)
+    touching[labels[alike & mask]] = True
+    fringe &= touching[labels]
+    return box, fringe | mask, fringe | (mask & alike if _sureness(person) is BY_HAND else mask)
+
+
+def _sureness(person: Person) -> tuple[float, float, float]:
+    return SURENESS.get(person.source, BY_NET)
 
 
 def guided(mask: Float, photo: Float, radius: int) -> Float:

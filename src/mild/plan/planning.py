@@ -274,8 +274,8 @@ def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tupl
 
 
 def _matte_of(scene: Scene, thing: Person, kept: BoolMask, margin: Margin) -> tuple[Box, NDArray[np.uint8]]:
-    box, mask = widened(scene.photo.pixels, thing, margin, kept)
-    falling = np.asarray(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5), np.float32)
+    box, mask, alike = widened(scene.photo.pixels, thing, margin, kept)
+    falling = np.asarray(cv2.distanceTransform((~alike).view(np.uint8), cv2.DIST_L2, 5), np.float32)
     # 1 - (distance - sure) / (feather + 1), in place: the person may be ten megapixels.
     falling -= margin.sure
     falling /= -(margin.feather + 1)
@@ -283,6 +283,7 @@ def _matte_of(scene: Scene, thing: Person, kept: BoolMask, margin: Margin) -> tu
     np.clip(falling, 0, 1, out=falling)
     falling *= 255
     matte = np.rint(falling, out=falling).astype(np.uint8)
+    matte[mask] = 255
     matte[kept[box.slices]] = 0
     return box, matte
 

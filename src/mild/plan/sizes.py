@@ -10,7 +10,7 @@ Size = tuple[int, int]
 
 #: Longest side, pixels, of what is searched for exemplars: at least (lines are still lines, and it takes a second or
 #: two), and at most, where the hole has no more pixels than HOLE there.
-SEARCHED, FINEST, HOLE = 384, 768, 24_000
+SEARCHED, FINEST, HOLE = 384, 768, 60_000
 
 
 @dataclass(frozen=True)
