@@ -5,14 +5,19 @@ from __future__ import annotations
 import types
 from typing import Any
 
+#: What the fields of a kind take beside a name and a hint.
+WIDGETS = {"INT": {"default", "min", "max"}, "STRING": {"default"}, "COMBO": {"default", "options"}}
+
 
 def api() -> dict[str, types.ModuleType]:
     """What https://docs.comfy.org/custom-nodes/v3_migration says of the API: names, and how they are called."""
 
     class Field:
+        io_type = ""
+
         def __init__(self, id: str = "", **options: Any) -> None:
-            known = {"display_name", "default", "min", "max", "options", "tooltip", "optional"}
-            assert set(options) <= known, options
+            known = WIDGETS.get(self.io_type, set()) if type(self).__name__ == "Input" else set()
+            assert set(options) <= known | {"display_name", "tooltip"}, options
             self.id, self.options = id, options
 
     def kind(name: str) -> Any:

@@ -196,11 +196,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The values of a file of JSON lines, none if it is not there; a line that a kill cut short is left out."""
+    """The values of a file of JSON lines, none if it is not there; a line that is none (a kill cut it short, the disk
+    damaged it) is left out."""
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):  # and at nothing else: a name may hold what Unicode calls a line's end
         try:
             rows.append(json.loads(line))
         except ValueError:

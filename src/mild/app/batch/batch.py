@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from mild.app.batch import store
@@ -16,7 +17,7 @@ from mild.app.batch.bursts import with_shots
 from mild.app.batch.ledger import FINISHED, Ledger
 from mild.app.batch.order import Order, Progress, planned
 from mild.app.batch.page import write_page
-from mild.app.batch.sources import Item, items_of
+from mild.app.batch.sources import ALSO, Item, items_of
 from mild.app.batch.worker import Job, joined
 from mild.engines import Done, Engine
 from mild.errors import MildError, UsageError
@@ -28,7 +29,7 @@ Tell = Callable[["Progress"], None]
 
 
 class Batch:
-    """A batch's run.
+    """A batch's run; as a context it is closed at the end.
 
     Raises:
         UsageError: what is asked for cannot be done; nothing was written.
@@ -44,6 +45,7 @@ class Batch:
         plan = planned(self._first, order)
         for item in self._first:
             self._request(item)  # what is wrong with one is said before any is done
+        self._shared()
         fresh = not self.ledger_path.exists()
         if fresh and not (order.force or order.setup.dry):
             for name in plan.values():
@@ -117,6 +119,18 @@ class Batch:
         """The photos that are there now."""
         found = items_of(self._order.source, self._order.include, self._order.exclude)
         return with_shots(found, self._order.bursts)
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except MildError:
+            if error is None:  # otherwise what stopped the batch says more
+                raise
 
     def close(self) -> None:
         """Write the page; let go of the ledger."""
@@ -206,6 +220,13 @@ class Batch:
         self.ledger.write(row)
         counts = self.progress.counts
         counts[row["status"]] = counts.get(row["status"], 0) + 1
+
+    def _shared(self) -> None:
+        """That the files which every photo needs are there is said once, not of every photo."""
+        request = self._order.request
+        for place in [*request.get(ALSO, ()), *filter(None, [request.get("selection", {}).get("mask")])]:
+            if not store.stamp(str(place)):
+                raise UsageError(f"There is no file {place}.")
 
     def _mark(self, request: dict[str, Any], item: Item) -> str:
         """A short hash of all that a result depends on, but for the photo: also of files that the request names."""

@@ -15,6 +15,7 @@ from mild.files import flat, read_json_lines
 
 #: What became of a photo, when nothing is left to do.
 FINISHED = ("done", "copied", "skipped")
+FAILED = "failed"
 
 
 class Ledger:
@@ -37,7 +38,7 @@ class Ledger:
             self._lock = _locked(path.with_suffix(".lock"))
             self.rows: dict[str, dict[str, Any]] = {}
             for row in read_json_lines(path):
-                if isinstance(row, dict) and isinstance(row.get("output"), str):
+                if _sound(row):
                     self._learn(row)
             self._file = path.open("ab", buffering=0)
             if self._file.tell() and not _ends_whole(path):
@@ -69,6 +70,19 @@ class Ledger:
 
     def _learn(self, row: dict[str, Any]) -> None:
         self.rows[row["output"]] = row
+
+
+def _sound(row: Any) -> bool:
+    """Is it a line of ours? What somebody's hand or the disk changed says nothing, and its photo is done again."""
+    if not isinstance(row, dict) or not isinstance(row.get("output"), str):
+        return False
+    given, result = row.get("input"), row.get("result", {"size": 0})
+    if not isinstance(given, dict) or not isinstance(given.get("stamp"), str) or not isinstance(row.get("number"), int):
+        return False
+    if row.get("status") == FAILED:
+        return True
+    whole = isinstance(given.get("sha256"), str) and isinstance(result, dict) and isinstance(result.get("size"), int)
+    return row.get("status") in FINISHED and whole
 
 
 def _ends_whole(path: Path) -> bool:

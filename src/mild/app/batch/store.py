@@ -206,6 +206,11 @@ def _told(place: str) -> Iterator[None]:
     except ImportError as error:
         raise MildError(f"{place.partition('://')[0]}:// needs one more package ({flat(error)}).") from None
     except Exception as error:
+        kind = place.partition("://")[0]
+        if isinstance(error, ValueError) and "Protocol not known" in str(error):
+            raise UsageError(
+                f"There is no kind of store {kind}://, only s3://, gs:// and what else fsspec knows."
+            ) from None
         raise MildError(
             f"The store of {place} does not answer ({type(error).__name__}: {flat(error)[:160]})."
         ) from None

@@ -141,11 +141,8 @@ def batch(
     # Before any worker is begun: what cannot be done is said at once.
     workers = engine_options.workers(engine, jobs, address, gpus)
     run = Batch(order, workers.engine_for(work, limits))
-    try:
-        with _shown(as_json) as tell:
-            progress = run.watch(tell, rest, idle) if watch else run.run(tell)
-    finally:
-        run.close()
+    with run, _shown(as_json) as tell:
+        progress = run.watch(tell, rest, idle) if watch else run.run(tell)
     _end(run, order, progress, as_json)
 
 
