@@ -274,3 +274,18 @@ def test_a_small_file_cannot_become_gigabytes(tmp_path: Path, suffix: str) -> No
             MildError, match="far larger than the photo" if names == "its own" else "same picture|larger"
         ):
             load_stack(path)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".ora"])
+def test_a_description_of_half_a_million_layers_is_not_parsed(tmp_path: Path, suffix: str) -> None:
+    """A zip of 250 kB took ten seconds; one of 4 MB would have taken all memory, before the layers were counted."""
+    save_stack(make_stack(), tmp_path / f"a{suffix}")
+    path = tmp_path / f"b{suffix}"
+    with zipfile.ZipFile(tmp_path / f"a{suffix}") as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("layers.json"):
+                data = data.rstrip()[:-1] + b', "more": [' + b"[]," * 6_000_000 + b"[]]}"
+            new.writestr(name, data)
+    with pytest.raises(MildError, match="unpacked it is too large"):
+        load_stack(path)

@@ -24,6 +24,8 @@ from mild.files import flat
 
 #: Members of an archive, and bytes of a text file: more than any file of ours has.
 MOST_MEMBERS, MOST_TEXT = 4096, 64 * 2**20
+#: Of a member of an archive that is JSON: once parsed it takes many times as much.
+MOST_JSON = 16 * 2**20
 
 
 @contextmanager
@@ -148,7 +150,7 @@ class Archive:
         info = self._zip.getinfo(name)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
             raise ValueError(f"{name} is packed in a way that is not used here")
-        if info.file_size > self._left:
+        if info.file_size > self._left or (name.endswith(".json") and info.file_size > MOST_JSON):
             raise ValueError("unpacked it is too large")
         self._left -= info.file_size
         with self._zip.open(info) as member:
