@@ -20,6 +20,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "torch": _TORCH,
     "heic": ("pillow_heif",),
     "server": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "pillow_heif"),
+    "c2pa": ("c2pa", "cryptography"),
     "stores": ("fsspec",),
     "data": ("datasets", "imagehash", "matplotlib", "skimage", "webdataset"),
     "train": (*_TORCH, "accelerate", "matplotlib", "onnx", "peft", "webdataset", "yaml"),

@@ -237,6 +237,20 @@ class Output(_Part):
         description="clean: text and numbers known to be harmless and still true; keep: unknown ones, too; none.",
     )
     mark: bool = Field(True, description="Say in the file that it was edited, and by which model.")
+    sign_cert: str | None = Field(
+        None, max_length=4096, description="Path of a certificate chain (PEM) that signs the file (C2PA)."
+    )
+    private_key: str | None = Field(None, max_length=4096, description="Path of that certificate's private key (PEM).")
+
+    @model_validator(mode="after")
+    def _signed(self) -> Output:
+        if (self.sign_cert is None) != (self.private_key is None):
+            raise ValueError("signing needs both sign_cert and private_key")
+        if any("-----BEGIN" in (path or "") for path in (self.sign_cert, self.private_key)):
+            raise ValueError("sign_cert and private_key are paths of files, not what is in them")
+        if self.sign_cert is not None and not self.mark:
+            raise ValueError("what is signed says that it was edited; leave out either the signature or mark=false")
+        return self
 
 
 class EraseRequest(_Part):
@@ -254,6 +268,11 @@ class EraseRequest(_Part):
     )
     output: Output = Output()
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pixels.")
+
+    def shown(self, *, exclude_defaults: bool = False) -> dict[str, Any]:
+        """As JSON for a report: all but where the certificate and its key lie."""
+        secret = {"output": {"sign_cert", "private_key"}}
+        return self.model_dump(mode="json", exclude=secret, exclude_defaults=exclude_defaults)
 
     @classmethod
     def build(cls, **fields: object) -> EraseRequest:

@@ -101,7 +101,7 @@ class EraseResult:
             "metadata": self.metadata.report(),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "runtime": self.runtime,
-            "request": self.request.model_dump(mode="json"),
+            "request": self.request.shown(),
         }
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from mild.errors import UsageError
 from mild.fill import fillers
 from mild.fill.canvas import cut_layers
 from mild.layers import LayerStack
-from mild.layers.finish import finish
+from mild.layers.finish import finish, signer_of
 from mild.models import assets
 from mild.paint.assemble import assemble
 from mild.people.find import find_people, missing, select
@@ -60,6 +60,8 @@ def run(
     """
     if request.selection.empty:
         raise UsageError("Nobody is chosen: say who goes, by number, point, box or mask, or whom to keep.")
+    if (signer := signer_of(request.output)) is not None:
+        signer.check()
     clock = _clock(progress, request, scene)
     with clock.stage("find"):
         photo = _opened(request, photo)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mild.layers.stack import LayerStack
 from mild.photo import Photo
+from mild.photo.credentials import Signer
 from mild.photo.edit import Told
 from mild.photo.mark import Mark
 from mild.request import EraseRequest, Method, Output
@@ -35,7 +36,15 @@ def finished(photo: Photo, stack: LayerStack, output: Output, model: str | None)
         shown=None if photo.alpha is None else people_seen(stack),
         metadata=output.metadata,
         mark=Mark.now(model) if output.mark and changed else None,
+        signer=signer_of(output) if changed else None,
     )
+
+
+def signer_of(output: Output) -> Signer | None:
+    """Who signs the written photo, when somebody shall."""
+    if output.sign_cert is None or output.private_key is None:
+        return None
+    return Signer(output.sign_cert, output.private_key)
 
 
 def mark_of(request: EraseRequest) -> Mark | None:

@@ -12,6 +12,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from mild.photo import colour, exif, iptc
 from mild.photo.allowed import TIFF, kept
+from mild.photo.credentials import Signer
 from mild.photo.icc import clean_icc
 from mild.photo.plain import decoded, is_plain
 from mild.photo.regions import turn_regions
@@ -55,6 +56,7 @@ class PhotoMeta:
         png_chunks: text and colour chunks ``(name, data)`` of a PNG.
         cicp: colours by the numbers of H.273 (primaries, transfer, matrix, full range), or None; ``icc`` says the same.
         notes: sentences on what the file held that is not written again.
+        signer: who signs the file with content credentials, last of all; or None.
     """
 
     format: str | None = None
@@ -72,6 +74,7 @@ class PhotoMeta:
     png_chunks: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     cicp: tuple[int, int, int, int] | None = None
     notes: tuple[str, ...] = ()
+    signer: Signer | None = None
 
 
 def collect(image: Image.Image) -> tuple[PhotoMeta, int]:

@@ -18,6 +18,7 @@ from mild.errors import MildError, UsageError
 from mild.files import write_atomically
 from mild.photo.alpha import filled_alpha
 from mild.photo.colour import HLG, PQ
+from mild.photo.credentials import Signer
 from mild.photo.edit import Mode, Told, edited_meta
 from mild.photo.formats import format_of, heif, load_checked, read_image, read_stream
 from mild.photo.mark import Mark
@@ -185,6 +186,7 @@ class Photo:
         shown: NDArray[np.bool_] | None = None,
         metadata: Mode = "clean",
         mark: Mark | None = None,
+        signer: Signer | None = None,
     ) -> tuple[Photo, Told]:
         """The photo after an edit: other pixels, alpha filled where somebody was, and metadata that is still true.
 
@@ -194,11 +196,14 @@ class Photo:
             shown: bool ``[H, W]``, true where somebody who stays is to be seen, hidden parts included.
             metadata: ``keep`` all text and numbers, ``clean`` (those known to be harmless and true), or ``none``.
             mark: what is said of the edit; None for nothing.
+            signer: whose certificate signs the file when it is written; None for nobody's.
 
         Returns:
             The photo, and what happened to its metadata.
         """
         meta, told = edited_meta(self.meta, self.size, erased, metadata, mark)
+        if signer is not None:
+            meta = replace(meta, signer=replace(signer, source=self.meta.format, mark=mark))
         alpha = self.alpha
         if alpha is not None and erased is not None and erased.any():
             alpha = filled_alpha(alpha, erased, shown)
@@ -258,10 +263,14 @@ class Photo:
         self.check_format(name)
         image = self._to_save(format)
         options = encoder_options(self.meta, format, image.mode)
+        signer = self.meta.signer
+        into = file if signer is None else BytesIO()
         if format == "HEIF":
-            heif().from_pillow(image).save(file, quality=95, **options)
+            heif().from_pillow(image).save(into, quality=95, **options)
         else:
-            image.save(file, format, **options)
+            image.save(into, format, **options)
+        if signer is not None and isinstance(into, BytesIO):
+            file.write(signer.signed(into.getvalue(), format))
 
     def _to_save(self, format: str) -> Image.Image:
         """The image in the mode it is written in: grey only where nothing is lost."""

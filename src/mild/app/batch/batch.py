@@ -215,7 +215,8 @@ class Batch:
         else:
             row |= done.value
         row |= {"request": self._mark(job.request, item), "number": job.number}
-        row["fields"] = job.request | ({"also": row["also"]} if row.get("also") else {})
+        fields = EraseRequest.build(**job.request).shown(exclude_defaults=True)
+        row["fields"] = fields | ({"also": row["also"]} if row.get("also") else {})
         row |= {"attempt": attempt, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.ledger.write(row)
         counts = self.progress.counts

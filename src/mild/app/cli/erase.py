@@ -81,7 +81,8 @@ def erase(
     from mild.photo import Photo
 
     opened = pipes.read_photo() if from_stream else Photo.open(source)
-    opened.check_format(Path(f"photo{pipes.SUFFIX}") if to_stream else target)
+    shown_as = Path(f"photo{pipes.SUFFIX}") if to_stream else target
+    opened.check_format(shown_as)
 
     from mild.road import run
 

@@ -265,7 +265,22 @@ def saying(
         ),
     ] = None,
     no_mark: NoMark = False,
+    sign_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign-cert",
+            metavar="CERT.pem",
+            rich_help_panel=OUTPUT,
+            help="Sign the file with content credentials (C2PA): your certificate, then those that issued it.",
+        ),
+    ] = None,
+    private_key: Annotated[
+        Path | None,
+        typer.Option("--private-key", metavar="KEY.pem", rich_help_panel=OUTPUT, help="That certificate's key."),
+    ] = None,
 ) -> dict[str, Any]:
-    """What the written file says."""
+    """What the written file says, and who signs it."""
     fields: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
+    fields |= {} if sign_cert is None else {"sign_cert": str(sign_cert)}
+    fields |= {} if private_key is None else {"private_key": str(private_key)}
     return {"output": fields | ({"mark": False} if no_mark else {})}

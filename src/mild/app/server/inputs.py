@@ -92,6 +92,8 @@ def check_http(request: EraseRequest, settings: Settings, *, erase: bool) -> Non
         raise UsageError("selection.mask is a path, which the server does not read; upload the mask or send mask_rle.")
     if request.also:
         raise UsageError("request.also holds paths, which the server does not read; leave it out.")
+    if request.output.sign_cert is not None:
+        raise UsageError("output.sign_cert and private_key are paths, which the server does not read; sign at home.")
     check_finder(request.finder)
     if request.method.model.name not in settings.models:
         raise UsageError(f"This server offers no such model (it has: {', '.join(settings.models)}).")
