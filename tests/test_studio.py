@@ -722,6 +722,28 @@ def test_a_click_is_refined_by_more_points(
     assert it.faults == []
 
 
+def test_a_click_on_a_thing_takes_it_along(fake: str, visit: Callable[..., Studio]) -> None:
+    """What goes with somebody is asked for at once, so that it is shown, and is sent with the job."""
+    it = visit(fake)
+    it.open(data=png(3))
+    it.wait_people()
+    size = Photo.of(png(3)).size
+    it.page.keyboard.press("p")
+    assert it.page.locator("#refine").is_hidden(), "nobody goes yet"
+    it.people.nth(0).click()
+    it.page.keyboard.press("p")
+    it.page.click('[data-refine="goes"]')
+    with it.page.expect_response("**/select*") as answer:
+        it.page.mouse.click(*it.at(size[1] - 14, 14, (size[1], size[0])))
+    assert answer.value.request.post_data_json["also"] == [[size[1] - 14, 14]]
+    assert answer.value.ok
+    it.page.click("#erase")
+    it.wait_mode("result")
+    selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
+    assert selection["also"] == [[size[1] - 14, 14]] and selection["people"] == [1]
+    assert it.faults == []
+
+
 # --- what the buttons promise
 
 

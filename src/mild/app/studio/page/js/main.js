@@ -11,7 +11,7 @@ import { installKeys } from "./keys.js";
 import "./layer-list.js";
 import { goTo, isAt, recallEdits, remembered } from "./memory.js";
 import { attempt, note } from "./messages.js";
-import { addMark, marked, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
+import { addMark, addThing, marked, openFile, openKnown, refineMark, searchAgain } from "./photo.js";
 import { offerRecent } from "./recent.js";
 import { download, pullApart, resultFile, showResult } from "./result.js";
 import { element } from "./rows.js";
@@ -146,7 +146,7 @@ for (const kind of ["pointerdown", "keydown"]) {
 for (const kind of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) hold.addEventListener(kind, lookBack(0));
 
 Object.assign(actions, {
-  markPoint: (x, y, how) => (how ? refineMark(how, [x, y]) : addMark("point", [x, y])),
+  markPoint: (x, y, how) => (how === "goes" ? addThing([x, y]) : how ? refineMark(how, [x, y]) : addMark("point", [x, y])),
   markBox: (...corners) => addMark("box", corners),
   setDivider,
   zoomed,
@@ -239,7 +239,7 @@ function show() {
   zoomed();
 }
 function showSteps() {
-  by("refine").hidden = app.tool !== "point" || !app.edits.now.marks.some((mark) => mark.kind === "point");
+  by("refine").hidden = app.tool !== "point" || app.edits.empty;
   by("undo").disabled = !steps.canUndo();
   by("redo").disabled = !steps.canRedo();
 }

@@ -123,14 +123,17 @@ app.edits.addEventListener("change", () => {
 /** The regions that the marks add, as the server sees them; asked once for each set of marks, so that undo is instant. */
 async function syncRegions() {
   const { photo } = app;
-  const { marks } = app.edits.now;
-  const key = keyOf(marks);
+  const { now } = app.edits;
+  const { marks } = now;
+  const [chosen, things] = now.things.length ? [now.chosen, now.things] : [[], []];
+  const key = keyOf(marks, chosen, things);
   const shown = app.crowd.key ?? "[]";
   if (key === shown) return;
   let people = app.found;
-  if (marks.length) people = regions.get(key) ?? (await attempt(async () => (await api.select(photo.id, selectionOf(marks))).people));
+  const asked = selectionOf(marks, chosen, things);
+  if (marks.length || asked.also.length) people = regions.get(key) ?? (await attempt(async () => (await api.select(photo.id, asked)).people));
   // Meanwhile the user may have gone on.
-  if (!people || photo !== app.photo || marks !== app.edits.now.marks) return;
+  if (!people || photo !== app.photo || now !== app.edits.now) return;
   regions.set(key, people);
   setCrowd(people, key);
 }
@@ -140,7 +143,15 @@ function setCrowd(people, key) {
   app.tell();
 }
 
-const keyOf = (marks) => JSON.stringify(marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]));
+const keyOf = (marks, chosen = [], things = []) =>
+  JSON.stringify([...marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]), ...(things.length ? [chosen, things] : [])]);
+
+/** The thing or the shadow at a pixel goes with the nearest who goes. */
+export function addThing(at) {
+  const { chosen, things } = app.edits.now;
+  if (!chosen.length && !marksOn().length) return note("Choose first who goes; then click on what goes with them.");
+  app.edits.change({ things: [...things, at] });
+}
 
 /** One more point for the last click: of the same thing (`also`), or not of it (`not`). */
 export async function refineMark(how, at) {
