@@ -91,13 +91,13 @@ class Hand:
     @property
     def running(self) -> bool:
         """Is there a process?"""
-        if self._process is not None:
-            return self._process.poll() is None
-        return self._thread is not None and self._thread.is_alive()
+        started, thread = self._process, self._thread  # other threads change them
+        return started.poll() is None if started is not None else thread is not None and thread.is_alive()
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        started = self._process  # another thread may put it away
+        return started.pid if started is not None and started.poll() is None else None
 
     def call(
         self,
