@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import shlex
@@ -109,6 +111,25 @@ def test_python_of_the_start_page_runs(somewhere: Path) -> None:
     for text in blocks(page, "python"):
         exec(compile(text, str(page), "exec"), names)
     assert Path("out.png").exists() and Path("clean-again.png").exists()
+
+
+def test_the_notebook_runs_and_its_results_show_themselves(somewhere: Path) -> None:
+    """Cell by cell, as a notebook does; the last expression of a cell is what it shows."""
+    notebook = json.loads((ROOT / "examples" / "library.ipynb").read_text("utf-8"))
+    names: dict[str, Any] = {}
+    shown: list[Any] = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["outputs"] == [] and cell["execution_count"] is None, "kept without outputs"
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "library.ipynb", "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), "library.ipynb", "eval"), names))
+    pictures = [value for value in shown if hasattr(value, "_repr_png_") and value._repr_png_()[:4] == b"\x89PNG"]
+    assert len(pictures) == 4 and Path("without-2.png").exists()
+    assert all(len(repr(value)) < 2000 for value in shown), "a short repr beside the picture"
 
 
 def test_python_of_the_readme_runs(somewhere: Path) -> None:

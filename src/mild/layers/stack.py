@@ -6,7 +6,7 @@ Erasing, keeping, bringing back and moving to front are recompositions of one st
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import cv2
@@ -39,9 +39,9 @@ class Layer:
     owner: int | None
     name: str
     box: Box
-    rgba: NDArray[np.uint8]
-    generated: NDArray[np.bool_]
-    matte: NDArray[np.uint8] | None = None
+    rgba: NDArray[np.uint8] = field(repr=False)
+    generated: NDArray[np.bool_] = field(repr=False)
+    matte: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class LayerStack:
         raised: ids of the people moved in front of where they stood, the last the foremost; see :meth:`to_front`.
     """
 
-    photo: NDArray[np.uint8]
+    photo: NDArray[np.uint8] = field(repr=False)
     layers: tuple[Layer, ...]
     hidden: frozenset[int] = frozenset()
     raised: tuple[int, ...] = ()

@@ -102,12 +102,12 @@ class Person:
 
     id: int
     box: Box
-    mask: BoolMask
+    mask: BoolMask = field(repr=False)
     score: float = 1.0
     sure: bool = True
-    keypoints: NDArray[np.float32] | None = None
-    landmarks: NDArray[np.float32] | None = None
-    parts: NDArray[np.uint8] | None = None
+    keypoints: NDArray[np.float32] | None = field(default=None, repr=False)
+    landmarks: NDArray[np.float32] | None = field(default=None, repr=False)
+    parts: NDArray[np.uint8] | None = field(default=None, repr=False)
     source: str = "mask"
     role: Role = "unsure"
 

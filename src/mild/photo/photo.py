@@ -53,8 +53,8 @@ class Photo:
         UsageError: the arrays do not have these shapes and types.
     """
 
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None = None
+    pixels: NDArray[np.uint8] = field(repr=False)
+    alpha: NDArray[np.uint8] | None = field(default=None, repr=False)
     meta: PhotoMeta = field(default_factory=PhotoMeta)
     path: Path | None = None
 
