@@ -496,8 +496,8 @@ def test_the_page_loads_nothing_from_outside(place: Path) -> None:
     inside = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
     assert inside is not None
     data = json.loads(inside[1])
-    assert len(data["rows"]) == 5 and data["rows"][0][0] == "</script><b>.png"
-    for row in data["rows"]:
+    assert len(data["entries"]) == 5 and data["entries"][0][0] == "</script><b>.png"
+    for row in data["entries"]:
         for side in "ab":
             assert Path(f"out/{data['pictures']}/000/{row[2]:06d}{side}.jpg").is_file()
 

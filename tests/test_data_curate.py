@@ -24,7 +24,7 @@ from mild.lab.data.licences import Licence, read_licences
 from mild.lab.data.looks import Filters, Look, duplicates, look, shortcoming
 from mild.lab.data.plates import change, clean_plate, shift
 from mild.lab.data.real import occlusions, real_sample, scaled_scene
-from mild.lab.data.review import read_decisions, row_of, write_page
+from mild.lab.data.review import entry_of, read_decisions, write_page
 from mild.lab.data.rules import check
 from mild.lab.data.sample import Sample, Source
 from mild.lab.data.store import open_samples, write_shard
@@ -358,7 +358,7 @@ def test_decisions_are_read_back(curated: tuple[Path, Path, int], tmp_path: Path
 
 
 def test_the_page_fetches_nothing_and_survives_odd_names(tmp_path: Path) -> None:
-    row = replace(row_of(tiny_sample()), caption="</script><b>&amp; a.jpg")
+    row = replace(entry_of(tiny_sample()), caption="</script><b>&amp; a.jpg")
     text = write_page(tmp_path, "se</script>t", [row]).read_text()
     assert "http" not in text
     assert text.count("</script>") == 2

@@ -84,8 +84,8 @@ def test_a_mark_by_a_stranger_does_no_harm(tmp_path: Path) -> None:
     from mild.photo.mark import packet
     from mild.photo.xmp import read_xmp
 
-    assert Mark.of_row({"version": 3}) is None and Mark.of_row("x") is None
-    mark = Mark.of_row({"version": "1", "model": "<a>\x00&\ud800" * 99, "when": ["x"]})
+    assert Mark.of_dict({"version": 3}) is None and Mark.of_dict("x") is None
+    mark = Mark.of_dict({"version": "1", "model": "<a>\x00&\ud800" * 99, "when": ["x"]})
     assert mark is not None and read_xmp(packet(mark)) is not None
 
 

@@ -200,13 +200,13 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     damaged it) is left out."""
     if not path.is_file():
         return []
-    rows = []
+    values = []
     for line in path.read_bytes().split(b"\n"):  # and at nothing else: a name may hold what Unicode calls a line's end
         try:
-            rows.append(json.loads(line))
+            values.append(json.loads(line))
         except ValueError:
             continue
-    return rows
+    return values
 
 
 def flat(error: BaseException) -> str:

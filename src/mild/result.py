@@ -90,10 +90,10 @@ class EraseResult:
             "size": {"width": width, "height": height},
             "people": self.scene.summary(),
             "erased": list(self.erased),
-            "completed": [row.owner for row in self.plan.layers if row.domain == "person"],
+            "completed": [layer.owner for layer in self.plan.layers if layer.domain == "person"],
             "layers": [
-                {"domain": row.domain, "owner": row.owner, "crop": list(row.crop), "canvas": list(row.bucket)}
-                for row in self.plan.layers
+                {"domain": layer.domain, "owner": layer.owner, "crop": list(layer.crop), "canvas": list(layer.bucket)}
+                for layer in self.plan.layers
             ],
             "changed_pixels": changed,
             **({} if self.seen is None else {"seen": round(self.seen, 4)}),

@@ -166,7 +166,7 @@ def _made(
     if filler is not None and not parts.prior:
         raise UsageError(f"The first fill is switched off, so {parts.fill} cannot make it; say one of the two.")
     correct = _corrected(method, filler)
-    people = any(row.domain == "person" for row in plan.layers)
+    people = any(layer.domain == "person" for layer in plan.layers)
     if probe is None and not (parts.denoise and (correct or people)):
         return _filled(scene, plan, request, clock, filler, kept), "none"
     runtime = chosen_runtime(method, probed=probe is not None)
@@ -175,7 +175,7 @@ def _made(
         model: Any = models.one_step(method.model) if runtime == "onnx" else models.pipeline(method.model)
     if getattr(model, "morphology", None) is not None and (parts.hmg == "all" or "parsing" in parts.hmg):
         with clock.stage("parse"):
-            scene = with_parts(scene, [row.owner for row in plan.layers if row.owner is not None])
+            scene = with_parts(scene, [layer.owner for layer in plan.layers if layer.owner is not None])
     switches: dict[str, Any] = {"prior": parts.prior, "detail": parts.detail, "hmg": parts.hmg, "kept": kept}
     switches |= {"filler": filler, "correct": correct}
     with clock.stage("layers"):

@@ -13,6 +13,7 @@ from mild.library import PhotoLike, build_request, flat
 from mild.people.find import find_people, select
 from mild.people.scene import Scene
 from mild.photo import Photo
+from mild.photo.grid import fitted
 from mild.plan.kept import Kept
 from mild.plan.planning import plan_layers
 from mild.progress import Progress
@@ -93,8 +94,7 @@ class Session:
         pixels = self.photo.pixels.copy()
         for layer in plan.layers:
             window = pixels[layer.crop.slices]
-            scale = min(1.0, PREVIEWED / max(window.shape[:2]))
-            size = (max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale)))
+            size, _ = fitted(window.shape[1], window.shape[0], PREVIEWED)
             small = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
             unknown = cv2.resize((~layer.own).view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0
             filled = cv2.inpaint(small, unknown.view(np.uint8), 3, cv2.INPAINT_TELEA)

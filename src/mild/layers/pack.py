@@ -98,7 +98,7 @@ def describe(stack: LayerStack, photo: str, rgba: list[str], colour: Colour) -> 
         "photo": photo,
         "icc": None if colour.icc is None else base64.b64encode(colour.icc).decode(),
         "dpi": None if colour.dpi is None else list(colour.dpi),
-        "mark": None if colour.mark is None else colour.mark.row(),
+        "mark": None if colour.mark is None else colour.mark.as_dict(),
         "hidden": sorted(stack.hidden),
         "raised": list(stack.raised),
         "layers": [
@@ -118,10 +118,10 @@ def describe(stack: LayerStack, photo: str, rgba: list[str], colour: Colour) -> 
 
 def masks(stack: LayerStack, description: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     """The pictures only MILD needs, under the names of the description."""
-    for layer, row in zip(stack.layers, description["layers"], strict=True):
-        yield row["generated"], png(layer.generated)
+    for layer, part in zip(stack.layers, description["layers"], strict=True):
+        yield part["generated"], png(layer.generated)
         if layer.matte is not None:
-            yield row["matte"], png(layer.matte)
+            yield part["matte"], png(layer.matte)
 
 
 def to_json(description: dict[str, Any]) -> bytes:
@@ -160,16 +160,16 @@ def unpack(
         _check(photo, ((height, width),), 3)
         icc = None if data["icc"] is None else base64.b64decode(data["icc"], validate=True)
         dpi = None if data["dpi"] is None else _dpi(*data["dpi"])
-        rows = data["layers"]
-        if len(rows) > MOST_LAYERS:
-            raise ValueError(f"{len(rows)} layers")
-        boxes = [_box(row["box"], width, height) for row in rows]
+        parts = data["layers"]
+        if len(parts) > MOST_LAYERS:
+            raise ValueError(f"{len(parts)} layers")
+        boxes = [_box(part["box"], width, height) for part in parts]
         if sum(box.area for box in boxes) > max(64_000_000, MOST_COVER * width * height):
             raise ValueError("its layers are far larger than the photo")
-        names = [str(row[key]) for row in rows for key in ("rgba", "generated", "matte") if row[key] is not None]
+        names = [str(part[key]) for part in parts for key in ("rgba", "generated", "matte") if part[key] is not None]
         if len(set(names)) < len(names):
             raise ValueError("two layers name the same picture")
-        layers = tuple(_layer(row, box, (height, width), fetch) for row, box in zip(rows, boxes, strict=True))
+        layers = tuple(_layer(part, box, (height, width), fetch) for part, box in zip(parts, boxes, strict=True))
         if sum(layer.kind == "background" for layer in layers) != 1:
             raise ValueError("it has no background, or several")
         owners = [layer.owner for layer in layers if layer.kind == "person"]
@@ -179,25 +179,25 @@ def unpack(
         if not {*hidden, *raised} <= set(owners):
             raise ValueError("it hides or raises a person without a layer")
         return LayerStack(np.ascontiguousarray(photo), layers, frozenset(hidden), tuple(raised)), Colour(
-            icc, dpi, Mark.of_row(data.get("mark"))
+            icc, dpi, Mark.of_dict(data.get("mark"))
         )
 
 
-def _layer(row: Any, box: Box, size: tuple[int, int], fetch: Fetch) -> Layer:
-    if row["kind"] not in ("background", "person"):
-        raise ValueError(f"unknown layer kind {row['kind']}")
+def _layer(part: Any, box: Box, size: tuple[int, int], fetch: Fetch) -> Layer:
+    if part["kind"] not in ("background", "person"):
+        raise ValueError(f"unknown layer kind {part['kind']}")
     window = (box.height, box.width)
-    rgba = fetch(str(row["rgba"]), (window, size))
+    rgba = fetch(str(part["rgba"]), (window, size))
     _check(rgba, (window, size), 4)
     if rgba.shape[:2] != window:
         rgba = rgba[box.slices]
-    matte = None if row["matte"] is None else fetch(str(row["matte"]), (window,))
-    generated = fetch(str(row["generated"]), (window,))
+    matte = None if part["matte"] is None else fetch(str(part["matte"]), (window,))
+    generated = fetch(str(part["generated"]), (window,))
     for mask in (generated, *(() if matte is None else (matte,))):
         _check(mask, (window,), None)
-    owner = None if row["owner"] is None else _whole(row["owner"], 10**6)
+    owner = None if part["owner"] is None else _whole(part["owner"], 10**6)
     # Copied: a window of a full-frame picture would hold all of it in memory.
-    return Layer(row["kind"], owner, str(row["name"])[:1000], box, rgba.copy(), generated > 127, matte)
+    return Layer(part["kind"], owner, str(part["name"])[:1000], box, rgba.copy(), generated > 127, matte)
 
 
 def pixels_of(data: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.uint8]:

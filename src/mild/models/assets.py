@@ -43,7 +43,7 @@ _EMBEDDED_ROOT = "weights"
 
 @dataclass(frozen=True)
 class AssetStatus:
-    """One row of ``mild models``: ``size`` in bytes on this machine (0 when not installed), ``path`` None then."""
+    """One line of ``mild models``: ``size`` in bytes on this machine (0 when not installed), ``path`` None then."""
 
     spec: ModelSpec
     installed: bool
@@ -228,12 +228,12 @@ def remove(name: str) -> None:
 
 def status() -> list[AssetStatus]:
     """What ``mild models`` lists, in the order of the registry."""
-    rows = []
+    found = []
     for known in REGISTRY.values():
         folder = locate(known.name)
         size = 0 if folder is None else sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        rows.append(AssetStatus(known, folder is not None, size, folder))
-    return rows
+        found.append(AssetStatus(known, folder is not None, size, folder))
+    return found
 
 
 def _fetched(known: ModelSpec, folder: Path, given: Path | None, tell: Tell) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Box
+from mild.photo.grid import fitted
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -38,8 +39,7 @@ def ghost(result: Rgb, person: BoolMask) -> float | None:
         return None
     box = Box.around(person)
     crop = box.grow(max(48, max(box.width, box.height) // 2), (person.shape[0], person.shape[1]))
-    scale = min(1.0, SIDE / max(crop.height, crop.width))
-    size = (max(1, round(crop.width * scale)), max(1, round(crop.height * scale)))
+    size, _ = fitted(crop.width, crop.height, SIDE)
 
     def seen(image: NDArray[np.uint8]) -> Float:
         return np.asarray(cv2.resize(image[crop.slices], size, interpolation=cv2.INTER_AREA), np.float32)

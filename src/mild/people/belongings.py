@@ -15,6 +15,7 @@ from mild.people.finders.cut import log_histogram, minimum_cut
 from mild.people.manual import grow_from
 from mild.people.scene import BoolMask, Box
 from mild.photo import Photo
+from mild.photo.grid import fitted
 
 #: The window around the click that is looked at, as a part of the photo's long side; its grid's long side.
 _WINDOW, _GRID = 0.3, 160
@@ -37,8 +38,7 @@ def attached(photo: Photo, x: int, y: int, taken: BoolMask) -> BoolMask:
     height, width = photo.size
     side = max(16, round(_WINDOW * max(height, width)))
     window = Box(x - side, y - side, x + side + 1, y + side + 1).intersect(Box(0, 0, width, height))
-    shrink = min(1.0, _GRID / max(window.width, window.height))
-    grid = (max(2, round(window.width * shrink)), max(2, round(window.height * shrink)))
+    grid, _ = fitted(window.width, window.height, _GRID, least=2)
     small = np.asarray(cv2.resize(photo.pixels[window.slices], grid, interpolation=cv2.INTER_AREA), np.uint8)
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
     people = _to_grid(taken[window.slices], grid)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mild.errors import MildError
 from mild.people.scene import BoolMask
+from mild.photo.grid import fitted
 
 #: Body regions by label. ``head`` holds hair, face and hats; ``torso`` clothes of the trunk; ``arms`` and ``legs``
 #: with their sleeves and trousers; ``feet`` shoes; ``belongings`` what is carried or worn loosely: bags, scarves.
@@ -105,8 +106,7 @@ def coarse_parts(mask: BoolMask, points: NDArray[np.float32]) -> NDArray[np.uint
         points: ``[17, 3]``, x, y in pixels of the mask's window and confidence.
     """
     height, width = mask.shape
-    shrink = min(1.0, _LONGEST / max(height, width))
-    size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    size, shrink = fitted(height, width, _LONGEST)
     points = points * np.asarray([size[1] / width, size[0] / height, 1], np.float32)
     trunk = trunk_length(points)
     if trunk is None:

@@ -25,6 +25,7 @@ from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.people.finders.boxes import Detector
 from mild.people.scene import BoolMask, Box, Person
 from mild.photo import Photo
+from mild.photo.grid import fitted
 
 #: Sides of the windows around a click, and of the regions tried there, as fractions of the photo's long side.
 _CLICK_WINDOWS = (1.2, 0.7, 0.4, 0.22, 0.12)
@@ -145,8 +146,7 @@ def grow_from(photo: Photo, x: int, y: int) -> BoolMask:
     are filled.
     """
     height, width = photo.size
-    scale = min(1.0, _GROW_SIDE / max(height, width))
-    small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small_size, _ = fitted(width, height, _GROW_SIDE)
     small = cv2.resize(photo.pixels, small_size, interpolation=cv2.INTER_AREA)
     px = min(small_size[0] - 1, int((x + 0.5) * small_size[0] / width))
     py = min(small_size[1] - 1, int((y + 0.5) * small_size[1] / height))

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 
 from mild.people.scene import BoolMask, Box, Person
+from mild.photo.grid import fitted
 
 WEIGHTS: Mapping[str, float] = {"lowest": 1.7, "area": 1.7, "feet": 1.25, "limbs": 1.0, "bite": 0.8}
 
@@ -75,8 +76,7 @@ def pair_votes(a: Person, b: Person, size: tuple[int, int]) -> dict[str, float]:
 def _touching(a: Person, b: Person) -> dict[str, float]:
     """The votes ``limbs`` and ``bite`` of two people whose boxes meet."""
     window = a.box.union(b.box)
-    scale = min(1.0, _GRID / max(window.width, window.height))
-    grid = (max(1, round(window.width * scale)), max(1, round(window.height * scale)))
+    grid, scale = fitted(window.width, window.height, _GRID)
     masks = [_on_grid(p, window, grid, scale) for p in (a, b)]
     hulls = [_hull(mask) for mask in masks]
     bones = [_skeleton(p, window, grid, scale) for p in (a, b)]

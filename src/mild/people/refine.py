@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mild.people.finders.cut import log_histogram, minimum_cut
 from mild.people.scene import BoolMask, Box
 from mild.photo import Photo
+from mild.photo.grid import fitted
 
 #: The long side of the grid of the cut; the window reaches this far beyond the region and the points.
 _GRID, _AROUND = 112, 0.35
@@ -46,8 +47,7 @@ def refined(
     for x, y in (*on, *off):
         box = box.union(Box(x, y, x + 1, y + 1))
     window = box.grow(max(4, round(_AROUND * max(box.width, box.height))), photo.size)
-    shrink = min(1.0, _GRID / max(window.width, window.height))
-    grid = (max(2, round(window.width * shrink)), max(2, round(window.height * shrink)))
+    grid, _ = fitted(window.width, window.height, _GRID, least=2)
     small = np.asarray(cv2.resize(photo.pixels[window.slices], grid, interpolation=cv2.INTER_AREA), np.uint8)
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
     before = cv2.resize(start[window.slices].astype(np.uint8) * 255, grid, interpolation=cv2.INTER_AREA) > 127

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Box, Person, Role, Scene
+from mild.photo.grid import fitted
 
 #: What is looked at, and its weight; the sum with BIAS is the logit of being a subject. See ``bench/roles.py``.
 WEIGHTS = {
@@ -57,18 +58,18 @@ def role_of(probability: float) -> Role:
     return "subject" if probability > SUBJECT else "bystander" if probability < BYSTANDER else "unsure"
 
 
-def chance(row: dict[str, float]) -> float:
+def chance(looks: dict[str, float]) -> float:
     """Probability, 0..1, that somebody with these :func:`features` is a subject, looked at alone."""
-    logit = BIAS + sum(WEIGHTS[name] * value for name, value in row.items())
+    logit = BIAS + sum(WEIGHTS[name] * value for name, value in looks.items())
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
 def _chances(scene: Scene) -> list[float]:
-    return grouped(scene, [chance(row) for row in features(scene)]) if scene.people else []
+    return grouped(scene, [chance(looks) for looks in features(scene)]) if scene.people else []
 
 
 def features(scene: Scene) -> list[dict[str, float]]:
-    """What is looked at, one row a person, each about 0..1:
+    """What is looked at, one entry a person, each about 0..1:
 
     * ``size``: square root of the visible area, over the largest person's;
     * ``tall``: height of the box over the photo's; ``large``: square root of the area over the photo's;
@@ -116,8 +117,7 @@ def _together(a: Person, b: Person) -> bool:
 def _detail(scene: Scene, person: Person) -> float:
     """Mean strength of edges inside a person, at the size at which everybody is compared."""
     box = person.box
-    scale = min(1.0, LOOKED_AT / max(box.width, box.height))
-    size = max(3, round(box.width * scale)), max(3, round(box.height * scale))
+    size, _ = fitted(box.width, box.height, LOOKED_AT, least=3)
     grey = cv2.cvtColor(scene.photo.pixels[box.slices], cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     shown = cv2.resize(person.mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)

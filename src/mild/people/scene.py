@@ -218,7 +218,7 @@ class Scene:
         return max((p.id for p in self.people), default=0) + 1
 
     def summary(self) -> list[Mapping[str, Any]]:
-        """One JSON-able row per person, in the order of their numbers."""
+        """One JSON-able entry per person, in the order of their numbers."""
         return [
             {
                 "id": p.id,

@@ -23,23 +23,23 @@ _CREATORS = frozenset({80, 85, 110, 115, 116})
 
 def read_iptc(record: bytes | None) -> bytes | None:
     """The text of a record, in UTF-8; None when there is none. Never raises."""
-    rows = [(number, text) for number, text in _rows(record or b"") if text and is_plain(text)]
-    return _written(rows)
+    entries = [(number, text) for number, text in _entries(record or b"") if text and is_plain(text)]
+    return _written(entries)
 
 
 def edited(record: bytes | None, rewrite: Callable[[str], str | None]) -> bytes | None:
     """The record with what ``rewrite`` leaves of each text; creators and rights stay as they are."""
-    rows = []
-    for number, text in _rows(record or b""):
+    entries = []
+    for number, text in _entries(record or b""):
         after = text if number in _CREATORS else rewrite(text)
         if after:
-            rows.append((number, after))
-    return _written(rows)
+            entries.append((number, after))
+    return _written(entries)
 
 
 def texts(record: bytes | None) -> list[str]:
     """Every text of a record."""
-    return [text for _, text in _rows(record or b"")]
+    return [text for _, text in _entries(record or b"")]
 
 
 def photoshop_iptc(blocks: bytes) -> bytes | None:
@@ -58,9 +58,9 @@ def photoshop_iptc(blocks: bytes) -> bytes | None:
     return None
 
 
-def _rows(record: bytes) -> list[tuple[int, str]]:
+def _entries(record: bytes) -> list[tuple[int, str]]:
     """``(dataset, text)`` of record 2."""
-    rows, at = [], 0
+    entries, at = [], 0
     while at + 5 <= len(record) and record[at] == 0x1C:
         kind, number, length = struct.unpack_from(">BBH", record, at + 1)
         if length & 0x8000:
@@ -68,15 +68,15 @@ def _rows(record: bytes) -> list[tuple[int, str]]:
         value = record[at + 5 : at + 5 + length]
         at += 5 + length
         if kind == 2 and number in _TEXT and len(value) == length:
-            rows.append((number, decoded(value)))
-    return rows
+            entries.append((number, decoded(value)))
+    return entries
 
 
-def _written(rows: list[tuple[int, str]]) -> bytes | None:
-    if not rows:
+def _written(entries: list[tuple[int, str]]) -> bytes | None:
+    if not entries:
         return None
-    out = b"" if all(text.isascii() for _, text in rows) else b"\x1c\x01\x5a" + struct.pack(">H", 3) + _UTF8
-    for number, text in rows:
+    out = b"" if all(text.isascii() for _, text in entries) else b"\x1c\x01\x5a" + struct.pack(">H", 3) + _UTF8
+    for number, text in entries:
         value = text.encode()[:32_000]
         out += b"\x1c\x02" + bytes([number]) + struct.pack(">H", len(value)) + value
     return out

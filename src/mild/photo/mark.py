@@ -57,17 +57,17 @@ class Mark:
         """For the account of a job."""
         return {"DigitalSourceType": self.source_type, "Software": self.software}
 
-    def row(self) -> dict[str, Any]:
-        """For a description from which :meth:`of_row` makes the mark again."""
+    def as_dict(self) -> dict[str, Any]:
+        """For a description from which :meth:`of_dict` makes the mark again."""
         return {**self.report(), "version": self.version, "model": self.model, "when": self.when}
 
     @classmethod
-    def of_row(cls, row: Any) -> Mark | None:
+    def of_dict(cls, said: Any) -> Mark | None:
         """The mark of a description, which a stranger may have written; None when there is none."""
-        if not isinstance(row, dict) or not isinstance(row.get("version"), str):
+        if not isinstance(said, dict) or not isinstance(said.get("version"), str):
             return None
         said = [
-            str(row.get(key) or "")[:200].encode("utf-8", "replace").decode() for key in ("version", "model", "when")
+            str(said.get(key) or "")[:200].encode("utf-8", "replace").decode() for key in ("version", "model", "when")
         ]
         version, model, when = ("".join(letter for letter in text if letter.isprintable()) for text in said)
         return cls(version, model or None, when or None)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Box, Person
+from mild.photo.grid import fitted
 from mild.request import Region
 
 BoolMask = NDArray[np.bool_]
@@ -119,8 +120,7 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
     if margin.reach <= margin.sure:
         return box, mask, mask
     around = box.grow(math.ceil((SEEN + 1) * margin.reach), (photo.shape[0], photo.shape[1]))
-    scale = min(1.0, LOOKED_AT / max(around.height, around.width))
-    size = (max(1, round(around.width * scale)), max(1, round(around.height * scale)))
+    size, scale = fitted(around.width, around.height, LOOKED_AT)
 
     def shrunk(image: NDArray[np.uint8]) -> Float:
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)

@@ -74,7 +74,7 @@ class Plan:
     """All layers of one job.
 
     Attributes:
-        layers: background rows first (one per cluster of holes), then the touched kept people, back to front.
+        layers: backgrounds first (one per cluster of holes), then the touched kept people, back to front.
         mattes: for each hidden person's id, the feathered matte in a window: ``(box, uint8 [h, w])``.
         erased: ids whose pixels the background layer replaces.
     """
@@ -100,7 +100,7 @@ class _Window:
     focus: Box
     crop: Box
 
-    def row(self, bucket: tuple[int, int], scale: float, size: tuple[int, int]) -> LayerPlan:
+    def layer(self, bucket: tuple[int, int], scale: float, size: tuple[int, int]) -> LayerPlan:
         crop = fill_canvas(self.crop, bucket, scale, size)
         own, hole = (np.zeros((crop.height, crop.width), bool) for _ in range(2))
         common = crop.intersect(self.box)
@@ -212,7 +212,7 @@ def plan_layers(
     shared = budget if people and complete is None else None
     windows += people
     canvases = densities([w.crop for w in windows], scene.size, resolution, shared)
-    layers = [w.row(bucket, scale, scene.size) for w, (bucket, scale) in zip(windows, canvases, strict=True)]
+    layers = [w.layer(bucket, scale, scene.size) for w, (bucket, scale) in zip(windows, canvases, strict=True)]
     return Plan(tuple(layers), mattes, tuple(erase))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mild.errors import MisfitError
 from mild.people.scene import Box
+from mild.photo.grid import fitted
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -72,8 +73,7 @@ def refined(
     Raises:
         MisfitError: what both show there is not alike.
     """
-    scale = min(1.0, REFINED_AT / max(window.width, window.height))
-    size = max(8, round(window.width * scale)), max(8, round(window.height * scale))
+    size, _ = fitted(window.width, window.height, REFINED_AT, least=8)
     into = np.diag([size[0] / window.width, size[1] / window.height, 1.0]) @ _shift(-window.x0, -window.y0)
     grey = np.asarray(cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA), np.uint8)
     mask = np.asarray(cv2.resize(own.view(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -126,8 +126,7 @@ def valid(free: BoolMask, matrix: Matrix, size: tuple[int, int]) -> BoolMask:
 
 def _features(image: Rgb, free: BoolMask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Places ``[n, 2]`` in the image's pixels, and descriptors ``[n, 128]`` (root-normalised)."""
-    scale = min(1.0, FEATURES_AT / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    size, _ = fitted(image.shape[1], image.shape[0], FEATURES_AT)
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     mask = cv2.resize(free.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     points, described = cv2.SIFT.create(nfeatures=MOST, contrastThreshold=0.02).detectAndCompute(grey, mask)

@@ -109,18 +109,18 @@ def gather(also: Sequence[str], scene: Scene, plan: Plan, finder: Finder) -> Evi
     pixels = scene.photo.pixels.copy()
     known = np.zeros(scene.size, bool)
     hole = np.zeros(scene.size, bool)
-    rows = []
-    for row in plan.layers:
-        if row.domain == "background":
-            hole[row.crop.slices] |= row.hole
-            painted, seen = _seen(scene, row, shots)
-            pixels[row.crop.slices][seen] = painted[seen]
-            known[row.crop.slices] |= seen
-            row = replace(row, own=row.own | seen, hole=_left(row.hole, seen))
-        rows.append(row)
+    layers = []
+    for layer in plan.layers:
+        if layer.domain == "background":
+            hole[layer.crop.slices] |= layer.hole
+            painted, seen = _seen(scene, layer, shots)
+            pixels[layer.crop.slices][seen] = painted[seen]
+            known[layer.crop.slices] |= seen
+            layer = replace(layer, own=layer.own | seen, hole=_left(layer.hole, seen))
+        layers.append(layer)
     painted_scene = Scene(scene.photo.with_pixels(pixels), scene.people, scene.order)
     share = float((known & hole).sum() / max(1, hole.sum()))
-    return Evidence(painted_scene, replace(plan, layers=tuple(rows)), share, scene, known)
+    return Evidence(painted_scene, replace(plan, layers=tuple(layers)), share, scene, known)
 
 
 def _left(hole: BoolMask, seen: BoolMask) -> BoolMask:
@@ -151,36 +151,36 @@ def free_of(scene: Scene) -> BoolMask:
     return free
 
 
-def _seen(scene: Scene, row: LayerPlan, shots: Sequence[Shot]) -> tuple[NDArray[np.uint8], BoolMask]:
+def _seen(scene: Scene, layer: LayerPlan, shots: Sequence[Shot]) -> tuple[NDArray[np.uint8], BoolMask]:
     """The crop with what was seen in its hole, uint8 ``[h, w, 3]``, and where, bool ``[h, w]``."""
-    here = scene.photo.pixels[row.crop.slices]
+    here = scene.photo.pixels[layer.crop.slices]
     looks: list[Float] = []
     there: list[BoolMask] = []
     strange: list[BoolMask] = []
     problems: list[MisfitError] = []
     for shot in shots:
         try:
-            matrix = refined(here, shot.pixels, row.own, shot.free, shot.matrix, row.crop, shot.name)
+            matrix = refined(here, shot.pixels, layer.own, shot.free, shot.matrix, layer.crop, shot.name)
         except MisfitError as problem:
             problems.append(problem)
             continue
-        pixels, known = laid_over(shot.pixels, shot.free, matrix, row.crop)
-        if not (known & row.hole).any():
+        pixels, known = laid_over(shot.pixels, shot.free, matrix, layer.crop)
+        if not (known & layer.hole).any():
             continue
-        looks.append(_matched(pixels, here, known, row))
-        strange.append(_strange(looks[-1], here, known & row.own))
+        looks.append(_matched(pixels, here, known, layer))
+        strange.append(_strange(looks[-1], here, known & layer.own))
         there.append(known)
     if not looks:
         if problems:
             raise problems[0]
-        return here, np.zeros(row.hole.shape, bool)
+        return here, np.zeros(layer.hole.shape, bool)
     _absolved(looks, there, strange)
-    masks = [known & row.hole & ~dilate(odd, 2 * CRUMB) for known, odd in zip(there, strange, strict=True)]
-    _doubted(masks, strange, row.own)
+    masks = [known & layer.hole & ~dilate(odd, 2 * CRUMB) for known, odd in zip(there, strange, strict=True)]
+    _doubted(masks, strange, layer.own)
     return _agreed(looks, masks)
 
 
-def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask, row: LayerPlan) -> Float:
+def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask, layer: LayerPlan) -> Float:
     """Another shot's view in the photo's colours, float32 ``[h, w, 3]``.
 
     First a gain a channel, from what both show; then, in the hole, the ratio that is left at its rim
@@ -188,7 +188,7 @@ def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask
     (mean-value cloning: Farbman et al., "Coordinates for Instant Image Cloning", SIGGRAPH 2009; the interpolation is
     pull-push).
     """
-    both = known & row.own
+    both = known & layer.own
     out = pixels.astype(np.float32)
     for channel in range(3):
         out[..., channel] = _levelled(out[..., channel], here[..., channel], both)
@@ -197,7 +197,7 @@ def _matched(pixels: NDArray[np.uint8], here: NDArray[np.uint8], known: BoolMask
     step = np.asarray(np.log((here.astype(np.float32) + DARK) / out), np.float32)
     trust = _usual(step, trust)
     # Evened out: noise and edges that are a pixel off must not run inwards as streaks.
-    sigma = max(1.5, 0.004 * max(row.crop.width, row.crop.height))
+    sigma = max(1.5, 0.004 * max(layer.crop.width, layer.crop.height))
     weight = cv2.GaussianBlur(trust, (0, 0), sigma)
     mean = cv2.GaussianBlur(step * trust[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)[..., None]
     near = np.minimum(1, weight * 2) * trust

@@ -62,7 +62,7 @@ class Batch:
             self.ledger_path.unlink(missing_ok=True)
             shutil.rmtree(self._books / order.setup.pictures, ignore_errors=True)
         self.ledger = Ledger(self.ledger_path)
-        self._numbered = max((row.get("number", -1) for row in self.ledger.rows.values()), default=-1)
+        self._numbered = max((entry.get("number", -1) for entry in self.ledger.entries.values()), default=-1)
         # Nobody else is writing here: what lies in the scratch folder was left by a run that was killed.
         local = order.setup.books if store.is_uri(order.setup.out) else order.setup.out
         self._scratch = Path(local) / ".batch"
@@ -135,7 +135,7 @@ class Batch:
     def close(self) -> None:
         """Write the page; let go of the ledger."""
         try:
-            write_page(self.page_path, self._order.setup, self._order.source, list(self.ledger.rows.values()))
+            write_page(self.page_path, self._order.setup, self._order.source, list(self.ledger.entries.values()))
         finally:
             self.ledger.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -176,16 +176,16 @@ class Batch:
     def _job(self, item: Item, output: str) -> Job | None:
         """What is to be done for an item; None if it is done."""
         request = self._request(item)
-        row = self.ledger.rows.get(output)
-        number = self._next_number() if row is None else row.get("number", 0)
+        entry = self.ledger.entries.get(output)
+        number = self._next_number() if entry is None else entry.get("number", 0)
         known = ""
-        if row is not None and row.get("status") in FINISHED and row.get("request") == self._mark(request, item):
-            there = row.get("result")
+        if entry is not None and entry.get("status") in FINISHED and entry.get("request") == self._mark(request, item):
+            there = entry.get("result")
             size = store.size_of(joined(self._order.setup.out, output)) if there else None
             if not there or there["size"] == size:
-                if row["input"]["stamp"] == item.stamp:
+                if entry["input"]["stamp"] == item.stamp:
                     return None
-                known = row["input"]["sha256"]
+                known = entry["input"]["sha256"]
         return Job(item.name, item.source, output, request, number, known, tuple(place for place, _ in item.shots))
 
     def _next_number(self) -> int:
@@ -204,23 +204,23 @@ class Batch:
         return request.model_dump(mode="json", exclude_defaults=True)
 
     def _write(self, item: Item, job: Job, done: Done, attempt: int) -> None:
-        row: dict[str, Any] = {"photo": job.name, "status": "failed", "source": job.source, "output": job.output}
+        entry: dict[str, Any] = {"photo": job.name, "status": "failed", "source": job.source, "output": job.output}
         if done.error is not None:
-            row |= {"error": done.error, "fault": done.fault, "seconds": round(done.seconds, 3)}
-            row["input"] = {"stamp": item.stamp}
+            entry |= {"error": done.error, "fault": done.fault, "seconds": round(done.seconds, 3)}
+            entry["input"] = {"stamp": item.stamp}
         elif done.value["status"] == "stop":
             raise MildError(f"The batch stopped: {done.value['error']} The same command goes on from here.")
         elif done.value["status"] == "same":
-            row = self.ledger.rows[job.output] | {"input": done.value["input"]}
+            entry = self.ledger.entries[job.output] | {"input": done.value["input"]}
         else:
-            row |= done.value
-        row |= {"request": self._mark(job.request, item), "number": job.number}
+            entry |= done.value
+        entry |= {"request": self._mark(job.request, item), "number": job.number}
         fields = EraseRequest.build(**job.request).shown(exclude_defaults=True)
-        row["fields"] = fields | ({"also": row["also"]} if row.get("also") else {})
-        row |= {"attempt": attempt, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.ledger.write(row)
+        entry["fields"] = fields | ({"also": entry["also"]} if entry.get("also") else {})
+        entry |= {"attempt": attempt, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.ledger.write(entry)
         counts = self.progress.counts
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
+        counts[entry["status"]] = counts.get(entry["status"], 0) + 1
 
     def _shared(self) -> None:
         """That the files which every photo needs are there is said once, not of every photo."""

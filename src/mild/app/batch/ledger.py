@@ -25,7 +25,7 @@ class Ledger:
         path: the file; its folder exists.
 
     Attributes:
-        rows: the last line of every result, by the result's name.
+        entries: the last line of every result, by the result's name.
 
     Raises:
         UsageError: another batch is writing there.
@@ -36,24 +36,24 @@ class Ledger:
         self.path = path
         try:
             self._lock = _locked(path.with_suffix(".lock"))
-            self.rows: dict[str, dict[str, Any]] = {}
-            for row in read_json_lines(path):
-                if _sound(row):
-                    self._learn(row)
+            self.entries: dict[str, dict[str, Any]] = {}
+            for entry in read_json_lines(path):
+                if _sound(entry):
+                    self._learn(entry)
             self._file = path.open("ab", buffering=0)
             if self._file.tell() and not _ends_whole(path):
                 self._file.write(b"\n")  # a kill cut the last line short; it is no line
         except OSError as error:
             raise MildError(f"{path} cannot be written ({error.strerror or flat(error)}).") from None
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, entry: Mapping[str, Any]) -> None:
         """Add a line.
 
         Raises:
             MildError: it cannot be written: the batch cannot go on.
         """
         # A name that is not UTF-8 becomes an escape of JSON's.
-        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
         try:
             if self._file.write(line) != len(line):
                 raise OSError(28, "no space left")
@@ -62,27 +62,31 @@ class Ledger:
             raise MildError(
                 f"{self.path} cannot be written ({error.strerror or flat(error)}); the same command goes on from there."
             ) from None
-        self._learn(dict(row))
+        self._learn(dict(entry))
 
     def close(self) -> None:
         self._file.close()
         self._lock.release()
 
-    def _learn(self, row: dict[str, Any]) -> None:
-        self.rows[row["output"]] = row
+    def _learn(self, entry: dict[str, Any]) -> None:
+        self.entries[entry["output"]] = entry
 
 
-def _sound(row: Any) -> bool:
+def _sound(entry: Any) -> bool:
     """Is it a line of ours? What somebody's hand or the disk changed says nothing, and its photo is done again."""
-    if not isinstance(row, dict) or not isinstance(row.get("output"), str):
+    if not isinstance(entry, dict) or not isinstance(entry.get("output"), str):
         return False
-    given, result = row.get("input"), row.get("result", {"size": 0})
-    if not isinstance(given, dict) or not isinstance(given.get("stamp"), str) or not isinstance(row.get("number"), int):
+    given, result = entry.get("input"), entry.get("result", {"size": 0})
+    if (
+        not isinstance(given, dict)
+        or not isinstance(given.get("stamp"), str)
+        or not isinstance(entry.get("number"), int)
+    ):
         return False
-    if row.get("status") == FAILED:
+    if entry.get("status") == FAILED:
         return True
     whole = isinstance(given.get("sha256"), str) and isinstance(result, dict) and isinstance(result.get("size"), int)
-    return row.get("status") in FINISHED and whole
+    return entry.get("status") in FINISHED and whole
 
 
 def _ends_whole(path: Path) -> bool:

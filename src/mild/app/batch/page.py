@@ -1,6 +1,6 @@
 """``batch.html``: what became of every photo, to look at and to mark for redoing; it fetches nothing from anywhere.
 
-One file beside a folder of small pictures. All rows are in the page; a hundred are shown at a time, and pictures are
+One file beside a folder of small pictures. All entries are in the page; a hundred are shown at a time, and pictures are
 read from the disk when they come into view.
 """
 
@@ -19,34 +19,34 @@ TEMPLATE = "page.html"
 _STATES = ("failed", "done", "copied", "skipped")
 
 
-def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the page of a ledger's rows.
+def write_page(path: Path, setup: Setup, source: str, entries: Sequence[dict[str, Any]]) -> None:
+    """Write the page of a ledger's entries.
 
     Raises:
         MildError: it cannot be written.
     """
     requests: dict[str, int] = {}
     listed = []
-    for row in sorted(rows, key=lambda row: (row["status"] != "failed", row["output"])):
-        fields = json.dumps(row.get("fields", {}), sort_keys=True)
+    for entry in sorted(entries, key=lambda entry: (entry["status"] != "failed", entry["output"])):
+        fields = json.dumps(entry.get("fields", {}), sort_keys=True)
         people = [
-            [p["id"], *p["box"], int(p["sure"]), int(p["gone"]), p.get("role", "")] for p in row.get("people", ())
+            [p["id"], *p["box"], int(p["sure"]), int(p["gone"]), p.get("role", "")] for p in entry.get("people", ())
         ]
         listed.append(
             [
-                row["output"],
-                _STATES.index(row["status"]),
-                row.get("number", 0),
-                row.get("picture") or 0,
+                entry["output"],
+                _STATES.index(entry["status"]),
+                entry.get("number", 0),
+                entry.get("picture") or 0,
                 people,
-                row.get("seconds", 0),
-                row.get("error") or row.get("why") or _seen(row),
-                row.get("source", ""),
+                entry.get("seconds", 0),
+                entry.get("error") or entry.get("why") or _seen(entry),
+                entry.get("source", ""),
                 requests.setdefault(fields, len(requests)),
             ]
         )
     data = {
-        "rows": listed,
+        "entries": listed,
         "requests": [json.loads(text) for text in requests],
         "states": _STATES,
         "pictures": setup.pictures,
@@ -59,10 +59,10 @@ def write_page(path: Path, setup: Setup, source: str, rows: Sequence[dict[str, A
     write_bytes(path, text.replace("{{data}}", inside).encode("utf-8", "backslashreplace"))
 
 
-def _seen(row: dict[str, Any]) -> str:
+def _seen(entry: dict[str, Any]) -> str:
     """What other shots gave."""
-    if not row.get("also"):
+    if not entry.get("also"):
         return ""
-    shots, left = len(row["also"]), len(row.get("refused", ()))
-    told = f"{100 * row.get('seen', 0):.0f} % of the background seen in {shots} other shot{'s' if shots > 1 else ''}"
+    shots, left = len(entry["also"]), len(entry.get("refused", ()))
+    told = f"{100 * entry.get('seen', 0):.0f} % of the background seen in {shots} other shot{'s' if shots > 1 else ''}"
     return told + (f"; {left} did not fit" if left else "")

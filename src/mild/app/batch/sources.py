@@ -77,13 +77,13 @@ def items_of(source: str, include: Iterable[str] = (), exclude: Iterable[str] = 
     text = sys.stdin.read() if source == "-" else store.text_of(source)
     base = str(Path.cwd()) if source == "-" else _parent(source)
     if suffix == ".csv":
-        rows = _csv_rows(text, source)
+        entries = _csv_entries(text, source)
     elif suffix in (".jsonl", ".ndjson"):
-        rows = _json_rows(text, source)
+        entries = _json_entries(text, source)
     else:
         lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
-        rows = [(number, {PHOTO: line}) for number, line in lines if line and not line.startswith("#")]
-    found = _named([_row(number, row, base, source) for number, row in rows])
+        entries = [(number, {PHOTO: line}) for number, line in lines if line and not line.startswith("#")]
+    found = _named([_item(number, entry, base, source) for number, entry in entries])
     found = [item for item in found if _wanted(item.name, include, exclude, ())]
     if not found:
         raise UsageError(f"{source} names no photo.")
@@ -115,17 +115,17 @@ def _wanted(name: str, include: tuple[str, ...], exclude: tuple[str, ...], suffi
     return not suffixes or PurePosixPath(name).suffix.lower() in suffixes
 
 
-def _csv_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
+def _csv_entries(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
     head = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
     if PHOTO not in (reader.fieldnames or ()):
         raise UsageError(f"The first line of {source} must name the columns, one of them {PHOTO}.")
-    rows = []
-    for row in reader:
-        if None in row:
+    entries = []
+    for entry in reader:
+        if None in entry:
             raise UsageError(f"Line {reader.line_num} of {source} has more cells than there are columns.")
-        rows.append((reader.line_num, {key: _cell(key, value) for key, value in row.items() if value}))
-    return rows
+        entries.append((reader.line_num, {key: _cell(key, value) for key, value in entry.items() if value}))
+    return entries
 
 
 def _cell(column: str, text: str) -> Any:
@@ -142,31 +142,31 @@ def _cell(column: str, text: str) -> Any:
     return text
 
 
-def _json_rows(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
-    rows = []
+def _json_entries(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
+    entries = []
     for number, line in enumerate(text.split("\n"), 1):  # not at what else Unicode calls a line's end
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             raise UsageError(f"Line {number} of {source} is not JSON.") from None
-        if not isinstance(row, dict) or not isinstance(row.get(PHOTO), str):
+        if not isinstance(entry, dict) or not isinstance(entry.get(PHOTO), str):
             raise UsageError(f"Line {number} of {source} is no object with a {PHOTO}.")
-        rows.append((number, row))
-    return rows
+        entries.append((number, entry))
+    return entries
 
 
-def _row(number: int, row: dict[str, Any], base: str, source: str) -> Item:
+def _item(number: int, entry: dict[str, Any], base: str, source: str) -> Item:
     """A line as an item; its name is its source still."""
-    photo, output = row[PHOTO], row.get(OUTPUT)
+    photo, output = entry[PHOTO], entry.get(OUTPUT)
     if not isinstance(photo, str):
         raise UsageError(f"Line {number} of {source} names no photo.")
     place = _placed(photo, base)
     if output is not None and (not isinstance(output, str) or not _inside(output)):
         raise UsageError(f"Line {number} of {source}: the output {output!r} does not lie in the output's folder.")
     fields: dict[str, Any] = {}
-    for key, value in row.items():
+    for key, value in entry.items():
         if key in (PHOTO, OUTPUT, SCENE) or value is None:
             continue
         try:
@@ -184,7 +184,7 @@ def _row(number: int, row: dict[str, Any], base: str, source: str) -> Item:
         EraseRequest.build(**fields)
     except UsageError as error:
         raise UsageError(f"Line {number} of {source}: {error}") from None
-    return Item(place, absolute(place), fields, output, line=number, scene=str(row.get(SCENE) or ""))
+    return Item(place, absolute(place), fields, output, line=number, scene=str(entry.get(SCENE) or ""))
 
 
 def _placed(name: str, base: str) -> str:
@@ -217,23 +217,23 @@ def _fields(part: Any) -> set[str]:
     return set(part.model_fields).union(*(group.model_fields for group in groups if hasattr(group, "model_fields")))
 
 
-def _named(rows: list[Item]) -> list[Item]:
+def _named(items: list[Item]) -> list[Item]:
     """The items, called by their paths below the folder that holds them all."""
-    if not rows:
+    if not items:
         return []
-    parents = {_parent(row.source) for row in rows}
+    parents = {_parent(item.source) for item in items}
     try:
         top = os.path.commonpath(parents) if not any(map(store.is_uri, parents)) else _common(sorted(parents))
     except ValueError:  # of several drives
         top = ""
     out: list[Item] = []
     lines: dict[tuple[str, str | None], int] = {}
-    for row in rows:
-        again = lines.setdefault((row.source, row.output), row.line)
-        if again != row.line:
-            raise UsageError(f"{row.source} is named twice (lines {again} and {row.line}); name it once.")
-        name = row.source.removeprefix(top).lstrip("/\\").replace("\\", "/")
-        out.append(replace(row, name=name, stamp=store.stamp(row.source)))
+    for item in items:
+        again = lines.setdefault((item.source, item.output), item.line)
+        if again != item.line:
+            raise UsageError(f"{item.source} is named twice (lines {again} and {item.line}); name it once.")
+        name = item.source.removeprefix(top).lstrip("/\\").replace("\\", "/")
+        out.append(replace(item, name=name, stamp=store.stamp(item.source)))
     return out
 
 

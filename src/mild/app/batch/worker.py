@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mild.app.batch import store
 from mild.app.batch.shots import Shots
 from mild.errors import MildError, NobodyError
+from mild.photo.grid import fitted
 
 if TYPE_CHECKING:
     from mild.people.scene import Scene
@@ -80,7 +81,7 @@ class Worker:
         os.environ.setdefault("MILD_REMEMBER", "0")
 
     def __call__(self, job: Job) -> dict[str, Any]:
-        """The ledger's row of a photo, but for what only the batch knows.
+        """The ledger's entry of a photo, but for what only the batch knows.
 
         Raises:
             MildError: the photo cannot be read or done; one sentence.
@@ -91,7 +92,7 @@ class Worker:
         try:
             base.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=base) as scratch:
-                row = self._done(job, Path(scratch))
+                entry = self._done(job, Path(scratch))
         except (OSError, MildError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             if isinstance(cause, OSError) and cause.errno in HOPELESS:
@@ -99,8 +100,8 @@ class Worker:
             if isinstance(error, MildError):
                 raise
             raise MildError(f"{job.output} cannot be written: {error.strerror or error}.") from error
-        row["seconds"] = round(time.perf_counter() - begun, 3)
-        return row
+        entry["seconds"] = round(time.perf_counter() - begun, 3)
+        return entry
 
     def _done(self, job: Job, scratch: Path) -> dict[str, Any]:
         from mild.people.find import find_people
@@ -168,8 +169,7 @@ class Worker:
         folder = Path(self._setup.books) / self._setup.pictures / f"{job.number // 1000:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         height, width = photo.size
-        scale = min(1.0, THUMB / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        size, _ = fitted(width, height, THUMB)
         shown = draw_overlay(scene, erased) if self._setup.dry else photo.pixels
         for suffix, pixels in (("a", shown), ("b", None if after is None else after.pixels)):
             if pixels is not None:

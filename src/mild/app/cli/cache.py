@@ -73,18 +73,18 @@ def cache(
                 # Those in the hub's own cache are other programs', too: `mild models --remove` asks about each.
                 if status.spec.snapshot is None and (assets.cache_dir() / status.name).is_dir():
                     assets.remove(status.name)
-    rows = []
+    held = []
     for place in found:
         files = place.files
         if place.name == "models":
             files = [path for path in files if not path.is_relative_to(memory.folder())]
         size = sum(path.stat().st_size for path in files)
-        rows.append((place, len(files), size))
+        held.append((place, len(files), size))
     if as_json:
         output.print_json(
             [
                 {"name": p.name, "folder": str(p.folder), "holds": p.holds, "kept": p.kept, "files": n, "bytes": size}
-                for p, n, size in rows
+                for p, n, size in held
             ]
         )
         return
@@ -92,11 +92,11 @@ def cache(
     from rich.table import Table
 
     table = Table("what", "files", "size", "kept for")
-    for p, n, size in rows:
+    for p, n, size in held:
         table.add_row(p.holds, str(n), f"{size / 1e6:.1f} MB", p.kept)
     console = Console(highlight=False, markup=False)
     console.print(table)
-    for p, _, _ in rows:
+    for p, _, _ in held:
         console.print(f"{p.name}: {p.folder}", soft_wrap=True)
     if clear:
         console.print("Cleared.")

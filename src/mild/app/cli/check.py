@@ -50,8 +50,8 @@ def check(
         raise MildError(f"{photo} cannot be read: {error.strerror or error}.") from None
     found = remains(data, before.pixels, mask)
     if as_json:
-        rows = [{"where": r.where, "size": list(r.size), "likeness": r.likeness} for r in found]
-        output.print_json({"photo": str(photo), "remains": rows})
+        listed = [{"where": r.where, "size": list(r.size), "likeness": r.likeness} for r in found]
+        output.print_json({"photo": str(photo), "remains": listed})
     else:
         for remain in found:
             typer.echo(f"{remain.where}: {remain.size[0]} x {remain.size[1]} pixels, likeness {remain.likeness:.2f}")

@@ -77,9 +77,9 @@ def compose(
     else:
         photo.save(target)
     if as_json:
-        row = {"hidden": sorted(stack.hidden), "raised": list(stack.raised), "holds_hidden_people": inside}
-        row["holds_original"] = layered and not flatten_hidden
-        output.print_json({**row, "output": str(target)})
+        said = {"hidden": sorted(stack.hidden), "raised": list(stack.raised), "holds_hidden_people": inside}
+        said["holds_original"] = layered and not flatten_hidden
+        output.print_json({**said, "output": str(target)})
         return
     gone = ", ".join(str(n) for n in sorted(stack.hidden)) or "nobody"
     typer.echo(f"hidden: {gone}\npicture: {target}")

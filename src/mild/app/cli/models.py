@@ -225,9 +225,9 @@ def _list(chosen: list[ModelSpec], as_json: bool) -> None:
     from mild.models import assets
 
     wanted = {known.name for known in chosen}
-    rows = [row for row in assets.status() if not wanted or row.name in wanted]
+    shown = [one for one in assets.status() if not wanted or one.name in wanted]
     if as_json:
-        output.print_json([_row(row) for row in rows])
+        output.print_json([_fields(one) for one in shown])
         return
     from rich.console import Console
     from rich.table import Table
@@ -239,12 +239,12 @@ def _list(chosen: list[ModelSpec], as_json: bool) -> None:
     # Folded, never shortened: a licence with an ellipsis in it tells nothing.
     table.add_column("licence of the weights", overflow="fold")
     task = ""
-    for row in rows:
-        known = row.spec
-        size = row.size or known.size
+    for one in shown:
+        known = one.spec
+        size = one.size or known.size
         table.add_row(
-            known.task if known.task != task else "", row.name, f"{size / 1e6:.0f} MB" if size >= 1e6 else "?",
-            "yes" if row.installed else "no", "yes" if known.default else "no", known.licence + _use(known),
+            known.task if known.task != task else "", one.name, f"{size / 1e6:.0f} MB" if size >= 1e6 else "?",
+            "yes" if one.installed else "no", "yes" if known.default else "no", known.licence + _use(known),
         )  # fmt: skip
         task = known.task
     console = Console(highlight=False, markup=False)
@@ -257,31 +257,31 @@ def _list(chosen: list[ModelSpec], as_json: bool) -> None:
         console.print(f"People are found by: {backend.name} ({backend.summary}).")
         console.print("`mild models NAME` says more; `mild models --fetch good` fetches the recommended set.")
         return
-    for row in rows:
-        for line in _details(row):
+    for one in shown:
+        for line in _details(one):
             console.print(line, soft_wrap=True)
 
 
-def _details(row: AssetStatus) -> list[str]:
-    known = row.spec
+def _details(one: AssetStatus) -> list[str]:
+    known = one.spec
     return [
         f"{known.name}: {known.purpose}",
         f"  {known.data}",
         f"  weights {known.licence}{_use(known)}; code {known.code_licence or 'unknown'}; run by {known.runtime}",
         f"  from {known.source}",
-        f"  in {row.path}" if row.path else f"  not on this machine; `mild models --fetch {known.name}` fetches it",
+        f"  in {one.path}" if one.path else f"  not on this machine; `mild models --fetch {known.name}` fetches it",
     ]
 
 
-def _row(row: AssetStatus) -> dict[str, Any]:
-    known = row.spec
+def _fields(one: AssetStatus) -> dict[str, Any]:
+    known = one.spec
     return {
-        "name": row.name,
+        "name": one.name,
         "task": known.task,
         "purpose": known.purpose,
         "runtime": known.runtime,
-        "installed": row.installed,
-        "bytes": row.size or known.size,
+        "installed": one.installed,
+        "bytes": one.size or known.size,
         "source": known.source,
         "licence": known.licence,
         "code_licence": known.code_licence,
@@ -289,5 +289,5 @@ def _row(row: AssetStatus) -> dict[str, Any]:
         "commercial": known.commercial,
         "default": known.default,
         "good": known.good,
-        "path": None if row.path is None else str(row.path),
+        "path": None if one.path is None else str(one.path),
     }

@@ -188,8 +188,8 @@ class Photos:
         if not ID.fullmatch(id):
             return None
         try:
-            row = json.loads(self._record(id).read_bytes())
-            return Known(int(row["width"]), int(row["height"]), str(row["pixels"]))
+            record = json.loads(self._record(id).read_bytes())
+            return Known(int(record["width"]), int(record["height"]), str(record["pixels"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -137,8 +137,8 @@ async def choose(
     if selection.mask is not None:
         raise Problem(422, "selection.mask is a path, which the server does not read; send mask_rle.")
     known = service.photos.known(photo_id)
-    rows, ids = await service.select(photo_id, finder_of(backend), selection, masks)
-    return {"photo": _info(photo_id, known), "people": rows, "selected": ids}
+    people, ids = await service.select(photo_id, finder_of(backend), selection, masks)
+    return {"photo": _info(photo_id, known), "people": people, "selected": ids}
 
 
 @router.post(
@@ -149,8 +149,8 @@ async def people_once(request: Request, service: Held, masks: Masks = False) -> 
     body = await body_of(request, service)
     check_http(body.request, service.settings, erase=False)
     photo_id = await service.photo_id(body)
-    rows = await service.people(photo_id, body.request.finder, masks)
-    return {"photo": _info(photo_id, service.photos.known(photo_id)), "people": rows}
+    people = await service.people(photo_id, body.request.finder, masks)
+    return {"photo": _info(photo_id, service.photos.known(photo_id)), "people": people}
 
 
 async def job_of(request: Request, service: Service) -> Body:

@@ -162,9 +162,9 @@ class Service:
         return body.photo_id or ""
 
     async def people(self, photo_id: str, finder: Finder, masks: bool) -> list[dict[str, Any]]:
-        """The people in a photo, one row each; found once and remembered."""
-        rows: list[dict[str, Any]] = await self.finder.call("people", str(self.photos.path(photo_id)), finder, masks)
-        return rows
+        """The people in a photo, one entry each; found once and remembered."""
+        people: list[dict[str, Any]] = await self.finder.call("people", str(self.photos.path(photo_id)), finder, masks)
+        return people
 
     async def select(
         self, photo_id: str, finder: Finder, selection: Selection, masks: bool
@@ -203,8 +203,8 @@ class Service:
         loop = asyncio.get_running_loop()
 
         def call(*arguments: Any) -> dict[str, Any]:
-            row: dict[str, Any] = asyncio.run_coroutine_threadsafe(self.reader.call(task, *arguments), loop).result()
-            return row
+            answer: dict[str, Any] = asyncio.run_coroutine_threadsafe(self.reader.call(task, *arguments), loop).result()
+            return answer
 
         return call
 

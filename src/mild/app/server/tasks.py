@@ -108,7 +108,7 @@ class Tasks:
         return out.getvalue(), "image/jpeg"
 
     def do_people(self, path: str, finder: Finder, masks: bool) -> list[dict[str, Any]]:
-        return _rows(self._scene(path, finder), masks)
+        return _told(self._scene(path, finder), masks)
 
     def do_labels(self, path: str, finder: Finder) -> bytes:
         return pack.png(np.minimum(self._scene(path, finder).label_map(), 255).astype(np.uint8))
@@ -117,7 +117,7 @@ class Tasks:
         self, path: str, finder: Finder, selection: Selection, masks: bool
     ) -> tuple[list[dict[str, Any]], list[int]]:
         scene, ids = self._road.select(self._scene(path, finder), selection)
-        return _rows(scene, masks), list(ids)
+        return _told(scene, masks), list(ids)
 
     # Jobs and their results.
 
@@ -147,7 +147,7 @@ class Tasks:
 
     def do_layers(self, folder: str) -> dict[str, Any]:
         _, stack = self._result(folder)
-        rows = [
+        told = [
             {
                 "index": index,
                 "kind": layer.kind,
@@ -159,7 +159,7 @@ class Tasks:
             }
             for index, layer in enumerate(stack.layers)
         ]
-        return {"width": stack.size[1], "height": stack.size[0], "layers": rows}
+        return {"width": stack.size[1], "height": stack.size[0], "layers": told}
 
     def do_layer(self, folder: str, index: int, full: bool) -> bytes | None:
         """A layer as RGBA PNG, in its window or in the photo's frame; None when there is no such layer."""
@@ -209,12 +209,12 @@ def _kept(kept: OrderedDict[Hashable, T], key: Hashable, make: Callable[[], T]) 
     return kept[key]
 
 
-def _rows(scene: Scene, masks: bool) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [dict(row) for row in scene.summary()]
+def _told(scene: Scene, masks: bool) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = [dict(entry) for entry in scene.summary()]
     if masks:
-        for row, person in zip(rows, scene.people, strict=True):
-            row["mask"] = encode_rle(person.full_mask(scene.size))
-    return rows
+        for entry, person in zip(told, scene.people, strict=True):
+            entry["mask"] = encode_rle(person.full_mask(scene.size))
+    return told
 
 
 def _check_size(path: str, max_pixels: int) -> None:

@@ -42,7 +42,7 @@ class CocoSet:
     Attributes:
         path: of the JSON.
         images: file (path below the photos' folder) to its entry.
-        rows: number of an image to its annotations.
+        found: number of an image to its annotations.
         categories: as in the file.
         licences: what the file says of each image.
         problems: one sentence for each image that cannot be used.
@@ -50,7 +50,7 @@ class CocoSet:
 
     path: Path
     images: dict[str, dict[str, Any]]
-    rows: dict[int, list[dict[str, Any]]]
+    annotations: dict[int, list[dict[str, Any]]]
     categories: list[dict[str, Any]]
     licences: dict[str, Licence]
     problems: tuple[str, ...]
@@ -65,7 +65,11 @@ class CocoSet:
         categories = [c for c in data["categories"] if isinstance(c, dict) and "id" in c]
         if not any(str(c.get("name", "")).lower() == "person" for c in categories):
             raise UsageError(f"The file {path.name} has no category 'person'.")
-        names = {row.get("id"): row for row in data.get("licenses") or [] if isinstance(row, dict)}
+        names = {
+            annotation.get("id"): annotation
+            for annotation in data.get("licenses") or []
+            if isinstance(annotation, dict)
+        }
         images: dict[str, dict[str, Any]] = {}
         licences: dict[str, Licence] = {}
         problems = []
@@ -86,11 +90,11 @@ class CocoSet:
                 str(image.get("flickr_url") or image.get("coco_url") or terms.get("url") or ""),
                 str(image.get("group") or ""),
             )
-        rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for row in data["annotations"]:
-            if isinstance(row, dict) and row.get("image_id") is not None:
-                rows[row["image_id"]].append(row)
-        return cls(path, images, dict(rows), categories, licences, tuple(problems))
+        found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in data["annotations"]:
+            if isinstance(annotation, dict) and annotation.get("image_id") is not None:
+                found[annotation["image_id"]].append(annotation)
+        return cls(path, images, dict(found), categories, licences, tuple(problems))
 
     def scene(self, photo: Photo, file: str) -> tuple[Scene, tuple[Thing, ...]]:
         """Who is in this photo, and what they may hold.
@@ -105,17 +109,19 @@ class CocoSet:
             raise MildError(
                 f"{file} is {width} x {height}, but {self.path.name} says {image.get('width')} x {image.get('height')}."
             )
-        mine = self.rows.get(image["id"], [])
+        mine = self.annotations.get(image["id"], [])
         names = {c["id"]: str(c.get("name", "")).lower() for c in self.categories}
-        if any(names.get(row.get("category_id")) == "person" and row.get("iscrowd") for row in mine):
+        if any(
+            names.get(annotation.get("category_id")) == "person" and annotation.get("iscrowd") for annotation in mine
+        ):
             raise Crowded("it has a crowd region, in which people are not told apart")
         one = {"annotations": mine, "categories": self.categories, "images": [image]}
         scene = people_of(photo, one, image, self.path)
         things = []
-        for row in mine:
-            name = names.get(row.get("category_id"), "")
-            if name in HELD and not row.get("iscrowd"):
-                mask = mask_of(row, photo.size, self.path)
+        for annotation in mine:
+            name = names.get(annotation.get("category_id"), "")
+            if name in HELD and not annotation.get("iscrowd"):
+                mask = mask_of(annotation, photo.size, self.path)
                 if mask.any():
                     things.append(Thing(mask, name))
         return scene, tuple(things)
@@ -139,7 +145,7 @@ def write_coco(
     if path.exists() and not overwrite:
         raise MildError(f"The file {path} already exists; remove it or say that it may be overwritten.")
     images: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     terms: dict[str, int] = {}
     categories: list[dict[str, Any]] = []
     things = 0
@@ -162,17 +168,17 @@ def write_coco(
         )
         said = to_coco(sample.scene(belongings=False), file)
         categories = said["categories"]
-        for row in said["annotations"]:
-            subject = sample.subject(row["id"])
-            own = {"person": row["id"], "erase": subject.erase, "hidden": round(subject.hidden, 4)}
-            rows.append({**row, "id": len(rows) + 1, "image_id": number, "mild": own})
+        for annotation in said["annotations"]:
+            subject = sample.subject(annotation["id"])
+            own = {"person": annotation["id"], "erase": subject.erase, "hidden": round(subject.hidden, 4)}
+            found.append({**annotation, "id": len(found) + 1, "image_id": number, "mild": own})
         for owner in sorted({int(v) for v in np.unique(sample.belongings)} - {0}):
             mask = sample.belongings == owner
             box = Box.around(mask)
             things += 1
-            rows.append(
+            found.append(
                 {
-                    "id": len(rows) + 1,
+                    "id": len(found) + 1,
                     "image_id": number,
                     "category_id": 2,
                     "segmentation": encode_rle(mask),
@@ -189,7 +195,7 @@ def write_coco(
         "licenses": [{"id": id, "name": name, "url": ""} for name, id in terms.items()],
         "images": images,
         "categories": [*categories, {"id": 2, "name": "belongings", "supercategory": "accessory"}],
-        "annotations": rows,
+        "annotations": found,
     }
     text = json.dumps(data, ensure_ascii=False).encode()
     try:
@@ -197,7 +203,7 @@ def write_coco(
         write_atomically(path, lambda handle: handle.write(text))
     except OSError as error:
         raise MildError(f"The file {path} could not be written ({error.strerror or error}).") from None
-    return {"images": len(images), "people": len(rows) - things, "belongings": things}
+    return {"images": len(images), "people": len(found) - things, "belongings": things}
 
 
 def _write_photo(sample: Sample, path: Path, overwrite: bool) -> None:

@@ -28,7 +28,7 @@ from mild.lab.data.curated_shard import NOTES, coco_of, curated_shard
 from mild.lab.data.curation import Candidate, Curation, Fate
 from mild.lab.data.licences import Licence
 from mild.lab.data.looks import Look, duplicates, look, perceptual_hash, shortcoming
-from mild.lab.data.review import FOLDER, Choice, Row, read_decisions, write_page
+from mild.lab.data.review import FOLDER, Choice, PageEntry, read_decisions, write_page
 from mild.lab.data.sample import FORMAT
 from mild.lab.data.store import open_members
 from mild.people.find import resolve
@@ -63,15 +63,15 @@ def curate(
     chunks = [plan[i : i + order.per_shard] for i in range(0, len(plan), order.per_shard)]
     mark = _fingerprint(order, plan)
     _claim(order, mark, overwrite)
-    rows: list[Row] = []
+    entries: list[PageEntry] = []
     work = [(order, number, chunk, mark) for number, chunk in enumerate(chunks)]
     for number, (found, made) in enumerate(_mapped(curated_shard, work, workers), 1):
         fates += found
-        rows += made
+        entries += made
         if tell:
             tell(f"finding people: {min(len(plan), number * order.per_shard)} of {len(plan)}", number / len(chunks))
     fates.sort(key=lambda fate: (fate.file, fate.key))
-    _finish(order, mark, fates, rows)
+    _finish(order, mark, fates, entries)
     return fates
 
 
@@ -194,12 +194,12 @@ def _claim(order: Curation, mark: str, overwrite: bool) -> None:
     write_json(begun, {"fingerprint": mark})
 
 
-def _finish(order: Curation, mark: str, fates: Sequence[Fate], rows: Sequence[Row]) -> None:
+def _finish(order: Curation, mark: str, fates: Sequence[Fate], entries: Sequence[PageEntry]) -> None:
     counts = Counter(fate.outcome for fate in fates)
     said = {"counts": dict(counts), "filters": asdict(order.filters)}
     write_json(order.out / REPORT, {"fingerprint": mark, **said, "photos": [asdict(fate) for fate in fates]})
     write_json(order.out / "set.json", {"format": FORMAT, "samples": counts["taken"], "recipe": said})
-    write_page(order.out / FOLDER, order.out.resolve().name, rows)
+    write_page(order.out / FOLDER, order.out.resolve().name, entries)
 
 
 def _mapped(work: Callable[[Any], Any], items: Sequence[Any], workers: Workers, few: int = 1) -> Iterator[Any]:

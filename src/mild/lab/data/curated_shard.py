@@ -22,7 +22,7 @@ from mild.lab.data.curation import Candidate, Curation, Fate
 from mild.lab.data.factory import write_sheet
 from mild.lab.data.members import to_members
 from mild.lab.data.real import Thing, real_sample, scaled_scene
-from mild.lab.data.review import FOLDER, Row, write_preview
+from mild.lab.data.review import FOLDER, PageEntry, write_preview
 from mild.lab.data.sample import Sample
 from mild.lab.data.store import write_members
 from mild.people.find import find_people
@@ -35,7 +35,7 @@ NOTES = "curate"
 _SHEET_MOST = 48
 
 
-def curated_shard(work: tuple[Curation, int, list[Candidate], str]) -> tuple[list[Fate], list[Row]]:
+def curated_shard(work: tuple[Curation, int, list[Candidate], str]) -> tuple[list[Fate], list[PageEntry]]:
     """Make one shard with its notes, contact sheet and previews, or read the notes of one that is there."""
     order, number, jobs, mark = work
     name = f"{order.split}-{number:05d}"
@@ -43,12 +43,12 @@ def curated_shard(work: tuple[Curation, int, list[Candidate], str]) -> tuple[lis
     try:
         said = json.loads(notes.read_text("utf-8"))
         if said["mark"] == mark:
-            return [Fate(**fate) for fate in said["fates"]], [Row(**row) for row in said["rows"]]
+            return [Fate(**fate) for fate in said["fates"]], [PageEntry(**entry) for entry in said["rows"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     coco = coco_of(order.coco) if order.coco else None
     fates: list[Fate] = []
-    rows: list[Row] = []
+    entries: list[PageEntry] = []
     thumbs: list[Sample] = []
 
     def samples() -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -64,7 +64,7 @@ def curated_shard(work: tuple[Curation, int, list[Candidate], str]) -> tuple[lis
                 fates.append(Fate(job.file, "problem", job.key, why))
             else:
                 fates.append(Fate(job.file, "taken", job.key))
-                rows.append(write_preview(order.out / FOLDER, sample))
+                entries.append(write_preview(order.out / FOLDER, sample))
                 if len(thumbs) < _SHEET_MOST:
                     thumbs.append(sample)
                 yield sample.key, to_members(sample)
@@ -76,8 +76,8 @@ def curated_shard(work: tuple[Curation, int, list[Candidate], str]) -> tuple[lis
         write_sheet(order.out / "sheets" / f"{number:05d}.jpg", thumbs)
     else:
         path.unlink()
-    write_json(notes, {"mark": mark, "fates": [asdict(f) for f in fates], "rows": [asdict(r) for r in rows]})
-    return fates, rows
+    write_json(notes, {"mark": mark, "fates": [asdict(f) for f in fates], "rows": [asdict(r) for r in entries]})
+    return fates, entries
 
 
 @lru_cache(maxsize=1)

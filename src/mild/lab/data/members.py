@@ -69,7 +69,7 @@ def from_members(members: Mapping[str, bytes], key: str = "?") -> Sample:
             key=data["key"],
             photo=picture("photo.webp", "RGB"),
             index=picture("index.png", "L"),
-            people=tuple(_subject(row) for row in data["people"]),
+            people=tuple(_subject(fields) for fields in data["people"]),
             order=tuple(data["order"]),
             background=picture("background.webp", "RGB") if "background.webp" in members else None,
             layers=_layers(data["layers"], picture("layers.webp", "RGBA")) if "layers.webp" in members else (),
@@ -78,7 +78,7 @@ def from_members(members: Mapping[str, bytes], key: str = "?") -> Sample:
             shadow=picture("shadow.png", "L"),
             truth=data["truth"],
             tags=Tags(**data["tags"]),
-            sources=tuple(Source(**row) for row in data["sources"]),
+            sources=tuple(Source(**fields) for fields in data["sources"]),
             seed=data["seed"],
             split=data["split"],
             made_by=data["made_by"],
@@ -97,7 +97,7 @@ def record(sample: Sample, places: list[list[int]]) -> dict[str, Any]:
         "split": sample.split,
         "truth": sample.truth,
         "tags": asdict(sample.tags),
-        "people": [_row(person) for person in sample.people],
+        "people": [_fields(person) for person in sample.people],
         "order": list(sample.order),
         "layers": [
             {"kind": la.kind, "owner": la.owner, "name": la.name, "box": list(la.box), "at": at}
@@ -109,7 +109,7 @@ def record(sample: Sample, places: list[list[int]]) -> dict[str, Any]:
     }
 
 
-def _row(person: Subject) -> dict[str, Any]:
+def _fields(person: Subject) -> dict[str, Any]:
     points = [[round(float(v), 2) for v in point] for point in person.keypoints]
     return {
         "id": person.id,
@@ -123,11 +123,11 @@ def _row(person: Subject) -> dict[str, Any]:
     }
 
 
-def _subject(row: dict[str, Any]) -> Subject:
-    points = np.asarray(row["keypoints"], np.float32)
+def _subject(fields: dict[str, Any]) -> Subject:
+    points = np.asarray(fields["keypoints"], np.float32)
     if points.shape != (17, 3):
-        raise ValueError(f"keypoints of person {row['id']} are {list(points.shape)}, not [17, 3]")
-    return Subject(**{**row, "keypoints": points})
+        raise ValueError(f"keypoints of person {fields['id']} are {list(points.shape)}, not [17, 3]")
+    return Subject(**{**fields, "keypoints": points})
 
 
 def _atlas(layers: tuple[SampleLayer, ...]) -> tuple[NDArray[np.uint8], list[list[int]]]:

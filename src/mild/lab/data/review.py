@@ -32,7 +32,7 @@ _SIDE = 900
 
 
 @dataclass(frozen=True)
-class Row:
+class PageEntry:
     """One sample on the page: its key, its picture (a name in the page's folder), and a line about it."""
 
     key: str
@@ -40,7 +40,7 @@ class Row:
     caption: str
 
 
-def row_of(sample: Sample) -> Row:
+def entry_of(sample: Sample) -> PageEntry:
     """What the page says of a sample."""
     count, tags = len(sample.people), sample.tags
     said = [f"{count} {'person' if count == 1 else 'people'}", tags.scenario]
@@ -53,7 +53,7 @@ def row_of(sample: Sample) -> Row:
     if sample.truth != "none":
         said.append("left: the photo, right: nobody")
     said += [f"{source.file} ({source.licence})" for source in sample.sources[:2]]
-    return Row(sample.key, f"{sample.key}.jpg", " · ".join(said))
+    return PageEntry(sample.key, f"{sample.key}.jpg", " · ".join(said))
 
 
 def preview(sample: Sample) -> NDArray[np.uint8]:
@@ -69,22 +69,22 @@ def preview(sample: Sample) -> NDArray[np.uint8]:
     return picture
 
 
-def write_preview(folder: Path, sample: Sample) -> Row:
-    """The sample's picture in the page's folder, and its row."""
-    row = row_of(sample)
+def write_preview(folder: Path, sample: Sample) -> PageEntry:
+    """The sample's picture in the page's folder, and its entry."""
+    entry = entry_of(sample)
     bgr = np.ascontiguousarray(preview(sample)[..., ::-1])
     ok, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not ok:
         raise MildError(f"The preview of {sample.key} could not be made.")
-    _write(folder / row.picture, data.tobytes())
-    return row
+    _write(folder / entry.picture, data.tobytes())
+    return entry
 
 
-def write_page(folder: Path, title: str, rows: Sequence[Row]) -> Path:
+def write_page(folder: Path, title: str, entries: Sequence[PageEntry]) -> Path:
     """``index.html`` in this folder, beside the pictures."""
     page = resources.files("mild.lab.data").joinpath("review.html").read_text("utf-8")
-    mark = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:16]
-    said = {"title": title, "mark": mark, "rows": [vars(row) for row in rows]}
+    mark = hashlib.sha256("\n".join(entry.key for entry in entries).encode()).hexdigest()[:16]
+    said = {"title": title, "mark": mark, "entries": [vars(entry) for entry in entries]}
     # Inside a script element only "</" and "<!--" could end it.
     text = json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
     place = '<script type="application/json" id="set">{}</script>'

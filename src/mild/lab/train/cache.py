@@ -158,8 +158,9 @@ def from_samples(
     path = Path(out) / f"rows-{shard:05d}.npy"
     if not path.exists():
         made = list(_rows_of(samples, shard, size, seed, whole, backgrounds))
-        if not made and backgrounds:
-            raise MildError(f"No sample of part {shard} of {samples} has an erased person and its whole truth.")
+        if not made:
+            lacks = "an erased person and its whole truth" if backgrounds else "a covered person who stays"
+            raise MildError(f"No sample of part {shard} of {samples} has {lacks}; take a larger set.")
         # The side file first: rows that are there are complete.
         side = Path(out) / f"bodies-{shard:05d}.npz"
         _saved_bodies(side, np.stack([row.keypoints for row in made]), np.stack([row.others for row in made]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mild.people.finders.blaze_candidates import Candidate
 from mild.people.finders.blaze_split import face_bones
 from mild.people.scene import BoolMask, Box
+from mild.photo.grid import fitted
 
 #: Bones by BlazePose point numbers: trunk, arms, legs, feet, hands, neck, head.
 BONES = (
@@ -163,8 +164,7 @@ def claim_score(soft: NDArray[np.float32], distance: NDArray[np.float32]) -> NDA
 
 
 def _score(candidate: Candidate, box: Box, scale: float) -> NDArray[np.float32]:
-    shrink = min(1.0, _GRID / max(box.width, box.height))
-    grid = (max(1, round(box.width * shrink)), max(1, round(box.height * shrink)))
+    grid, _ = fitted(box.width, box.height, _GRID)
     return claim_score(*field(candidate, box, grid, scale))
 
 

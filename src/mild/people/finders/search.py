@@ -18,6 +18,7 @@ from mild.people.finders.blaze_nets import BlazeNets, Picture
 from mild.people.finders.boxes import Detector, iou
 from mild.people.finders.looks import Find, look_again, look_at
 from mild.people.scene import BoolMask, Box
+from mild.photo.grid import fitted
 
 #: What hides the others. The middle of the range: neither the black of the frame's outside nor anybody's colour.
 GREY = 127
@@ -92,8 +93,7 @@ def remade(nets: BlazeNets, picture: Picture, finds: Sequence[Find]) -> list[Fin
     """The finds, with new masks for those of whose mask others claim a part."""
     if len(finds) < 2:
         return list(finds)
-    shrink = min(1.0, _GRID / max(picture.width, picture.height))
-    grid = (max(1, round(picture.width * shrink)), max(1, round(picture.height * shrink)))
+    grid, _ = fitted(picture.width, picture.height, _GRID)
     frame = Box(0, 0, picture.width, picture.height)
     fields = [field(f.candidate, frame, grid, 1.0) for f in finds]
     masks = [soft > 0.5 for soft, _ in fields]
