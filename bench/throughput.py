@@ -11,7 +11,7 @@ one run to the next. `growth`: the photos, made small and no two alike, in folde
 memory of the batch's own process and of its largest worker, as it runs. `engines`: the local engine and Ray on this
 machine, two workers each, in turns; processor time is that of all processes begun, looked at every fifth of a second.
 `page`: how long Chromium needs to show a
-batch's page (its output is FOLDER), and to filter it.
+batch's page (its output is FOLDER), in wall and in processor time of all its processes, and to filter it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from mild.engines.engine import cores
 
 SUFFIXES = (".jpg", ".png", ".webp")
 MILD = (sys.executable, "-m", "mild")
@@ -98,6 +100,7 @@ def pairs(args: argparse.Namespace, place: Path) -> dict[str, Any]:
             print(f"round {round_ + 1}: {name:5} {told[name][-1][0]:7.1f} s wall {told[name][-1][1]:7.1f} s processor")
             sys.stdout.flush()
     same = alike(place / "batch0", place / "loop0")
+    print(f"on {cores()} cores, a load of {os.getloadavg()[1]:.1f}")  # who is bound to one core measures one worker
     print(f"the same bytes as mild erase: {same[0]} of {same[1]} photos")
     ratios = {}
     for name in ("loop", "warm"):
@@ -107,7 +110,7 @@ def pairs(args: argparse.Namespace, place: Path) -> dict[str, Any]:
         print(
             f"batch against {name}: {median(wall):.2f}x wall ({min(wall):.2f} to {max(wall):.2f}), {median(cpu):.2f}x"
         )
-    return {"photos": args.count, "runs": told, "ratios": ratios, "same": same}
+    return {"photos": args.count, "cores": cores(), "runs": told, "ratios": ratios, "same": same}
 
 
 def alike(one: Path, other: Path) -> tuple[int, int]:
@@ -255,15 +258,17 @@ def page(args: argparse.Namespace, place: Path) -> dict[str, Any]:
         raise SystemExit(f"{out} is no output of a batch.")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     told: list[float] = []
+    worked: list[float] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         for _ in range(args.rounds):
             tab = browser.new_page()
-            begun = time.monotonic()
+            begun, before = time.monotonic(), sum(ticks(os.getpid()).values())
             tab.goto((out / "batch.html").resolve().as_uri(), wait_until="load")
             shown = tab.locator("article").count()
             tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             told.append(time.monotonic() - begun)
+            worked.append((sum(ticks(os.getpid()).values()) - before) / os.sysconf("SC_CLK_TCK"))
             begun = time.monotonic()
             tab.fill("#text", "777")
             tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -273,8 +278,9 @@ def page(args: argparse.Namespace, place: Path) -> dict[str, Any]:
         browser.close()
     size = (out / "batch.html").stat().st_size / 2**20
     print(f"{title}; the page ({size:.1f} MiB) opened in {', '.join(f'{t:.2f}' for t in told)} s with {shown} cards")
+    print(f"processor, all of Chromium: {', '.join(f'{t:.2f}' for t in worked)} s")
     print(f"a filter by name: {filtered:.2f} s")
-    return {"seconds": told, "filter": filtered, "size": size}
+    return {"seconds": told, "processor": worked, "filter": filtered, "size": size}
 
 
 def main() -> None:

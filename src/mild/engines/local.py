@@ -30,7 +30,8 @@ WARMING = 60.0
 #: What libraries read to know how many threads they may start.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: For the C library's heap (glibc): what one item frees is kept for the next one, up to so many bytes. Otherwise every
-#: array of a photo's size is given back to the system, and cleared again a moment later: 4 % of a photo's time.
+#: array of a photo's size goes back to the system and is asked for, and cleared, anew: of seven photos' 19 s of
+#: processor time 1.2 s were the system's, with this 0.45.
 HEAP = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 
 
