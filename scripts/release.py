@@ -1,12 +1,14 @@
 """Build a release and try it: wheel and sdist, each installed alone in fresh environments, the main job from there.
 
-    .venv/bin/python scripts/release.py [--out dist] [--pythons python3.11 python3.12]
+    .venv/bin/python scripts/release.py [--out dist] [--pythons python3.11 python3.12] [--url https://host/owner/repository]
 
 For every Python from 3.11 to 3.13 on this machine the wheel, and for the first also the sdist, is installed in a new
 environment with nothing else beside it; there `mild --version`, `mild --help` and one erase with a mask run on an
 example photo, without a network; `import mild` must come from the installed package. Sizes and seconds are printed.
-Nothing is uploaded. Exit status 0 only if everything worked. Before a release: the version in
-`pyproject.toml` and `__init__.py` are one, and CHANGELOG.md has a section for it.
+Nothing is uploaded. With --url, which is where the repository can be read, the index page gets its project URLs, and
+the README's links there lead to that version of the files; without it they lead nowhere outside a checkout. Exit
+status 0 only if everything worked. Before a release: the version in `pyproject.toml` and `__init__.py` are one, and
+CHANGELOG.md has a section for it.
 """
 
 from __future__ import annotations
@@ -55,13 +57,38 @@ def version() -> str:
     return project[1]
 
 
-def build(out: Path) -> tuple[Path, Path]:
+def absolute(readme: str, url: str, tag: str) -> str:
+    """A README whose links to the repository's files lead there at ``url``: pages to ``blob``, pictures to ``raw``."""
+
+    def link(found: re.Match[str]) -> str:
+        kind = "raw" if found[1] else "blob"
+        return f"{found[1]}[{found[2]}]({url.rstrip('/')}/{kind}/{tag}/{found[3]})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)", link, readme)
+
+
+def addressed(folder: Path, url: str, number: str) -> Path:
+    """A copy of the repository's files that says where the repository is."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    page, project = folder / "README.md", folder / "pyproject.toml"
+    page.write_text(absolute(page.read_text("utf-8"), url, f"v{number}"), "utf-8")
+    urls = {"Source": url, "Changelog": f"{url.rstrip('/')}/blob/v{number}/CHANGELOG.md"}
+    lines = "".join(f'{name} = "{address}"\n' for name, address in urls.items())
+    project.write_text(f"{project.read_text('utf-8')}\n[project.urls]\n{lines}", "utf-8")
+    return folder
+
+
+def build(out: Path, url: str | None, number: str) -> tuple[Path, Path]:
     """``(wheel, sdist)``, built in an environment of their own."""
     shutil.rmtree(out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
+        source = ROOT if url is None else addressed(Path(folder) / "source", url, number)
         tool = environment(Path(folder) / "build", sys.executable)
         run([tool, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "build"])
-        run([tool, "-m", "build", "--outdir", str(out), str(ROOT)], quiet=True)
+        run([tool, "-m", "build", "--outdir", str(out), str(source)], quiet=True)
     wheel, sdist = next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("one_step.onnx") for name in names), "the embedded model is not in the wheel"
@@ -111,9 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--pythons", nargs="*", default=["python3.11", "python3.12", "python3.13"])
+    parser.add_argument("--url", help="where the repository can be read")
     given = parser.parse_args()
     number = version()
-    wheel, sdist = build(given.out)
+    wheel, sdist = build(given.out, given.url, number)
     print(
         f"{number}: {wheel.name} {wheel.stat().st_size / 1e6:.1f} MB, {sdist.name} {sdist.stat().st_size / 1e6:.1f} MB"
     )

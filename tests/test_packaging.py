@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -163,3 +164,22 @@ def test_a_report_of_the_benchmark_needs_no_torch() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+def test_the_release_gives_the_index_page_links_that_lead_somewhere(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
+    assert spec is not None and spec.loader is not None
+    release = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(release)
+    said = "![a](docs/a.jpg) [b](docs/b.md#c) [d](https://e.org/f) [g](#h)"
+    at = "https://git.example/o/r"
+    assert release.absolute(said, at + "/", "v1") == (
+        f"![a]({at}/raw/v1/docs/a.jpg) [b]({at}/blob/v1/docs/b.md#c) [d](https://e.org/f) [g](#h)"
+    )
+    links = re.findall(r"\]\(([^)\s]+)\)", release.absolute((ROOT / "README.md").read_text(), at, "v1"))
+    assert links and all(link.startswith(("https://", "#")) for link in links)
+    if not (ROOT / ".git").exists():
+        return
+    copy = release.addressed(tmp_path / "copy", at, "1")
+    project = tomllib.loads((copy / "pyproject.toml").read_text())["project"]
+    assert project["urls"]["Source"] == at and project["name"] == DISTRIBUTION
