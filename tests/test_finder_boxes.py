@@ -12,7 +12,7 @@ import pytest
 from mild.errors import MildError
 from mild.models import assets
 from mild.people.find import find_people, resolve, select
-from mild.people.finders import movenet, nanodet, ssd
+from mild.people.finders import byboxes, detectors, movenet, nanodet, ssd, turned
 from mild.people.finders.blaze_candidates import Candidate
 from mild.people.finders.blaze_nets import Landmarks, Picture, Square
 from mild.people.finders.boxes import Judge, Place, iou, merged, suppressed, tiles, whole_in
@@ -20,6 +20,7 @@ from mild.people.finders.byboxes import assemble
 from mild.people.finders.cut import minimum_cut
 from mild.people.finders.looks import Find, clipped, mask_corners, regions_of, upper_bones
 from mild.people.finders.onnx_net import OnnxNet
+from mild.people.finders.search import full_mask
 from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import Finder, Selection
@@ -269,3 +270,50 @@ def test_a_large_photo_is_searched_on_a_copy(pool: Scene) -> None:
 def test_a_find_that_nobody_sees_again_keeps_its_mask() -> None:
     find = found(50, 50, 80, (100, 100))
     assert replace(find, fit=0.5).score == find.score
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize("score", [0.9, 0.7])
+def test_where_nobody_was_found_the_photo_is_tried_on_its_side_and_that_is_said(
+    turns: int, score: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A find of the turned picture is told in the pixels of the picture as it lies, where nothing knows of the turn."""
+    upright = Picture(np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8))
+    lying = Picture(np.rot90(upright.pixels, -turns))
+    points = np.concatenate([np.full((17, 2), 30.0), np.ones((17, 1))], 1)
+    bones = np.array([[(30.0, 40.0), (30.0, 50.0)]])
+    one = found(40, 70, 60, (120, 90), score)
+    one = replace(one, candidate=replace(one.candidate, bones=bones), place=replace(one.place, points=points))
+
+    def seen(nets: object, picture: Picture, detector: object) -> list[Find]:
+        return [one] if np.array_equal(picture.pixels, upright.pixels) else []
+
+    monkeypatch.setattr(turned, "search", seen)
+    with caplog.at_level("WARNING", "mild"):
+        finds = turned.on_its_side(None, lying, None)  # type: ignore[arg-type]
+    assert ("on its side" in caplog.text) == bool(finds) == (score >= turned.CERTAIN)
+    if not finds:
+        return
+    (back,) = finds
+    np.testing.assert_array_equal(full_mask(back, lying), np.rot90(full_mask(one, upright), -turns))
+    assert iou(back.place.box, mask_corners(back.candidate.landmarks)) > 0.9
+    # One pixel of the picture, by all who tell of it.
+    marked = np.zeros((120, 90), bool)
+    marked[30, 30] = True
+    y, x = (int(v[0]) for v in np.nonzero(np.rot90(marked, -turns)))
+    assert back.place.points is not None and back.place.points[0].tolist() == [x, y, 1]
+    marked[30, 30], marked[40, 30] = False, True
+    y, x = (int(v[0]) for v in np.nonzero(np.rot90(marked, -turns)))
+    assert back.candidate.bones is not None and back.candidate.bones[0, 0].tolist() == [x, y]
+    body = back.candidate.landmarks.region
+    assert Picture.turned(lying, body, 256)[1] == pytest.approx(back.candidate.landmarks.to_net, abs=1e-6)
+
+
+def test_it_is_turned_only_where_nobody_was_found() -> None:
+    need("nanodet")
+    tried: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mild.people.finders.byboxes.on_its_side", lambda *given: tried.append(1) or [])
+        detector, empty = detectors.load("nanodet"), np.full((64, 64, 3), 90, np.uint8)
+        assert not byboxes.find(Photo.from_array(empty), detector.name).people and tried == [1]
+        assert byboxes.find(Photo.open(EXAMPLES / "bar55.jpg"), detector.name).people and tried == [1]

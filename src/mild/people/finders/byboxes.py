@@ -17,6 +17,7 @@ from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.people.finders.cut import Side, border, contact_window
 from mild.people.finders.looks import Find
 from mild.people.finders.search import search
+from mild.people.finders.turned import on_its_side
 from mild.people.order import estimate_order
 from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo import Photo
@@ -38,7 +39,10 @@ def find(photo: Photo, name: str) -> Scene:
     if min(photo.size) < SMALLEST_SIDE:
         return Scene(photo)
     picture, scale = working_copy(photo)
-    return assemble(photo, search(nets, picture, detector)[:_NOBODY], scale, detector.judge.sure, name)
+    finds = search(nets, picture, detector)
+    if not any(found.score >= detector.judge.sure for found in finds):
+        finds = on_its_side(nets, picture, detector) or finds
+    return assemble(photo, finds[:_NOBODY], scale, detector.judge.sure, name)
 
 
 def assemble(photo: Photo, finds: Sequence[Find], scale: float, sure: float, source: str) -> Scene:
