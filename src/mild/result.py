@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.errors import UsageError
 from mild.layers import LayerStack
 from mild.paint.ghost import ghost
 from mild.people.scene import Person, Scene
@@ -78,8 +79,16 @@ class EraseResult:
         return self.scene.people
 
     def save(self, path: str | Path, *, overwrite: bool = True) -> Path:
-        """Write the edited photo; the format is the suffix's."""
-        return self.photo.save(path, overwrite=overwrite)
+        """Write the edited photo; the format is the suffix's. What lay in a sidecar lies in one beside it."""
+        path, sidecar = Path(path), self.photo.meta.sidecar
+        if sidecar is not None and not overwrite and sidecar.packet is not None:
+            place = sidecar.beside_output(path)
+            if place != sidecar.path and place.exists():
+                raise UsageError(f"{place} exists already: choose another name or allow overwriting.")
+        written = self.photo.save(path, overwrite=overwrite)
+        if sidecar is not None and self.erased:
+            sidecar.write(path)
+        return written
 
     def report(self) -> dict[str, Any]:
         """A JSON-able account of the job."""

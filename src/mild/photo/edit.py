@@ -78,15 +78,22 @@ def edited_meta(
         meta = replace(meta, exif=None, xmp=None, iptc=None, comment=None, png_chunks=_colour(meta))
     elif mode == "clean":
         meta = replace(meta, exif=exif_of.reduced(meta.exif), png_chunks=_listed_text(meta))
-    xmp = (read_xmp(meta.xmp) if meta.xmp else None) or Xmp()
-    xmp = listed(xmp) if mode == "clean" else xmp
+    sidecar = meta.sidecar
+    packets = [read_xmp(meta.xmp), None if sidecar is None or mode == "none" else read_xmp(sidecar.packet)]
+    both = [listed(found or Xmp()) if mode == "clean" else found or Xmp() for found in packets]
     count, gone = 0, frozenset[str]()
     if erased is not None:
-        xmp, count, gone = erase_regions(xmp, erased)
+        # A region of either may place a name of the other.
+        without = [erase_regions(xmp, erased) for xmp in both]
+        both, count = [xmp for xmp, _, _ in without], max(number for _, number, _ in without)
+        gone = frozenset[str]().union(*(names for _, _, names in without))
     rewrite = _rewriter(gone)
     if gone:
-        xmp = _without(xmp, rewrite, gone)
-    left = _unplaced(xmp) if erased is not None else ()
+        both = [_without(xmp, rewrite, gone) for xmp in both]
+    left = tuple(dict.fromkeys(name for xmp in both for name in _unplaced(xmp))) if erased is not None else ()
+    xmp, beside = both
+    if sidecar is not None:
+        sidecar = replace(sidecar, packet=write_xmp(marked(beside, mark)) if mode != "none" and beside else None)
     exif = exif_of.edited(
         meta.exif, size[::-1], rewrite, mark.software if mark else None, _exif_time(mark.when if mark else None)
     )
@@ -102,6 +109,7 @@ def edited_meta(
     told = Told(mode, count, len(gone), left, tuple(notes), mark)
     comment_bytes = comment.encode() if comment else (None if gone else meta.comment)
     new = replace(meta, exif=exif, xmp=packet, iptc=iptc, comment=comment_bytes, png_chunks=chunks)
+    new = replace(new, sidecar=sidecar)
     return new, told
 
 

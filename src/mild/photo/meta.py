@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
@@ -16,6 +16,7 @@ from mild.photo.credentials import Signer
 from mild.photo.icc import clean_icc
 from mild.photo.plain import decoded, is_plain
 from mild.photo.regions import turn_regions
+from mild.photo.sidecar import Sidecar
 from mild.photo.tiff import byte_order
 from mild.photo.xmp import Xmp, read_xmp, write_xmp
 
@@ -56,6 +57,7 @@ class PhotoMeta:
         png_chunks: text and colour chunks ``(name, data)`` of a PNG.
         cicp: colours by the numbers of H.273 (primaries, transfer, matrix, full range), or None; ``icc`` says the same.
         notes: sentences on what the file held that is not written again.
+        sidecar: XMP that lay in a file beside the photo, as `xmp`; or None.
         signer: who signs the file with content credentials, last of all; or None.
     """
 
@@ -74,11 +76,12 @@ class PhotoMeta:
     png_chunks: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     cicp: tuple[int, int, int, int] | None = None
     notes: tuple[str, ...] = ()
+    sidecar: Sidecar | None = None
     signer: Signer | None = None
 
 
-def collect(image: Image.Image) -> tuple[PhotoMeta, int]:
-    """The metadata of a loaded image, and the EXIF orientation (1..8) its pixels still need."""
+def collect(image: Image.Image, sidecar: Sidecar | None = None) -> tuple[PhotoMeta, int]:
+    """The metadata of a loaded image and its sidecar, and the EXIF orientation (1..8) its pixels still need."""
     info = image.info
     found = exif.read_exif(_exif_block(image))
     xmp = Xmp()
@@ -89,12 +92,13 @@ def collect(image: Image.Image) -> tuple[PhotoMeta, int]:
     turned = info.get("original_orientation")
     turned = turned if isinstance(turned, int) and turned in range(1, 9) else found.orientation
     stored = image.size[::-1] if turned >= 5 and turned != found.orientation else image.size
-    xmp = turn_regions(xmp, turned, stored)
-    # EXIF's orientation counts, XMP's copy of it does not; but some readers would turn the photo by it.
-    properties = {name: "1" if name == (TIFF, "Orientation") else value for name, value in xmp.properties.items()}
-    if turned != 1:  # directions that point into the stored picture
-        properties = {n: v for n, v in properties.items() if n[0] != "http://ns.google.com/photos/1.0/panorama/"}
-    packet = write_xmp(Xmp(properties, xmp.prefixes))
+    packet = write_xmp(_upright(xmp, turned, stored))
+    if sidecar is not None:
+        beside, more = kept(read_xmp(sidecar.packet) or Xmp())
+        notes += [note for note in more if note not in notes]
+        if not beside:
+            notes.append(f"The sidecar {sidecar.path.name} holds no XMP that can be kept.")
+        sidecar = replace(sidecar, packet=write_xmp(_upright(beside, turned, stored)))
     cicp = _cicp(image)
     jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     tables: dict[int, list[int]] = getattr(image, "quantization", {}) if jpeg else {}
@@ -116,8 +120,19 @@ def collect(image: Image.Image) -> tuple[PhotoMeta, int]:
         png_chunks=tuple(_png_chunks(image)) if isinstance(image, PngImagePlugin.PngImageFile) else (),
         cicp=cicp,
         notes=(*notes, *info.get("mild_notes", ())),
+        sidecar=sidecar,
     )
     return meta, found.orientation
+
+
+def _upright(xmp: Xmp, turned: int, stored: tuple[int, int]) -> Xmp:
+    """XMP of a stored picture ``(width, height)``, said of the picture as it is shown."""
+    xmp = turn_regions(xmp, turned, stored)
+    # EXIF's orientation counts, XMP's copy of it does not; but some readers would turn the photo by it.
+    properties = {name: "1" if name == (TIFF, "Orientation") else value for name, value in xmp.properties.items()}
+    if turned != 1:  # directions that point into the stored picture
+        properties = {n: v for n, v in properties.items() if n[0] != "http://ns.google.com/photos/1.0/panorama/"}
+    return Xmp(properties, xmp.prefixes)
 
 
 def encoder_options(meta: PhotoMeta, format: str, mode: str) -> dict[str, Any]:

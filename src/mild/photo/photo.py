@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ from mild.photo.edit import Mode, Told, edited_meta
 from mild.photo.formats import format_of, heif, load_checked, read_image, read_stream
 from mild.photo.mark import Mark
 from mild.photo.meta import GREY_MODES, PhotoMeta, collect, encoder_options
+from mild.photo.sidecar import Sidecar
 
 __all__ = ["Photo", "PhotoMeta", "write_image"]
 
@@ -102,7 +103,7 @@ class Photo:
 
         Grey, palette and 1-bit files become RGB without loss; of an MPO the first picture is read, of a HEIC the
         primary one, brought to 8 bits. Of the metadata no picture is read (thumbnails, previews, maker notes): it
-        would still show who is erased.
+        would still show who is erased. An XMP sidecar beside it is read, too.
 
         Raises:
             UsageError: there is no such file, or it is a folder.
@@ -110,7 +111,8 @@ class Photo:
                 short: more than 8 bits per channel, CMYK or LAB, several frames or pages, camera raw.
         """
         path = Path(path)
-        return replace(read_image(path, cls._decoded), path=path)
+        decoded = partial(cls._decoded, sidecar=Sidecar.beside(path))
+        return replace(read_image(path, decoded), path=path)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "The image") -> Photo:
@@ -153,8 +155,8 @@ class Photo:
         return cls(array[..., :3].copy(), alpha, PhotoMeta(mode="RGB" if alpha is None else "RGBA"))
 
     @classmethod
-    def _decoded(cls, image: Image.Image) -> Photo:
-        meta, orientation = collect(image)
+    def _decoded(cls, image: Image.Image, sidecar: Sidecar | None = None) -> Photo:
+        meta, orientation = collect(image, sidecar)
         transparent = image.has_transparency_data
         target = "RGBA" if transparent else "RGB"
         image = image if image.mode == target else image.convert(target)

@@ -135,6 +135,8 @@ class Worker:
             told["picture"] = self._pictured(job, scene, erased, photo, after)
         if made.exists():
             told["result"] = {"sha256": sha256_of(made), "size": made.stat().st_size}
+            for sidecar in made.parent.glob("*.xmp"):
+                store.published(sidecar, joined(self._setup.out, str(Path(job.output).with_name(sidecar.name))))
             store.published(made, joined(self._setup.out, job.output))
         return told
 

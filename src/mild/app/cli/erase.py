@@ -83,6 +83,12 @@ def erase(
     opened = pipes.read_photo() if from_stream else Photo.open(source)
     shown_as = Path(f"photo{pipes.SUFFIX}") if to_stream else target
     opened.check_format(shown_as)
+    beside = None if to_stream or opened.meta.sidecar is None else opened.meta.sidecar.beside_output(target)
+    if beside is not None and beside.exists() and opened.meta.sidecar is not None:
+        if beside == opened.meta.sidecar.path:
+            typer.echo(f"note: the sidecar {beside} is left as it is; it may still name who is erased.", err=True)
+        elif not force:
+            raise UsageError(f"The output's sidecar {beside} exists already; name another output, or --force.")
 
     from mild.road import run
 

@@ -1,0 +1,84 @@
+"""XMP in a file beside the photo: cleaned as what the photo itself says, written beside the output, never touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mild
+from mild.app.cli.app import run
+from mild.photo.mark import COMPOSITE
+from mild.photo.sidecar import Sidecar
+from test_privacy import MASK, people_packet, scene
+
+
+def laid(folder: Path, name: str = "photo.jpg.xmp") -> tuple[Path, Path]:
+    """A photo and its sidecar, which places and names who is in it."""
+    photo = mild.Photo.from_array(scene()).save(folder / "photo.jpg")
+    sidecar = folder / name
+    sidecar.write_text(people_packet())
+    mild.photo.write_image(MASK, folder / "mask.png")
+    return photo, sidecar
+
+
+def erase(photo: Path, out: Path, *more: str) -> int:
+    mask = str(photo.parent / "mask.png")
+    return run(["erase", str(photo), "--mask", mask, "--finder", "none", "-o", str(out), *more])
+
+
+@pytest.mark.parametrize(("name", "written"), [("photo.jpg.xmp", "out.png.xmp"), ("photo.xmp", "out.xmp"),
+                                                ("photo.XMP", "out.xmp")])  # fmt: skip
+def test_a_sidecar_is_cleaned_and_written_beside_the_output(tmp_path: Path, name: str, written: str) -> None:
+    photo, sidecar = laid(tmp_path, name)
+    before = sidecar.read_bytes()
+    assert erase(photo, tmp_path / "out.png") == 0
+    text = (tmp_path / written).read_text()
+    assert COMPOSITE in text and "MILD" in text and "Gone Girl" not in text and "Stay Put" in text
+    assert sidecar.read_bytes() == before
+    told = mild.erase(photo, mask=MASK, finder="none").report()["metadata"]
+    assert told["regions_removed"] >= 1 and told["names_removed"] >= 1, told
+
+
+def test_none_writes_none_and_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, sidecar = laid(tmp_path)
+    assert erase(photo, tmp_path / "out.jpg", "--metadata", "none") == 0
+    assert not (tmp_path / "out.jpg.xmp").exists()
+    (tmp_path / "two.jpg.xmp").write_text("mine")
+    assert erase(photo, tmp_path / "two.jpg") == 2 and not (tmp_path / "two.jpg").exists()
+    assert (tmp_path / "two.jpg.xmp").read_text() == "mine"
+    before = sidecar.read_bytes()
+    capsys.readouterr()
+    assert erase(photo, photo, "--force") == 0 and sidecar.read_bytes() == before
+    assert "may still name" in capsys.readouterr().err
+
+
+def test_an_output_of_the_same_stem_leaves_the_sources_sidecar_alone(tmp_path: Path) -> None:
+    photo, sidecar = laid(tmp_path, "photo.xmp")
+    before = sidecar.read_bytes()
+    assert erase(photo, tmp_path / "photo.png") == 0
+    assert sidecar.read_bytes() == before and COMPOSITE in (tmp_path / "photo.png.xmp").read_text()
+
+
+@pytest.mark.parametrize("data", [b"", b"<x", b"\0" * 100, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
+def test_a_sidecar_that_is_none_costs_nothing(tmp_path: Path, data: bytes) -> None:
+    photo, sidecar = laid(tmp_path)
+    sidecar.write_bytes(data)
+    assert erase(photo, tmp_path / "out.jpg") == 0 and not (tmp_path / "out.jpg.xmp").exists()
+    assert sidecar.read_bytes() == data
+
+
+def test_a_batch_writes_sidecars(tmp_path: Path) -> None:
+    (folder := tmp_path / "photos").mkdir()
+    _, sidecar = laid(folder)
+    (folder / "mask.png").rename(tmp_path / "mask.png")
+    words = ["batch", str(folder), "--mask", str(tmp_path / "mask.png"), "--finder", "none", "--jobs", "1"]
+    assert run([*words, "-o", str(tmp_path / "clean")]) == 0
+    assert COMPOSITE in (tmp_path / "clean" / "photo.jpg.xmp").read_text()
+    assert COMPOSITE not in sidecar.read_text()
+
+
+def test_there_is_no_sidecar_of_a_photo_without(tmp_path: Path) -> None:
+    assert Sidecar.beside(tmp_path / "photo.jpg") is None
+    (tmp_path / "photo.jpg.xmp").mkdir()
+    assert Sidecar.beside(tmp_path / "photo.jpg") is None
