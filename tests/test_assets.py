@@ -117,7 +117,7 @@ def test_cache_dir_follows_the_environment(cache: Path) -> None:
 
 
 def test_missing_weights_name_the_command(cache: Path) -> None:
-    with pytest.raises(MildError, match="mild models --fetch blazepose"):
+    with pytest.raises(MildError, match="mild models --fetch` once"):
         assets.ensure("blazepose")
     assert not cache.exists()
 

@@ -99,7 +99,9 @@ def ensure(name: str, download: bool = False) -> Path:
     if spec(name).runtime == "embedded":
         raise MildError(f"The embedded model '{name}' is not part of this installation; install mild again.")
     if not download:
-        raise MildError(f"The weights '{name}' are not on this machine; run `mild models --fetch {name}` once.")
+        # The offline finder works best with all of its nets, which the command without a name fetches.
+        which = "" if name in (finders.BLAZEPOSE.name, *finders.BOXES) else f" {name}"
+        raise MildError(f"The weights '{name}' are not on this machine; run `mild models --fetch{which}` once.")
     return fetch(name)
 
 
