@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -90,3 +91,18 @@ def test_two_outputs_of_one_name_are_refused(folder: Path) -> None:
     line = "MILD erase photo.png --mask mask.png --finder none -o a.png --report cag --save-request a.cag.json"
     done = shell(folder, line)
     assert done.returncode == 2 and "same name" in done.stderr and not (folder / "a.png").exists()
+
+
+def test_a_cache_that_is_somebody_else_s_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of root's in the user's cache: five commands had "failed unexpectedly"."""
+    from mild.app.cli.app import run
+    from mild.people import memory
+
+    def theirs() -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", "/home/me/.cache/mild/people")
+
+    monkeypatch.setattr(memory, "folder", theirs)
+    assert run(["cache"]) == 1
+    assert capsys.readouterr().err == "mild: /home/me/.cache/mild/people cannot be used: Permission denied.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ def locate_hub(model: str, revision: str = "") -> Path | None:
         return Path(model)
     if find_spec("huggingface_hub") is None:  # an extra; without it nothing could use the model either
         return None
-    if not _repository(model).is_dir():
+    if not os.path.isdir(_repository(model)):  # noqa: PTH112  (a cache that may not be read holds nothing for us)
         return None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

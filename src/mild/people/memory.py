@@ -142,11 +142,12 @@ def forget(pixels: str) -> None:
 
 def prune() -> None:
     """Delete what was not asked for in :data:`MOST_DAYS`, and the oldest beyond :data:`MOST_FILES`."""
-    kept = sorted(((p.stat().st_mtime, p) for p in folder().glob("*.npz")), reverse=True)
     oldest = time.time() - MOST_DAYS * 24 * 3600
-    for place, (used, path) in enumerate(kept):
-        if place >= MOST_FILES or used < oldest:
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        kept = sorted(((p.stat().st_mtime, p) for p in folder().glob("*.npz")), reverse=True)
+        for place, (used, path) in enumerate(kept):
+            if place >= MOST_FILES or used < oldest:
+                path.unlink(missing_ok=True)
 
 
 def clear() -> None:

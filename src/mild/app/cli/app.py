@@ -6,6 +6,7 @@ module is imported only when that command was asked for.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -139,6 +140,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+#: What the system may refuse at any place.
+_PLACES = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ELOOP}
+)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run ``mild`` and return the exit code: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
     argv = list(argv) or ["--help"]
@@ -170,6 +177,11 @@ def run(argv: Sequence[str]) -> int:
         # The reader of our output (head, less) has gone. Point stdout elsewhere, or the flush at exit complains too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT
+    except OSError as error:
+        # Somebody else's folder, a read-only or a full disk, where nobody looked: no fault of the program's.
+        if error.errno in _PLACES and error.filename is not None:
+            return _fail(f"{error.filename} cannot be used: {error.strerror}.", COULD_NOT)
+        return _unexpected(error)
     except MemoryError:
         return _fail("There is not enough memory for this photo; try a smaller one or a lower --resolution.", COULD_NOT)
     except Exception as error:

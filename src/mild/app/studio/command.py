@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import webbrowser
@@ -59,7 +60,7 @@ def studio(
         raise
     except MildError:
         # Started twice, as one does with a program that has no window: show the one that runs.
-        if not note.is_file():
+        if not os.path.isfile(note):  # noqa: PTH113  (nor where it may not be looked at)
             raise
         typer.echo(f"The studio runs already, at {note.read_text()}.", err=True)
         if browser:
