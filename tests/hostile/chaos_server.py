@@ -57,7 +57,7 @@ class Round:
         self.state, self.clock = place / f"server-{rng.randrange(10**9)}", place / f"clock-{rng.randrange(10**9)}"
         self.rng, self.report = rng, report
         self.end = time.monotonic() + seconds
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.latencies: list[float] = []
         self.jobs: dict[str, int] = {}
         self.forward = False
