@@ -33,7 +33,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinds import HARMS, PLACED, TEN, placed
-from mild.lab.bench.study.make import Pair, write_study
 from mild.people.finders.coco import decode_rle, encode_rle
 from mild.people.scene import Box
 from mild.photo import Photo
@@ -364,6 +363,8 @@ def show(args: argparse.Namespace) -> None:
 
 def pairs(args: argparse.Namespace) -> None:
     """Blind pairs: sides and order by chance, the key in a file of its own."""
+    from mild.lab.bench.study.make import Pair, write_study
+
     a, b = args.methods
     rng = np.random.default_rng(args.seed)
     chosen = shared(args, [a, b])

@@ -44,6 +44,18 @@ def test_a_line_is_found_where_it_is(angle: float) -> None:
     assert line.continued(moved, disc()) < 0.2
 
 
+@pytest.mark.parametrize("noise", [30, 40, 50])
+def test_a_line_that_the_photos_own_size_shows_in_pieces_was_not_continued(noise: int) -> None:
+    rng = np.random.default_rng(0)
+    photo = np.full((400, 640, 3), (190, 200, 205), np.float64) + rng.normal(0, noise, (400, 640, 3))
+    photo[200:] -= 45
+    hole = np.zeros((400, 640), bool)
+    hole[100:380, 260:380] = True
+    (line,) = lines_through(np.clip(photo, 0, 255).astype(np.uint8), ~hole, hole)
+    assert abs(line.offset - 199.5) < 2 and abs(line.normal[1]) > 0.99
+    assert line.gap[:, 0].min() < 300 < 340 < line.gap[:, 0].max() and len(line.gap) > 80
+
+
 def test_what_is_no_line() -> None:
     hole = disc()
     rng = np.random.default_rng(1)

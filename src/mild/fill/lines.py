@@ -25,6 +25,9 @@ Float = NDArray[np.float32]
 SHORTEST, SHORTEST_PIXELS = 0.05, 10.0
 #: So far, pixels, may the ends of two segments lie from the line that joins them.
 OFF = 1.5
+#: Parts of the picture's size at which lines are looked for, and the least long side
+#: there, and how much they are softened first, pixels.
+SIZES, SMALLEST, SOFTER = (1.0, 0.63, 0.5, 0.4), 192, 0.8
 #: On either side of the line: the least step across it, and how far both segments' colours may differ, levels.
 CONTRAST, ALIKE = 8.0, 30.0
 #: Up to this distance from a line, as a part of the long side, patches are asked to keep theirs.
@@ -52,6 +55,12 @@ class Line:
     def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Signed, pixels."""
         return np.asarray(self.normal[0] * x + self.normal[1] * y - self.offset, np.float32)
+
+    def larger(self, factor: float) -> Line:
+        """The same line of a picture that is larger by 1 / ``factor``."""
+        count = max(2, round(len(self.gap) / factor))
+        gap = np.linspace(self.gap[0], self.gap[-1], count) / factor
+        return Line(self.normal, self.offset / factor, gap, self.colours, self.weight)
 
     def continued(self, rgb: Rgb, hole: BoolMask) -> float:
         """The share of its places in the hole where a fill ``[h, w, 3]`` has its colours on both sides; 1 if none."""
@@ -85,9 +94,32 @@ def line_guide(lines: Sequence[Line], size: tuple[int, int]) -> Float:
 def lines_through(rgb: Rgb, own: BoolMask, hole: BoolMask, most: int = 2) -> list[Line]:
     """The strongest lines that are seen on two sides of the hole, at most ``most``, of different courses.
 
+    LSD sees a line whole at one size and in pieces at another, so it is asked at smaller ones, too, until it sees one.
+
     Args:
         rgb: uint8 ``[h, w, 3]``. own, hole: bool ``[h, w]``.
     """
+    for factor in SIZES:
+        size = max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor))
+        if factor == 1:
+            found = _lines_at(rgb, own, hole, most)
+        elif max(size) < SMALLEST:
+            break
+        else:
+            share = _shrunk(own, size)
+            mean = _shrunk(np.where(own[..., None], rgb, np.uint8(0)), size) / np.maximum(share, 1e-3)[..., None]
+            small = np.clip(np.rint(cv2.GaussianBlur(mean, (0, 0), SOFTER)), 0, 255).astype(np.uint8)
+            found = [line.larger(factor) for line in _lines_at(small, share > 0.999, _shrunk(hole, size) > 1e-4, most)]
+        if found:
+            return found
+    return []
+
+
+def _shrunk(image: Rgb | BoolMask, size: tuple[int, int]) -> Float:
+    return np.asarray(cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _lines_at(rgb: Rgb, own: BoolMask, hole: BoolMask, most: int) -> list[Line]:
     seen = [(end, sides) for end in _segments(rgb, own) if (sides := _sides(rgb, own, end)) is not None]
     found = [
         line for (a, (over, along)), (b, (under, other)) in combinations(seen, 2)
