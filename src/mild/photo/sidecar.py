@@ -32,8 +32,8 @@ class Sidecar:
         """The sidecar of a photo, the one with the longer name first; None when there is none that can be read."""
         for name in (photo.name, photo.stem):
             for suffix in (SUFFIX, SUFFIX.upper()):
-                path = photo.with_name(name + suffix)
                 try:
+                    path = photo.with_name(name + suffix)  # ``.`` has no name, and is a folder anyway
                     if path.is_file():
                         with open_regular(path) as file:
                             return cls(path, photo, file.read(LONGEST + 1))
