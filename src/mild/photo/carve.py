@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0\*", re.DOTALL)
+_HEIF = rb"....ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)"
+_STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0\*|"
+    rb"BM....\0{4}....[\x0c\x28\x6c\x7c]\0{3}|" + _HEIF,
+    re.DOTALL,
+)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\s-]{200,}")
 _HEX = re.compile(rb"[0-9A-Fa-f\s]{400,}")
 _DEEPEST, _MOST_PIECES, _MOST_PIXELS, _MOST_BYTES = 4, 400, 64_000_000, 2**29
@@ -58,11 +63,21 @@ def pictures(data: bytes) -> Iterator[tuple[str, Image.Image]]:
         yield from _photoshop(part, where)
         for start in _STARTS.finditer(part):
             try:
-                image = Image.open(io.BytesIO(part[start.start() :]))
+                image = _opened(part[start.start() :])
                 if image.width * image.height <= _MOST_PIXELS:
                     yield f"{where} at byte {start.start()}", image.convert("RGBA")
             except Exception:  # a beginning that no picture follows
                 continue
+
+
+def _opened(data: bytes) -> Image.Image:
+    if data[4:8] == b"ftyp" and data[8:11] != b"avi":  # an AVIF is read by Pillow itself
+        try:
+            from pillow_heif import open_heif
+        except ModuleNotFoundError:  # without the extra; Pillow may know it all the same
+            return Image.open(io.BytesIO(data))
+        return open_heif(data).to_pillow()  # type: ignore[no-any-return]
+    return Image.open(io.BytesIO(data))
 
 
 def shows(image: Image.Image, original: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
