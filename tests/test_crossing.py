@@ -75,6 +75,15 @@ def test_what_repeats_is_a_source() -> None:
     assert not crossing(tiles, HOLE, Box.around(HOLE))[1].any()
 
 
+def test_a_wall_that_ends_nearby_is_a_source() -> None:
+    """Behind one man of the examples a stone wall was taken for a thing, and the hole got planks instead."""
+    photo = ground()
+    photo[20:150, 22:64] = np.random.default_rng(2).normal((90, 70, 130), 9, (130, 42, 3)).clip(0, 255)
+    hole = np.zeros_like(HOLE)
+    hole[40:130, 60:150] = True
+    assert not crossing(photo, hole, Box.around(hole))[1].any()
+
+
 def test_a_crossing_thing_is_found_whole_and_again_alike() -> None:
     photo = with_coat((40, 80, 170))
     window, found = crossing(photo, HOLE, Box.around(HOLE))

@@ -22,8 +22,9 @@ AROUND, LEAST_AROUND = 0.75, 64
 LOOKED_AT, COLOURS = 256, 12
 #: A thing has at least this part of its colour's pixels,
 OWN_COLOUR = 0.5
-#: meets at most this part of the hole's edge, and is at least and at most so large a part of the neighbourhood.
-EDGE, SMALLEST, LARGEST = 0.25, 0.0015, 0.15
+#: meets at most this part of the hole's edge, is at least so large a part of the neighbourhood, and at most so large a
+#: part of the hole: a wall or a curtain that ends nearby is larger, and is what the hole is to be filled from.
+EDGE, SMALLEST, LARGEST = 0.1, 0.0015, 0.2
 #: Steps of lightness count less than those of colour: a thing is lit from one side.
 LIGHTNESS = 0.6
 
@@ -67,7 +68,7 @@ def _things(colours: NDArray[np.intp], known: BoolMask) -> BoolMask:
         count, labels = cv2.connectedComponents(here.view(np.uint8), connectivity=8)
         area, edge, outer = (np.bincount(labels[mask], minlength=count) for mask in (here, rim & here, border & here))
         thing = (edge > 0) & (edge <= EDGE * whole_rim) & (outer == 0) & (area >= OWN_COLOUR * here.sum())
-        thing &= (area >= max(12, SMALLEST * total)) & (area <= LARGEST * total)
+        thing &= (area >= max(12, SMALLEST * total)) & (area <= LARGEST * (known.size - total))
         thing[0] = False
         found |= thing[labels]
     return found
