@@ -35,7 +35,7 @@ def with_coat(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
 def with_umbrella(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     """A round thing that comes in from above."""
     out = ground()
-    cv2.ellipse(out, (130, 17), (22, 15), 0, 0, 360, colour, -1)
+    cv2.ellipse(out, (130, 15), (14, 14), 0, 0, 360, colour, -1)
     return out
 
 
