@@ -80,3 +80,31 @@ def test_a_pipe_or_a_device_is_no_photo(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MildError, match=r"pipe or a device\)|is not a file"):
         Photo.open(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_a_picture_of_which_the_disk_takes_only_a_part_is_not_written(suffix: str, tmp_path: Path) -> None:
+    """Pillow overlooks a short write: a JPEG lacked its last bytes, and the command said that all was well (chaos)."""
+    path = tmp_path / f"a{suffix}"
+    code = (
+        "import os, resource, sys\n"
+        "import numpy as np\n"
+        "from mild.errors import MildError\n"
+        "from mild.photo import Photo\n"
+        "path = sys.argv[1]\n"
+        "photo = Photo.from_array(np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8))\n"
+        "photo.save(path)\n"
+        "before = open(path, 'rb').read()\n"
+        "for less in (1, 40, 5000):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - less, resource.RLIM_INFINITY))\n"
+        "    try:\n"
+        "        photo.save(path)\n"
+        "    except MildError:\n"
+        "        assert open(path, 'rb').read() == before\n"
+        "    else:\n"
+        "        raise AssertionError('it was written')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import json
 import os
 import shutil
@@ -25,6 +26,13 @@ class NoSpace(MildError):
     """The disk is full, or the user's share of it is."""
 
 
+class _Counted(io.BufferedRandom):
+    """A file without a number: Pillow writes to a number itself, and does not see that a full disk took only a part."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
 def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
 
@@ -41,10 +49,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
     part = target.parent / f".mild-{uuid.uuid4().hex}.part"
     try:
-        with part.open("x+b") as file:
+        with io.FileIO(part, "x+") as raw, _Counted(raw) as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(raw.fileno())
         if target.exists():
             shutil.copymode(target, part)
         part.replace(target)
