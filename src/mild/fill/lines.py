@@ -56,6 +56,11 @@ class Line:
         """Signed, pixels."""
         return np.asarray(self.normal[0] * x + self.normal[1] * y - self.offset, np.float32)
 
+    @property
+    def evidence(self) -> float:
+        """Pixels of it that are seen."""
+        return self.weight / float(np.abs(self.colours[0] - self.colours[1]).mean())
+
     def larger(self, factor: float) -> Line:
         """The same line of a picture that is larger by 1 / ``factor``."""
         count = max(2, round(len(self.gap) / factor))
@@ -95,6 +100,7 @@ def lines_through(rgb: Rgb, own: BoolMask, hole: BoolMask, most: int = 2) -> lis
     """The strongest lines that are seen on two sides of the hole, at most ``most``, of different courses.
 
     LSD sees a line whole at one size and in pieces at another, so it is asked at smaller ones, too, until it sees one.
+    There a line must be seen over as many pixels as it is not: false ones are many.
 
     Args:
         rgb: uint8 ``[h, w, 3]``. own, hole: bool ``[h, w]``.
@@ -109,7 +115,8 @@ def lines_through(rgb: Rgb, own: BoolMask, hole: BoolMask, most: int = 2) -> lis
             share = _shrunk(own, size)
             mean = _shrunk(np.where(own[..., None], rgb, np.uint8(0)), size) / np.maximum(share, 1e-3)[..., None]
             small = np.clip(np.rint(cv2.GaussianBlur(mean, (0, 0), SOFTER)), 0, 255).astype(np.uint8)
-            found = [line.larger(factor) for line in _lines_at(small, share > 0.999, _shrunk(hole, size) > 1e-4, most)]
+            at = _lines_at(small, share > 0.999, _shrunk(hole, size) > 1e-4, most)
+            found = [line.larger(factor) for line in at if line.evidence >= len(line.gap)]
         if found:
             return found
     return []
