@@ -49,7 +49,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
     part = target.parent / f".mild-{uuid.uuid4().hex}.part"
     try:
-        with io.FileIO(part, "x+") as raw, _Counted(raw) as file:
+        with part.open("x+b", buffering=0) as raw, _Counted(raw) as file:
             write(file)
             file.flush()
             os.fsync(raw.fileno())
