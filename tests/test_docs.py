@@ -90,17 +90,15 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/start/command-line.md"])
+@pytest.mark.parametrize("page", ["docs/start/command-line.md"])
 def test_what_is_told_to_be_typed_works(
     page: str, somewhere: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Run in the order of the page; of the README's lines those that work on one photo."""
+    """Run in the order of the page; the other pages: test_pages.py."""
     ran = 0
     for words in lines_of(ROOT / page):
         if words[0] not in ("people", "erase", "layers", "compose") or {"--bystanders", "--also"} & set(words):
             continue  # other tests have scenes with bystanders, and several shots of one
-        if page == "README.md" and words[0] == "compose" and not Path("group.ora").exists():
-            assert app.run(["layers", "group.jpg", "-o", "group.ora"]) == 0
         extra = [] if "--force" in words else ["--force"]
         assert app.run([*words, *extra]) == 0, (words, capfd.readouterr().err)
         ran += 1
