@@ -245,7 +245,8 @@ def test_frame_regions_are_the_plans_own_and_never_overlap() -> None:
         own, hole, foreign = frame_regions(scene, plan, row)
         assert (own.astype(int) + hole + foreign <= 1).all()
         assert (hole[row.crop.slices] == row.hole).all() and hole.sum() == row.hole.sum()
-        assert foreign[scene.person(3).full_mask(scene.size)].all()
+        theirs = own if row.owner == 3 else foreign  # a wide margin may touch person 3, who then has a layer, too
+        assert theirs[scene.person(3).full_mask(scene.size)].all()
         assert layer.regions.shape == (3, 48, 64) and float(layer.regions.sum(0).max()) <= 1 + 1e-6
 
 
