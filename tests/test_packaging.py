@@ -145,7 +145,8 @@ def test_the_source_archive_holds_no_picture_of_another_licence(tmp_path: Path) 
     """The example photos are GPL-2+, and what was made from them; the archive says Apache-2.0."""
     hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
     left_out = {path for pattern in hatch["sdist"]["exclude"] for path in ROOT.glob(pattern.removeprefix("/"))}
-    assert left_out >= {*ROOT.glob("examples/*.jpg"), *ROOT.glob("docs/images/*.jpg")}
+    pictures = {*ROOT.glob("examples/*.jpg"), *ROOT.glob("docs/images/**/*.jpg"), *ROOT.glob("docs/images/**/*.webp")}
+    assert pictures and all({path, *path.parents} & left_out for path in pictures)
     assert ROOT / "examples" / "NOTICE" not in left_out
 
     # The demo then says where they are to be had.

@@ -151,7 +151,10 @@ def prune() -> None:
 
 
 def clear() -> None:
-    """Delete them all, those half-written too."""
+    """Forget everybody: delete all files, those half-written too, and what this process holds."""
+    with _lock:
+        _held.clear()
+        _answers.clear()
     for path in (*folder().glob("*.npz"), *folder().glob("*.part")):
         path.unlink(missing_ok=True)
 

@@ -66,10 +66,10 @@ class Mark:
         """The mark of a description, which a stranger may have written; None when there is none."""
         if not isinstance(said, dict) or not isinstance(said.get("version"), str):
             return None
-        said = [
+        texts = [
             str(said.get(key) or "")[:200].encode("utf-8", "replace").decode() for key in ("version", "model", "when")
         ]
-        version, model, when = ("".join(letter for letter in text if letter.isprintable()) for text in said)
+        version, model, when = ("".join(letter for letter in text if letter.isprintable()) for text in texts)
         return cls(version, model or None, when or None)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Box
+from mild.photo.grid import fitted
 
 BoolMask = NDArray[np.bool_]
 
@@ -42,8 +43,7 @@ def crossing(photo: NDArray[np.uint8], hole: BoolMask, box: Box) -> tuple[Box, B
     """
     height, width = hole.shape
     window = box.grow(max(LEAST_AROUND, round(AROUND * max(box.width, box.height))), (height, width))
-    scale = min(1.0, LOOKED_AT / max(window.width, window.height))
-    size = (max(1, round(window.width * scale)), max(1, round(window.height * scale)))
+    size, _ = fitted(window.width, window.height, LOOKED_AT)
     small = np.asarray(cv2.resize(photo[window.slices], size, interpolation=cv2.INTER_AREA), np.uint8)
     filled = cv2.resize(hole[window.slices].view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 0
     known = ~filled

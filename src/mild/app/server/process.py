@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from mild.app.server import starting
 from mild.app.server.settings import Settings
 from mild.errors import Cancelled, MildError, UsageError
 
@@ -106,7 +107,7 @@ def _limit(memory: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
     if sys.platform != "linux":
         with contextlib.suppress(OSError):
-            os.nice(10)  # there it was not settled at the start
+            os.nice(starting.NICE)  # there it was not settled at the start
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Start a working process that ends with the server, whatever ends the server, and whatever the process is at."""
+"""Start a working process that ends with the server, whatever ends the server, a stopped one too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 #: How much less important than the server: it must answer however busy its processes are.
-_NICE = 10
+NICE = 10
 
 
 def start(words: Sequence[str], line: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -51,6 +51,6 @@ def _bound() -> Callable[[], None] | None:
         if os.getppid() != server:
             os._exit(1)  # it died in between
         with suppress(OSError):
-            os.nice(_NICE)
+            os.nice(NICE)
 
     return first
