@@ -52,8 +52,18 @@ def guarded(where: object, what: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise MildError(f"{where} cannot be read: {error.strerror or flat(error)}.") from None
-        detail = error.args[0] if isinstance(error, KeyError) and error.args else flat(error)
-        raise MildError(f"{where} is not {what}, or it is damaged ({str(detail)[:200]}).") from None
+        raise MildError(f"{where} is not {what}, or it is damaged ({_why(error)}).") from None
+
+
+def _why(error: Exception) -> str:
+    """What a parser said, in a reader's words: Python's own names for things do not help whoever holds the file."""
+    if isinstance(error, KeyError) and error.args:
+        said = str(error.args[0])
+        return said if " " in said else f"{said[:60]!r} is missing"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return "a value is missing, or is of another kind than it should be"
+    said = flat(error)
+    return said if len(said) <= 120 else f"{said[:119]}…"
 
 
 def open_regular(path: Path) -> IO[bytes]:
