@@ -22,7 +22,7 @@ from fake_road import FakeRoad
 from mild.app.cli.app import run
 from mild.app.server import Settings
 from mild.app.server.app import create_app
-from mild.app.server.state import MARKER, claim
+from mild.app.server.state import MARKER, PROBE, claim
 from mild.errors import UsageError
 from test_server import form, png, problem
 
@@ -295,6 +295,22 @@ def test_what_cannot_be_deleted_is_not_said_to_be(tmp_path: Path, monkeypatch: p
         assert client.get(f"/v1/jobs/{made}/result").status_code == 200
         assert client.delete(f"/v1/jobs/{made}").status_code == 204
         assert list((tmp_path / "state" / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "number, status, said", [(errno.EROFS, 503, "the state folder cannot be written"), (errno.ENOSPC, 200, None)]
+)
+def test_health_knows_of_a_disk_that_turned_read_only_under_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, said: str | None
+) -> None:
+    """The rights of its folders were as before, every job was refused with 503, and the health was ok."""
+    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+        assert client.get("/health").json()["status"] == "ok"
+        monkeypatch.setattr(Path, "touch", lambda *_, **__: (_ for _ in ()).throw(OSError(number, "as the test says")))
+        time.sleep(1.1)  # an answer is good for a second
+        answer = client.get("/health")
+        assert answer.status_code == status and answer.json()["faults"] == ([said] if said else [])
+    assert not (tmp_path / "state" / PROBE).exists()
 
 
 def test_deleting_a_photo_deletes_who_was_found_in_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mild.app.server.problems import Problem
 from mild.app.server.queue import JobQueue
 from mild.app.server.results import FORMATS, Choice, Scratch, copy, discard
 from mild.app.server.settings import Settings
-from mild.app.server.state import lock, private, still_ours
+from mild.app.server.state import Writable, lock, private, still_ours
 from mild.errors import MildError
 from mild.request import EraseRequest, Finder, Selection
 
@@ -74,6 +74,7 @@ class Service:
     def __init__(self, settings: Settings, road: Any, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self._lock = lock(settings)
+        self._writable = Writable(settings.state)
         try:
             self.photos = Photos(settings.state, settings.max_pixels)
             self.jobs = Jobs(settings.state / "jobs")
@@ -105,17 +106,18 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """How the server is, as it is now."""
+        folder = self.settings.state
         try:
-            free = shutil.disk_usage(self.settings.state).free
+            free = shutil.disk_usage(folder).free
         except OSError:
             free = 0
         faults = []
         if not self.queue.alive and not self.queue.closing:
             faults.append("nobody takes jobs from the queue")
         faults += [f"the {hand.name}'s process cannot be started" for hand in self._hands if hand.failing]
-        if not still_ours(self.settings.state, self._lock):
+        if not still_ours(folder, self._lock):
             faults.append("the state folder is gone, or another is in its place")
-        elif not all(os.access(self.settings.state / name, os.W_OK) for name in ("photos", "jobs")):
+        elif not self._writable() or not all(os.access(folder / name, os.W_OK) for name in ("photos", "jobs")):
             faults.append("the state folder cannot be written")
         elif free < self.settings.least_disk:
             faults.append("the disk is full")

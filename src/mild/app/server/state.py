@@ -7,7 +7,10 @@ import errno
 import fcntl
 import json
 import logging
+import math
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -21,6 +24,8 @@ log = logging.getLogger("mild.app.server")
 #: The file that says a folder is ours.
 MARKER = ".mild-state"
 _CONTENT = {"format": "mild-state", "version": 1}
+#: A file of no bytes, made and removed to see whether that is possible.
+PROBE = ".mild-probe"
 #: What an earlier version of ours left, in the places that are ours by their name.
 _EARLIER = frozenset({"lock", "jobs", "photos", "scratch", "address"})
 
@@ -63,6 +68,40 @@ def still_ours(folder: Path, lock: IO[str]) -> bool:
         return os.path.samestat((folder / "lock").stat(), os.fstat(lock.fileno()))
     except (OSError, ValueError):
         return False
+
+
+class Writable:
+    """Can the folder be written now? Tried with a file of no bytes: rights do not tell of a disk that failed, and that
+    the system has made read-only under open files.
+
+    Nobody waits long for the answer: a disk that does not answer within five seconds counts as one that cannot be
+    written, and until then what was true last is said.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._true = folder, True
+        self._began, self._done = -math.inf, threading.Event()
+        self._done.set()
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if self._done.is_set() and now - self._began > 1:
+            self._began = now
+            self._done.clear()
+            threading.Thread(target=self._try, name="mild-writable", daemon=True).start()
+        self._done.wait(0.02)
+        return self._true and (self._done.is_set() or now - self._began < 5)
+
+    def _try(self) -> None:
+        probe = self._folder / PROBE
+        try:
+            probe.touch(mode=0o600)
+            probe.unlink()
+            self._true = True
+        except OSError as error:
+            self._true = error.errno in (errno.ENOSPC, errno.EDQUOT)  # that it is full is told apart
+        finally:
+            self._done.set()
 
 
 @contextlib.contextmanager
