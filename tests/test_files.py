@@ -13,6 +13,7 @@ import pytest
 from mild.errors import MildError, UsageError
 from mild.files import check_target, read_json_lines, replace_folder, write_bytes, write_json
 from mild.photo import Photo
+from mild.reading import parse_json
 
 
 def test_json_comes_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -73,6 +74,19 @@ def test_a_name_that_no_file_can_have_is_said_before_the_work(tmp_path: Path, na
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(UsageError):
         check_target(tmp_path / name)
+
+
+def test_a_file_is_no_folder_for_another(tmp_path: Path) -> None:
+    """The advice was to create a folder where a photo lies."""
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(UsageError, match="photo.png is a file, and can hold no other"):
+        check_target(tmp_path / "photo.png" / "a.png")
+
+
+def test_a_number_of_five_thousand_digits_is_refused_in_a_user_s_words() -> None:
+    with pytest.raises(ValueError, match="^a number in it has 5000 digits$"):
+        parse_json('{"seed": ' + "9" * 5000 + "}")
+    assert parse_json('{"seed": -12}') == {"seed": -12}
 
 
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero", "/dev/null"])

@@ -77,6 +77,8 @@ def check_target(path: Path) -> None:
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise UsageError(f"{path} is a folder: give the name of a file.")
+        if target.parent.exists() and not target.parent.is_dir():
+            raise UsageError(f"{path.parent} is a file, and can hold no other: give a name in a folder.")
         if not target.parent.is_dir():
             where = f"{path} is a link that leads nowhere" if path.is_symlink() else f"There is no folder {path.parent}"
             raise UsageError(f"{where}: create {target.parent} first.")

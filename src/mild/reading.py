@@ -101,7 +101,7 @@ def parse_json(text: bytes | str) -> Any:
         ValueError: it is none, or holds such a text.
         RecursionError: it is nested too deep.
     """
-    value = json.loads(text)
+    value = json.loads(text, parse_int=_whole)
     again = json.dumps(value, ensure_ascii=False)
     try:
         again.encode()
@@ -110,6 +110,13 @@ def parse_json(text: bytes | str) -> Any:
     if "\\u0000" in again:
         raise ValueError("a text in it holds a NUL character")
     return value
+
+
+def _whole(digits: str) -> int:
+    """Python refuses numbers of thousands of digits with advice for programmers."""
+    if len(digits) > 4000:
+        raise ValueError(f"a number in it has {len(digits)} digits")
+    return int(digits)
 
 
 class Archive:
