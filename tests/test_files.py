@@ -79,12 +79,12 @@ def test_a_name_that_no_file_can_have_is_said_before_the_work(tmp_path: Path, na
 def test_a_file_is_no_folder_for_another(tmp_path: Path) -> None:
     """The advice was to create a folder where a photo lies."""
     (tmp_path / "photo.png").touch()
-    with pytest.raises(UsageError, match="photo.png is a file, and can hold no other"):
+    with pytest.raises(UsageError, match="is a file, and can hold no other"):
         check_target(tmp_path / "photo.png" / "a.png")
 
 
 def test_a_number_of_five_thousand_digits_is_refused_in_a_user_s_words() -> None:
-    with pytest.raises(ValueError, match="^a number in it has 5000 digits$"):
+    with pytest.raises(ValueError, match=r"^a number in it has 5000 digits$"):
         parse_json('{"seed": ' + "9" * 5000 + "}")
     assert parse_json('{"seed": -12}') == {"seed": -12}
 
