@@ -145,6 +145,23 @@ def test_photos_and_masks_in_every_form(tmp_path: Path) -> None:
         assert np.array_equal(found.photo.pixels, wanted.photo.pixels)
 
 
+def test_every_call_takes_a_photo_in_every_form(tmp_path: Path) -> None:
+    """`mild.find_people("photo.jpg")` was "'str' object has no attribute 'sha256'"."""
+    pixels, mask = make_photo(80, 120), ellipse(80, 120, 60, 40, 12, 20)
+    path = tmp_path / "p.png"
+    Image.fromarray(pixels).save(path)
+    mark = mild.build_request(mask=mask, finder="none", denoise=False)
+    for photo in (path, str(path), path.read_bytes(), Image.open(path), pixels, Photo.open(path)):
+        assert np.array_equal(mild.find_people(photo, "none").photo.pixels, pixels)
+        assert mild.find_people(photo, Finder(backend="none")).people == ()
+        assert mild.run(mark, photo).erased == (1,)
+        assert mild.decompose(mark, photo).stack.layers
+    with pytest.raises(mild.UsageError, match="A photo is a path"):
+        mild.find_people(object())  # type: ignore[arg-type]
+    with pytest.raises(mild.UsageError, match="There is no finder 'nobody'"):
+        mild.find_people(pixels, "nobody")
+
+
 WRONG_MASKS = {
     "shape": np.zeros((80, 120, 7)),
     "not numbers": np.full((80, 120), np.nan),

@@ -6,19 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mild.errors import UsageError
-from mild.photo import Photo
+from mild.photo import Photo, PhotoLike
 from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Method, Output, Region, Selection
 from mild.result import EraseResult
 from mild.runtimes import Models
 
-#: What a photo may be given as.
-PhotoLike = str | Path | bytes | Image.Image | NDArray[np.uint8] | Photo
 #: What a mask may be given as: white (true, 255, 1.0) = erase; of the photo's size.
 MaskLike = str | Path | bytes | Image.Image | NDArray[Any]
 
@@ -89,7 +86,8 @@ def erase(
     given = {"keep": keep, "everyone": everyone, "at": at, "boxes": boxes, "mask": mask}
     # `backend` is the request's own name of the finder; whoever says it by that name is understood, too.
     said = {"seed": seed, "backend": finder, "model": model, "steps": steps, "device": device} | options
-    request = build_request(**flat(people, {name: value for name, value in given.items() if value is not None}), **said)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    request = build_request(people=people, **chosen, **said)
     if opened.path is not None:
         request = request.model_copy(update={"photo": str(opened.path)})
     return run(request, opened, progress=progress, models=models)
@@ -110,7 +108,7 @@ def flat(people: int | Iterable[int], options: Mapping[str, Any]) -> dict[str, A
 
 
 def build_request(**options: Any) -> EraseRequest:
-    """An :class:`EraseRequest` from flat keyword arguments, each sorted into the part that has a field of that name.
+    """An :class:`EraseRequest` from the keywords of :func:`erase`; each goes to the part that has a field of its name.
 
     ``model`` is the denoiser's; the finder's own is ``finder_model``.
 
@@ -118,7 +116,7 @@ def build_request(**options: Any) -> EraseRequest:
         UsageError: a field that there is not, or a value that it cannot have.
     """
     parts: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in flat(options.pop("people", ()), options).items():
         if name == "mask" and not isinstance(value, str | Path):
             name, value = "mask_rle", _encoded(value)
         part = _PART_OF.get(name)

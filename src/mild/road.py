@@ -19,7 +19,7 @@ from mild.paint.assemble import assemble
 from mild.people.find import find_people, missing, select
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
-from mild.photo import Photo
+from mild.photo import Photo, PhotoLike
 from mild.plan.kept import Kept
 from mild.plan.planning import Plan, plan_layers
 from mild.progress import Clock, Progress
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def run(
     request: EraseRequest,
-    photo: Photo | None = None,
+    photo: PhotoLike | None = None,
     *,
     scene: Scene | None = None,
     progress: Progress | None = None,
@@ -46,7 +46,7 @@ def run(
 
     Args:
         request: the whole job.
-        photo: the photo, when ``request.photo`` is None.
+        photo: the photo, when ``request.photo`` is None: a path, bytes, a Pillow image, an array or a photo.
         scene: the people, when they are known already; then nobody is searched for.
         progress: called with a stage's name (of :data:`mild.progress.STAGES`, or ``layers``, which frames some of them)
             and the fraction of it that is done, a :class:`mild.progress.Share`, which also knows the seconds that
@@ -87,7 +87,7 @@ def run(
 
 def decompose(
     request: EraseRequest,
-    photo: Photo | None = None,
+    photo: PhotoLike | None = None,
     *,
     scene: Scene | None = None,
     progress: Progress | None = None,
@@ -121,9 +121,9 @@ def _clock(progress: Progress | None, request: EraseRequest, scene: Scene | None
     return Clock(progress, skipped=("find",) if found else ())
 
 
-def _opened(request: EraseRequest, photo: Photo | None) -> Photo:
+def _opened(request: EraseRequest, photo: PhotoLike | None) -> Photo:
     if photo is not None:
-        return photo
+        return Photo.of(photo)
     if request.photo is None:
         raise UsageError("The request names no photo.")
     return Photo.open(request.photo)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from mild.library import PhotoLike, build_request, flat
+from mild.library import build_request, flat
 from mild.people.find import find_people, select
 from mild.people.scene import Scene
-from mild.photo import Photo
+from mild.photo import Photo, PhotoLike
 from mild.photo.grid import fitted
 from mild.plan.kept import Kept
 from mild.plan.planning import plan_layers
@@ -62,7 +62,7 @@ class Session:
     @property
     def scene(self) -> Scene:
         """The people, found when first asked for."""
-        return self._scene(build_request(**flat((), self._options)))
+        return self._scene(build_request(**self._options))
 
     @property
     def people(self) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ from mild.people.overlay import draw_overlay
 from mild.people.roles import with_roles
 from mild.people.scene import Scene
 from mild.people.selection import select
-from mild.photo import Photo
+from mild.photo import Photo, PhotoLike
 from mild.request import Finder
 
 __all__ = ["BACKENDS", "Backend", "draw_overlay", "find_people", "resolve", "select"]
@@ -166,17 +166,23 @@ def _offline() -> str:
     return assets.finder_boxes() or "blazepose"
 
 
-def find_people(photo: Photo, finder: Finder | None = None) -> Scene:
+def find_people(photo: PhotoLike, finder: Finder | str | None = None) -> Scene:
     """The people in a photo, numbered from left to right, each with a role.
 
     A photo that was searched before, by its pixels' hash, is not searched again (see ``memory.py``): finding takes
     seconds, and people look for the same photo's people many times.
 
+    Args:
+        photo: a path, bytes, a Pillow image, a uint8 array or a photo.
+        finder: how to search, or the name of a backend; None: as by default.
+
     Raises:
-        UsageError: no such backend, or the annotations cannot be used.
-        MildError: the backend's weights are not on this machine.
+        UsageError: the photo is none, no such backend, or the annotations cannot be used.
+        MildError: the photo cannot be read, or the backend's weights are not on this machine.
     """
-    finder = finder or Finder.model_validate({})
+    photo = Photo.of(photo)
+    if not isinstance(finder, Finder):
+        finder = Finder.model_validate({} if finder is None else {"backend": finder})
     backend = resolve(finder)
     if backend.name not in REMEMBERED:
         return with_roles(backend.find(photo, finder))

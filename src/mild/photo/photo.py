@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from mild.photo.sidecar import Sidecar
 __all__ = ["Photo", "PhotoMeta", "write_image"]
 
 PathLike = str | os.PathLike[str]
+#: What a photo may be given as.
+PhotoLike: TypeAlias = "PathLike | bytes | Image.Image | NDArray[np.uint8] | Photo"
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,7 +85,7 @@ class Photo:
         return digest.hexdigest()
 
     @classmethod
-    def of(cls, source: PathLike | bytes | Image.Image | NDArray[np.uint8] | Photo) -> Photo:
+    def of(cls, source: PhotoLike) -> Photo:
         """A photo from whatever the caller has: a path, a file's bytes, a Pillow image, an array or a photo."""
         if isinstance(source, Photo):
             return source
