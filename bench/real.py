@@ -362,12 +362,14 @@ def show(args: argparse.Namespace) -> None:
 
 
 def pairs(args: argparse.Namespace) -> None:
-    """Blind pairs: sides and order by chance, the key in a file of its own."""
+    """Blind pairs: sides and order by chance, the key in a file of its own. Equal pictures are counted, not asked."""
     from mild.lab.bench.study.make import Pair, write_study
 
     a, b = args.methods
     rng = np.random.default_rng(args.seed)
-    chosen = shared(args, [a, b])
+    both = shared(args, [a, b])
+    chosen = [i for i in both if (picture(args.out, a, i) != picture(args.out, b, i)).any()]
+    equal = len(both) - len(chosen)
     chosen = [chosen[i] for i in rng.permutation(len(chosen))][: args.count]
     found, shown, rows = [], [], []
     for number, item in enumerate(chosen):
@@ -378,7 +380,7 @@ def pairs(args: argparse.Namespace) -> None:
         rows.append((f"{number}   photo | left | right", cells))
     page, key = write_study(args.output, found, shown)
     sheets(rows, args.output)
-    print(f"{len(found)} pairs\npage: {page}\nkey, to be read afterwards: {key}")
+    print(f"{len(found)} pairs; {equal} more are equal, bit for bit\npage: {page}\nkey, to be read afterwards: {key}")
 
 
 def main() -> None:
