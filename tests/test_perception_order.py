@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mild.people.order import estimate_order, pair_votes, ranked
+from mild.people.order import estimate_order, pair_votes, placed, ranked
 from mild.people.scene import Person
 from perception_scenes import person
 
@@ -41,6 +41,22 @@ def test_whose_outline_is_open_where_two_touch_is_behind() -> None:
     front, back = Person.from_mask(1, whole), Person.from_mask(2, bitten)
     assert pair_votes(front, back, SIZE)["bite"] > 0.9
     assert estimate_order([front, back], SIZE) == (2, 1)
+
+
+def test_a_drawn_region_is_in_front_but_not_of_whoever_surely_hides_it() -> None:
+    """A woman's hair was completed over the man behind her, whose outline somebody had drawn."""
+    near = np.zeros(SIZE, bool)
+    near[30:100, 60:110] = True
+    drawn = np.zeros(SIZE, bool)
+    drawn[5:60, 45:125] = True
+    drawn &= ~near
+    far, woman, man = standing(1, 150, 50, 20), Person.from_mask(2, near), Person.from_mask(3, drawn, source="mask")
+    assert placed(man, [far, woman], (1, 2), SIZE) == (1, 3, 2), "she took a bite out of him, is lower, and larger"
+    thing = np.zeros(SIZE, bool)
+    thing[60:75, 90:120] = True
+    bag = Person.from_mask(3, thing, source="mask")
+    held = Person.from_mask(2, near & ~thing)
+    assert placed(bag, [far, held], (1, 2), SIZE) == (1, 2, 3), "smaller and higher up, but she does not hide it"
 
 
 def test_people_who_do_not_touch_are_judged_by_place_and_size_alone() -> None:

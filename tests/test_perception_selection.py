@@ -159,6 +159,13 @@ WRONG_FINDS = {
     "split in two": [person(1, 40, 10, 60, 30), person(2, 41, 30, 75, 55)],
     "shifted": [person(1, 52, 18, 72, 58)],
     "found twice": [person(1, 38, 8, 50, 50, keypoints=head_at(44, 12)), person(2, 50, 8, 70, 45)],
+    "scraps all around": [
+        person(1, 40, 12, 58, 48, keypoints=head_at(50, 15)),
+        replace(
+            Person.from_mask(2, block(Box(38, 8, 62, 12)) | block(Box(58, 12, 63, 50))),
+            keypoints=head_at(62, 9),
+        ),
+    ],
     "uncertain": [person(1, 30, 10, 52, 50, sure=False)],
 }
 

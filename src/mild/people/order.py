@@ -33,6 +33,8 @@ from mild.photo.grid import fitted
 
 WEIGHTS: Mapping[str, float] = {"lowest": 1.7, "area": 1.7, "feet": 1.25, "limbs": 1.0, "bite": 0.8}
 
+#: From this vote of ``bite`` on, one who also leads by all cues together surely stands in front.
+BITTEN = 0.5
 _ANKLES = (15, 16)
 _SEEN, _GUESSED = 0.5, 0.05
 #: What of a skeleton can be covered: trunk, arms, legs, neck, by COCO numbers.
@@ -57,6 +59,25 @@ def estimate_order(people: Sequence[Person], size: tuple[int, int]) -> tuple[int
             total = sum(WEIGHTS[name] * vote for name, vote in pair_votes(a, b, size).items())
             votes.append((total, a.id, b.id) if total >= 0 else (-total, b.id, a.id))
     return ranked([p.id for p in people], votes)
+
+
+def placed(new: Person, people: Sequence[Person], order: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
+    """``order`` with somebody drawn by hand in it: in front, but behind whoever surely hides a part of them.
+
+    What is drawn may be a thing, of which the cues know nothing; so they are believed only where somebody took a bite
+    out of the outline and all cues together say the same. Whoever is drawn in front of somebody has them completed.
+
+    Args:
+        people: with exclusive masks, whose ids, back to front, are ``order``.
+        size: ``(height, width)`` of the photo.
+    """
+    in_front = []
+    for person in people:
+        votes = pair_votes(person, new, size)
+        if votes.get("bite", 0.0) >= BITTEN and sum(WEIGHTS[name] * vote for name, vote in votes.items()) > 0:
+            in_front.append(order.index(person.id))
+    at = min(in_front, default=len(order))
+    return (*order[:at], new.id, *order[at:])
 
 
 def pair_votes(a: Person, b: Person, size: tuple[int, int]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mild.errors import NobodyError, UsageError
 from mild.people import belongings, clicks, manual
 from mild.people.finders.coco import decode_rle
+from mild.people.order import placed
 from mild.people.refine import refined
 from mild.people.roles import subjects
 from mild.people.scene import BoolMask, Box, Person, Scene
@@ -30,6 +31,8 @@ MEANS_PERSON = 0.6
 SHARED = 0.15
 #: Confidence from which a point of a face counts as seen; and how far apart, in sizes of a person, two heads are.
 FACE_SEEN, HEADS_APART = 0.5, 0.12
+#: Two finds whose boxes share this much (of both together) are of one person.
+SAME_BOX = 0.75
 #: A box means the found people of whom this much is inside, if together they fill it to BOX_FIT.
 IN_BOX, BOX_FIT = 0.8, 0.5
 #: A click this far outside a mask (fraction of the photo's long side) still means that person.
@@ -239,8 +242,8 @@ def apply_mask(
     order = tuple(number for number in scene.order if number in {p.id for p in people})
     if rest.any():
         new = Person.from_mask(scene.next_id, rest, source="mask")
+        order = placed(new, people, order, scene.size)
         people.append(new)
-        order = (*order, new.id)
         chosen.add(new.id)
     # Their outline is the user's now.
     people = [replace(p, source="mask", sure=True) if p.id in chosen else p for p in people]
@@ -248,7 +251,14 @@ def apply_mask(
 
 
 def _another(person: Person, scene: Scene, mask: BoolMask, chosen: set[int]) -> bool:
-    """Is a find surely somebody else than whom the mask covers: their head seen outside it, and another's inside?"""
+    """Is a find surely somebody else than whom the mask covers: their head seen outside it, and another's inside?
+
+    Not if it has the mask's box: what is left of it lies in scraps around the mask, and no two people fill one box.
+    """
+    box = Box.around(mask)
+    common = box.intersect(person.box).area
+    if common >= SAME_BOX * (box.area + person.box.area - common):
+        return False
     head = _head(person)
     if head is None or _is_in(head, mask):
         return False
