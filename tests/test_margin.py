@@ -8,6 +8,7 @@ import pytest
 
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.blur import edge_spread
 from mild.plan.margin import Margin, guided, things, widened
 from mild.plan.planning import plan_layers
 from mild.request import Region
@@ -49,6 +50,35 @@ def test_a_fringe_that_an_outline_left_is_taken_and_the_other_side_is_not() -> N
     hole = hole_of(photo_with_body(), outlined(short))
     assert hole[60:110, BODY.x0].all(), "nothing of the body is left"
     assert not hole[60:110, BODY.x1 + 4 :].any()
+
+
+@pytest.mark.parametrize("source", ["mask", "nanodet"])
+@pytest.mark.parametrize("scale", [1, 8])
+def test_a_blurred_border_is_as_wide_as_the_blur(source: str, scale: int) -> None:
+    """A catcher in motion left his shape as a thin line: the outline ran through what motion had smeared."""
+    size = (SIZE[1] * scale, SIZE[0] * scale)
+    sharp = cv2.resize(photo_with_body(), size, interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(outlined(BODY).full_mask(SIZE).view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    body = Person.from_mask(1, mask, source=source)
+    reach = 6 * scale
+    assert edge_spread(sharp, body, reach) == 0
+    for deviation in (2.0 * scale, 3.0 * scale):
+        blurred = cv2.GaussianBlur(sharp, (0, 0), deviation)
+        spread = edge_spread(blurred, body, reach)
+        assert 0.6 * deviation < spread < 1.4 * deviation
+        margin, wider = Margin.of(body, Region()), Margin.of(body, Region()).blurred(spread)
+        # Outside of this less than a tenth of a pixel is the body's.
+        assert wider.sure >= 1.3 * deviation and wider.reach > wider.sure and wider.sure >= margin.sure
+    told = Region(dilate=0.0)
+    scene = Scene(Photo.from_array(blurred), (body,))
+    box, matte = plan_layers(scene, (1,), told).mattes[1]
+    assert np.array_equal(matte == 255, mask[box.slices]), "who says how far is obeyed"
+
+
+def test_where_nothing_tells_how_sharp_a_border_is_nothing_is_added() -> None:
+    plain = np.full((*SIZE, 3), 90, np.uint8)
+    assert edge_spread(plain, outlined(BODY), 6) == 0
+    assert edge_spread(plain, outlined(Box(0, 0, SIZE[1], SIZE[0])), 6) == 0
 
 
 def test_a_hurried_outline_that_is_wide_enough_was_widened_once_more() -> None:

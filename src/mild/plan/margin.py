@@ -66,6 +66,11 @@ class Margin:
         sure, reach = (math.ceil(part * extent) for part in _sureness(person)[:2])
         return cls(sure, max(sure, reach), feather)
 
+    def blurred(self, spread: float) -> Margin:
+        """As wide as a border is that a blur of ``spread`` pixels (standard deviation) has smeared."""
+        sure = max(self.sure, math.ceil(2.5 * spread))
+        return replace(self, sure=sure, reach=max(self.reach, sure + math.ceil(2 * spread)))
+
     @property
     def whole(self) -> int:
         """No further than this can the photo change."""

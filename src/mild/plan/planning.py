@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import Box, Person, Scene
+from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
 from mild.plan.density import densities, fill_canvas
 from mild.plan.margin import Margin, things, widened
@@ -259,7 +260,7 @@ def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tupl
 
     Visible pixels of those who stay are 0: they are never touched.
     """
-    found = [_matte_of(scene, thing, kept, Margin.of(thing, region)) for thing in things(person, region)]
+    found = [_matte_of(scene, thing, kept, _margin(scene, thing, region)) for thing in things(person, region)]
     if len(found) == 1:
         return found[0]
     box = Box(
@@ -271,6 +272,13 @@ def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tupl
         window = matte[at.inside(box).slices]
         np.maximum(window, part, out=window)
     return box, matte
+
+
+def _margin(scene: Scene, thing: Person, region: Region) -> Margin:
+    margin = Margin.of(thing, region)
+    if region.dilate is not None:
+        return margin
+    return margin.blurred(edge_spread(scene.photo.pixels, thing, max(margin.reach, 6)))
 
 
 def _matte_of(scene: Scene, thing: Person, kept: BoolMask, margin: Margin) -> tuple[Box, NDArray[np.uint8]]:
