@@ -7,8 +7,10 @@ the unedited file, or claims about parts that are gone (gain map, depth, video).
 
 from __future__ import annotations
 
-from mild.photo.plain import is_plain
-from mild.photo.xmp import Name, Value, Xmp, leaves
+import re
+
+from mild.photo.plain import MOST_OPAQUE, is_plain, opaque
+from mild.photo.xmp import PREFIXES, RDF, Array, Name, Value, Xmp, leaves
 
 DC, XAP = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xap/1.0/"
 MM, PHOTOSHOP = "http://ns.adobe.com/xap/1.0/mm/", "http://ns.adobe.com/photoshop/1.0/"
@@ -95,6 +97,15 @@ _GONE_BEGINNINGS = (
     "http://ns.google.com/photos/dd/", "http://ns.apple.com/", "http://ns.xiaomi.com/", "http://ns.samsung.com/",
     "http://ns.adobe.com/raw-",
 )  # fmt: skip
+#: Structures of public specifications, beside the namespaces of properties.
+_STRUCTURES = ("http://ns.adobe.com/xap/1.0/sType/", "http://ns.adobe.com/xmp/sType/", "http://ns.acdsee.com/sType/")
+#: What of an entry of the history stays: not the ids of the unedited file.
+_EVENT = frozenset({"action", "changed", "parameters", "softwareAgent", "when"})
+#: A name or the address of a namespace may hold a picture, too; and both are written again.
+_LONGEST_NAME, _LONGEST_SPACE, _MOST_NAMES = 64, 160, 300
+_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_RUN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|_")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4}")
 _GONE_ENDINGS = ("data", "digest", "hash", "thumbnail", "thumbnails", "preview", "image", "gainmap", "depthmap", "icon")
 
 
@@ -113,10 +124,11 @@ def kept(xmp: Xmp) -> tuple[Xmp, list[str]]:
             told.append(sentence)
         if space in _GONE or space.startswith(_GONE_BEGINNINGS) or local in _NEVER.get(space, ()):
             continue
-        if (space not in _LISTED and local.lower().endswith(_GONE_ENDINGS)) or not _plain(value):
+        if (space not in _LISTED and local.lower().endswith(_GONE_ENDINGS)) or not _plain(value) or not _named(name):
             continue
-        found[name] = value
-    return Xmp(found, xmp.prefixes), told
+        if (fitted := _fitted(value, name == (MM, "History"))) is not None:
+            found[name] = fitted
+    return _short(Xmp(found, xmp.prefixes)), told
 
 
 def listed(xmp: Xmp) -> Xmp:
@@ -124,9 +136,62 @@ def listed(xmp: Xmp) -> Xmp:
     found = {}
     for (space, local), value in xmp.properties.items():
         names = _LISTED.get(space, frozenset())
-        if names is None or local in names:
-            found[space, local] = value
+        if (names is None or local in names) and (known := _of_known(value)) is not None:
+            found[space, local] = known
     return Xmp(found, xmp.prefixes)
+
+
+def _named(name: Name) -> bool:
+    """Is this a name as a specification gives one?"""
+    space, local = name
+    runs = _RUN.findall(local)
+    worded = len(local) <= 16 or len(local) >= 2.6 * len(runs)
+    return (
+        len(local) <= _LONGEST_NAME and _NAME.fullmatch(local) is not None and worded
+        and len(space) <= _LONGEST_SPACE and is_plain(space) and not re.search(r"[\w+/=-]{64}", space)
+    )  # fmt: skip
+
+
+def _fitted(value: Value, history: bool = False) -> Value | None:
+    """A value without fields and languages that are no such names; None when nothing is left."""
+    if isinstance(value, dict):
+        fields = {n: f for n, part in value.items() if _named(n) and (f := _fitted(part)) is not None}
+        fields = {n: part for n, part in fields.items() if not history or n[1] in _EVENT}
+        return fields or (None if value else value)
+    if isinstance(value, Array):
+        items = [
+            (lang if lang and _LANGUAGE.fullmatch(lang) else None, _fitted(item, history)) for lang, item in value.items
+        ]
+        return Array(value.kind, tuple((lang, item) for lang, item in items if item is not None))
+    return value
+
+
+def _of_known(value: Value) -> Value | None:
+    """A value without fields of namespaces that no specification here names; None when nothing is left."""
+    if isinstance(value, dict):
+        known = {
+            (space, local): after
+            for (space, local), part in value.items()
+            if (space in PREFIXES or space in _LISTED or space == RDF or space.startswith(_STRUCTURES))
+            and (after := _of_known(part)) is not None
+        }
+        return known or (None if value else value)
+    if isinstance(value, Array):
+        items = [(lang, _of_known(item)) for lang, item in value.items]
+        return Array(value.kind, tuple((lang, item) for lang, item in items if item is not None))
+    return value
+
+
+def _short(xmp: Xmp) -> Xmp:
+    """The packet without those of its properties that together hold too many characters that are no words, or names."""
+    properties, dealt = dict(xmp.properties), {name: opaque(leaves(value)) for name, value in xmp.properties.items()}
+    while sum(dealt.values()) > MOST_OPAQUE:
+        largest = max(dealt, key=lambda name: dealt[name])
+        # What comes near it in size is dealt out alike.
+        for name in [name for name, count in dealt.items() if 4 * count >= dealt[largest]]:
+            del dealt[name], properties[name]
+    names = [name for name in properties if name[0] not in _LISTED]
+    return Xmp({name: value for name, value in properties.items() if name not in names[_MOST_NAMES:]}, xmp.prefixes)
 
 
 #: Keywords of PNG text that its specification names, and those of `keep` beside them.

@@ -30,12 +30,15 @@ def check_tiff(file: IO[bytes]) -> None:
         order, big = _header(file)
         first = _first(file, order, big)
         seen: set[int] = set()
-        link = first
+        link, total = first, 0
         while link:
             if link in seen or len(seen) >= MOST_DIRECTORIES:
                 raise ValueError(f"it has more than {MOST_DIRECTORIES} directories, or a circle of them")
             seen.add(link)
-            tags, link = _directory(file, link, order, big, size, wanted=link == first)
+            tags, link, held = _directory(file, link, order, big, size, wanted=link == first)
+            total += held
+            if total > 2 * size:
+                raise ValueError("its directories name more bytes than the file has")
             if len(seen) == 1:
                 _check_strips(tags, size)
     finally:
@@ -55,8 +58,8 @@ def _first(file: IO[bytes], order: str, big: bool) -> int:
 
 def _directory(
     file: IO[bytes], at: int, order: str, big: bool, size: int, *, wanted: bool
-) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The whole numbers of a directory (when ``wanted``), and where the next one lies."""
+) -> tuple[dict[int, tuple[int, ...]], int, int]:
+    """The whole numbers of a directory (when ``wanted``), where the next one lies, and the bytes of all its values."""
     file.seek(at)
     count = int(_unpack(file, order + ("Q" if big else "H")))
     entry = 20 if big else 12
@@ -69,12 +72,15 @@ def _directory(
     # Some writers leave the last link out.
     following = struct.unpack(order + ("Q" if big else "I"), tail)[0] if len(tail) == (8 if big else 4) else 0
     tags: dict[int, tuple[int, ...]] = {}
-    for start in range(0, len(data), entry) if wanted else ():
+    held = 0
+    for start in range(0, len(data), entry):
         tag, kind = struct.unpack_from(order + "HH", data, start)
         (many,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + 4)
-        if kind not in _NUMBERS or not many or tag not in _READ:
+        # A decoder reads them all; each may name all of the file.
+        length = many * _SIZES.get(kind, 1)
+        held += length if length <= size else 0
+        if not wanted or kind not in _NUMBERS or not many or tag not in _READ:
             continue
-        length = many * _SIZES[kind]
         if length > size:
             raise ValueError("a list of numbers is larger than the file")
         inline = start + (12 if big else 8)
@@ -85,7 +91,7 @@ def _directory(
             raw = file.read(length)
         if len(raw) == length:
             tags[tag] = struct.unpack(f"{order}{many}{_NUMBERS[kind]}", raw)
-    return tags, int(following)
+    return tags, int(following), held
 
 
 _READ = frozenset({_WIDTH, _HEIGHT, _SAMPLES, _ROWS, _PLANAR, _STRIPS, _STRIP_BYTES})

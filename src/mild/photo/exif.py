@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mild.photo.plain import decoded, is_plain
+from mild.photo.plain import MOST_OPAQUE, decoded, is_plain, opaque
 from mild.photo.tiff import BYTES, TEXT, UTF8, Directory, Field, byte_order, directory, packed, pointer, text_field
 from mild.photo.tiff import written as _block
 
@@ -43,9 +43,10 @@ _NEVER = frozenset(
     | {XMP, IPTC, PHOTOSHOP, 0x8773, _EXIF, _GPS, _INTEROP, 0x927C, 0x935C, 0x9214, 0xA004, 0xA214, 0xA301, 0xA401}
     | {0xA420, *range(0xC612, 0xC7F0), 0xC4A5, 0xEA1C}
 )
-#: The most numbers that a field may hold.
-_MOST = 9
-_FEW_BYTES = 8
+#: How many numbers a listed tag may hold (one, where nothing is said), and any other; bytes; and of all others, bytes
+#: together: in the numbers of many tags a picture can be dealt out.
+_COUNTS = {0x013E: 2, 0x013F: 6, 0x0211: 3, 0x0212: 2, 0x0214: 6, 0x8827: 2, 0xA432: 4, **dict.fromkeys(range(0x20), 3)}
+_MOST, _FEW_BYTES, _MOST_OTHER = 9, 8, 512
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def read_exif(block: bytes | None) -> Exif:
     proper = children[_EXIF]
     if orientation >= 5 and _WIDTH in proper and _HEIGHT in proper:
         proper[_WIDTH], proper[_HEIGHT] = proper[_HEIGHT], proper[_WIDTH]
-    kept = [_kept(fields, lambda tag: tag not in _NEVER) for fields in (first, *children.values())]
+    parts = [_kept(fields, lambda tag: tag not in _NEVER) for fields in (first, *children.values())]
+    kept = _short(parts)
     return Exif(_written(order, kept), orientation, inner)
 
 
@@ -169,6 +171,22 @@ def _kept(fields: Directory, allowed: Callable[[int], bool]) -> Directory:
     return {tag: kept for tag, value in fields.items() if allowed(tag) and (kept := _safe(tag, value)) is not None}
 
 
+def _short(parts: list[Directory]) -> list[Directory]:
+    """The directories without what, dealt out to many tags, could be a picture."""
+    texts = {(i, tag): text for i, part in enumerate(parts) for tag, f in part.items() if (text := _text(tag, f))}
+    drop = {place for place, text in texts.items() if opaque([text])} if opaque(texts.values()) > MOST_OPAQUE else set()
+    lists = (_FIRST, _PROPER, _PLACE, frozenset({1, 2}))
+    others = {
+        (i, tag): len(field.raw)
+        for i, (part, names) in enumerate(zip(parts, lists, strict=True))
+        for tag, field in part.items()
+        if tag not in names and (i, tag) not in texts
+    }
+    if sum(others.values()) > _MOST_OTHER:
+        drop |= set(others)
+    return [{tag: field for tag, field in part.items() if (i, tag) not in drop} for i, part in enumerate(parts)]
+
+
 def _safe(tag: int, value: Field) -> Field | None:
     """The field when it is plain text or a few numbers."""
     text = _text(tag, value)
@@ -177,7 +195,9 @@ def _safe(tag: int, value: Field) -> Field | None:
             return None
         # Written anew from the text that was judged: bytes behind its end are not text.
         return value if tag == 0x8298 and value.kind == TEXT else _retyped(tag, text)
-    return value if value.count <= (_FEW_BYTES if value.kind in (1, BYTES) else _MOST) else None
+    listed = tag in _FIRST or tag in _PROPER or tag in _PLACE
+    most = _FEW_BYTES if value.kind in (1, BYTES) else _COUNTS.get(tag, 1) if listed else _MOST
+    return value if value.count <= most else None
 
 
 def _text(tag: int, value: Field) -> str | None:

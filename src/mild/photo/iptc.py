@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from mild.photo.plain import decoded, is_plain
+from mild.photo.plain import MOST_OPAQUE, decoded, is_plain, opaque
 
 _UTF8 = b"\x1b%G"
 #: Datasets of record 2 that are text of a known meaning.
@@ -24,6 +24,11 @@ _CREATORS = frozenset({80, 85, 110, 115, 116})
 def read_iptc(record: bytes | None) -> bytes | None:
     """The text of a record, in UTF-8; None when there is none. Never raises."""
     entries = [(number, text) for number, text in _entries(record or b"") if text and is_plain(text)]
+    keywords = " ".join(text for number, text in entries if number == KEYWORD)
+    if len(keywords) > 600 and not is_plain(keywords):  # a picture may be dealt out to them
+        entries = [(number, text) for number, text in entries if number != KEYWORD]
+    if opaque(text for _, text in entries) > MOST_OPAQUE:
+        entries = [(number, text) for number, text in entries if not opaque([text])]
     return _written(entries)
 
 

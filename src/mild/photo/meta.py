@@ -14,7 +14,7 @@ from mild.photo import colour, exif, iptc
 from mild.photo.allowed import TIFF, kept
 from mild.photo.credentials import Signer
 from mild.photo.icc import clean_icc
-from mild.photo.plain import decoded, is_plain
+from mild.photo.plain import MOST_OPAQUE, decoded, is_plain, opaque
 from mild.photo.regions import turn_regions
 from mild.photo.sidecar import Sidecar
 from mild.photo.tiff import byte_order
@@ -292,7 +292,10 @@ def _png_chunks(image: PngImagePlugin.PngImageFile) -> Iterator[tuple[bytes, byt
     if "srgb" in info:
         yield b"sRGB", bytes([info["srgb"]])
     texts = info.get("mild_text")
-    for key, value in dict(image.text).items() if texts is None else texts:
+    said = list(dict(image.text).items()) if texts is None else list(texts)
+    if opaque(part for row in said if all(map(is_plain, row)) for part in row) > MOST_OPAQUE:
+        said = [row for row in said if not opaque(row)]  # a picture may be dealt out to them
+    for key, value in said:
         # XMP and EXIF are kept separately; other raw profiles may hold Photoshop's thumbnail.
         raw = key == "XML:com.adobe.xmp" or key.startswith("Raw profile type")
         if not raw and 0 < len(key) < 80 and is_plain(value) and is_plain(key):

@@ -6,7 +6,11 @@ is no caption.
 
 from __future__ import annotations
 
+import math
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 
 #: The longest text that is kept, in characters; a picture needs room, a caption does not.
 LONGEST = 16_000
@@ -14,7 +18,14 @@ LONGEST = 16_000
 SHORT = 160
 #: A text of more characters must be made of words to at least this share.
 PROSE = 0.6
+#: All texts of one place (a packet, a record, a directory) may hold this many characters that are no words: names of
+#: files, ids, codes. Dealt out to fields that are short each, a picture needs more.
+MOST_OPAQUE = 1_500
 _LONGEST_WORD = 120
+#: Bits a letter, and the share of vowels: what is coded has all letters alike and few vowels; no language does.
+_EVEN, _VOWELS, _JUDGED = 4.42, 0.27, 120
+#: Of so many letters of another script, more than this share may not differ; nor be of more scripts.
+_MANY, _VARIED, _SCRIPTS = 300, 0.8, 6
 
 # The first bytes of JPEG, PNG, GIF, WebP (RIFF) and TIFF, and of gzip, in base64 and in hexadecimal.
 _STARTS = re.compile(
@@ -23,6 +34,8 @@ _STARTS = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(r"https?://[\w./?=&%#:~+-]{1,180}")
+_WORDS = r"(?:[A-Z]?[a-z]{1,29}|[A-Z]{1,12}|\d{1,17})"
+_JOINED = re.compile(rf"[\W_]*{_WORDS}(?:[\W_]+{_WORDS})*[\W_]*")
 _WORD = re.compile(r"[(\[\"'«„“]*(?:[A-Z]?[a-z'’-]{1,29}|[A-Z]{1,12}|\d{1,6})[)\]\"'»“”.,;:!?…]*")
 
 
@@ -31,13 +44,38 @@ def is_plain(text: str) -> bool:
     if len(text) > LONGEST or _CONTROL.search(text) or _STARTS.search(text):
         return False
     words = text.split()
+    if len(words) > 1 and _STARTS.search("".join(words)):
+        return False
     if any(len(word) > _LONGEST_WORD and not _URL.fullmatch(word) and not _foreign(word) for word in words):
         return False
     if len(text) <= SHORT:
         return True
     digits = sum(character.isdigit() for character in text)
     good = sum(len(word) for word in words if _foreign(word) or _WORD.fullmatch(word) or _URL.fullmatch(word))
-    return good >= PROSE * sum(map(len, words)) and digits <= 0.3 * len(text)
+    return good >= PROSE * sum(map(len, words)) and digits <= 0.3 * len(text) and _reads(text)
+
+
+def opaque(texts: Iterable[str]) -> int:
+    """How many characters of some texts belong to words that are no words, numbers, addresses or other scripts'."""
+    words = (word for text in texts for word in text.split())
+    return sum(len(w) for w in words if len(w) > 4 and not (_JOINED.fullmatch(w) or _URL.fullmatch(w) or _foreign(w)))
+
+
+def _reads(text: str) -> bool:
+    """Are the letters of a long text spread as a language spreads them?"""
+    letters = [c for c in text.casefold() if c.isascii() and c.isalpha()]
+    if len(letters) >= _JUDGED:
+        counts = Counter(letters)
+        spread = -sum(n / len(letters) * math.log2(n / len(letters)) for n in counts.values())
+        if spread > _EVEN and sum(counts[vowel] for vowel in "aeiou") < _VOWELS * len(letters):
+            return False
+    foreign = [character for character in text if ord(character) > 0x2FF]
+    if sum(unicodedata.category(character) in ("Co", "Cn") or character == "\ufffd" for character in foreign) > 2:
+        return False
+    if len(foreign) >= _JUDGED:
+        scripts = {unicodedata.name(character, "?").split(" ")[0] for character in foreign if character.isalpha()}
+        return len(scripts) <= _SCRIPTS and (len(foreign) < _MANY or len(set(foreign)) <= _VARIED * len(foreign))
+    return True
 
 
 def decoded(raw: bytes) -> str:

@@ -16,6 +16,10 @@ _CODES = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11:
 BYTES, TEXT, UTF8 = 7, 2, 129
 #: A directory of more entries is no directory of a photo.
 MOST_ENTRIES = 1_000
+#: A value of more bytes is no text: only packets of XMP, IPTC and Photoshop, by their tags, are read up to the other length.
+#: All texts of a directory together have at most MOST_TEXT bytes.
+LONGEST_VALUE, LONGEST_PACKET, MOST_TEXT = 2**16, 32 * 2**20, 2**17
+_PACKETS = frozenset({0x02BC, 0x83BB, 0x8649})
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def directory(block: bytes, order: str, at: int) -> Directory:
     if not 8 <= at <= len(block) - 2:
         return found
     (count,) = struct.unpack_from(order + "H", block, at)
+    letters = 0
     for index in range(min(count, MOST_ENTRIES)):
         entry = at + 2 + 12 * index
         if entry + 12 > len(block):
@@ -58,7 +63,11 @@ def directory(block: bytes, order: str, at: int) -> Directory:
         tag, kind, number = struct.unpack_from(order + "HHI", block, entry)
         length = _SIZES.get(kind, 0) * number
         start = entry + 8 if length <= 4 else pointer(block, order, entry + 8)
-        if length and start + length <= len(block):
+        longest = LONGEST_PACKET if tag in _PACKETS and tag not in found else LONGEST_VALUE
+        if 0 < length <= longest and start + length <= len(block):
+            letters += length if kind in (TEXT, UTF8) else 0
+            if letters > MOST_TEXT:
+                break
             found.setdefault(tag, Field(kind, number, bytes(block[start : start + length])))
     return found
 

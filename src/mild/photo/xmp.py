@@ -20,7 +20,8 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _META = "adobe:ns:meta/"
 #: Deeper structures and more values than these are no metadata of a photo.
-_DEEPEST, _MOST_VALUES = 12, 20_000
+_DEEPEST, _MOST_VALUES, _MOST_ELEMENTS = 12, 20_000, 60_000
+_MOST_INSTRUCTIONS, _MOST_SIGNS = 1_000, 200_000
 #: The longest packet that is read, in bytes; extended XMP is meant for megabytes of pictures, which are not kept.
 LONGEST = 32 * 2**20
 _BAD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -62,7 +63,7 @@ def read_xmp(packet: bytes | str | None) -> Xmp | None:
         return None
     text = packet if isinstance(packet, str) else _decoded(packet)
     start = text.find("<")
-    text = re.sub(r"<\?.*?\?>", "", text[start:], flags=re.DOTALL) if start >= 0 else ""
+    text = _unprocessed(text[start:]) if start >= 0 else ""
     text = _BAD.sub("", text[: text.rfind(">") + 1])
     try:
         root, prefixes = _parsed(text)
@@ -118,6 +119,17 @@ def _decoded(packet: bytes) -> str:
         return packet.decode("latin-1")
 
 
+def _unprocessed(text: str) -> str:
+    """The text without processing instructions (one that does not end takes the rest with it); none of what is no packet.
+
+    The parser makes all attributes of an element before it can be stopped.
+    """
+    if text.count("<?") > _MOST_INSTRUCTIONS or text.count("=") > _MOST_SIGNS:
+        return ""
+    parts = text.split("<?")
+    return parts[0] + "".join(part.partition("?>")[2] for part in parts[1:])
+
+
 def _parsed(text: str) -> tuple[Element, dict[str, str]]:
     """The root element, and namespace -> prefix."""
     from defusedxml.ElementTree import DefusedXMLParser
@@ -129,7 +141,13 @@ def _parsed(text: str) -> tuple[Element, dict[str, str]]:
             from xml.etree.ElementTree import TreeBuilder
 
             self.tree, self.prefixes = TreeBuilder(), {}  # type: ignore[var-annotated]
-            self.start, self.end, self.data = self.tree.start, self.tree.end, self.tree.data
+            self.end, self.data, self.count = self.tree.end, self.tree.data, 0
+
+        def start(self, tag: str, attributes: dict[str, str]) -> Element:
+            self.count += 1 + len(attributes)
+            if self.count > _MOST_ELEMENTS:
+                raise ValueError("more than a photo's metadata")
+            return self.tree.start(tag, attributes)
 
         def start_ns(self, prefix: str, uri: str) -> None:
             if prefix:
@@ -155,6 +173,7 @@ class _Reader:
         for key, text in node.attrib.items():
             name = _name(key)
             if name[0] not in (RDF, _XML, "") and name[0] != "http://www.w3.org/2000/xmlns/":
+                self.count += 1
                 yield name, text
         for child in node:
             if isinstance(child.tag, str):
