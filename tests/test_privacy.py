@@ -16,81 +16,32 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from hiding import (
+    HEIGHT,
+    MASK,
+    SPACES,
+    WIDTH,
+    encoded,
+    erased,
+    jpeg,
+    jpeg_xmp,
+    packet,
+    photoshop,
+    png,
+    scene,
+    segment,
+    with_private,
+)
 from mild.errors import UsageError
 from mild.photo import Photo
 from mild.photo.carve import remains
-from mild.photo.colour import profile
 from mild.photo.exif import read_exif
 from mild.photo.iptc import read_iptc
 from mild.photo.mark import COMPOSITE, Mark
 from mild.photo.plain import is_plain
 from mild.photo.xmp import read_xmp
 
-HEIGHT, WIDTH = 96, 128
 FORMATS = [".jpg", ".png", ".webp", ".tif", ".heic"]
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-SPACES = {
-    "xmp": "http://ns.adobe.com/xap/1.0/", "xmpGImg": "http://ns.adobe.com/xap/1.0/g/img/",
-    "GImage": "http://ns.google.com/photos/1.0/image/", "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
-    "dc": "http://purl.org/dc/elements/1.1/", "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/", "stArea": "http://ns.adobe.com/xmp/sType/Area#",
-    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#", "MP": "http://ns.microsoft.com/photo/1.2/",
-    "MPRI": "http://ns.microsoft.com/photo/1.2/t/RegionInfo#", "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
-    "lr": "http://ns.adobe.com/lightroom/1.0/", "GCamera": "http://ns.google.com/photos/1.0/camera/",
-    "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
-}  # fmt: skip
-
-
-def scene() -> np.ndarray:
-    """A smooth ground with a patch of stripes that nothing else has."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    out = np.stack([90 + y, 120 + x // 2, 60 + (x + y) // 3], -1).astype(np.uint8)
-    patch = np.random.default_rng(5).integers(0, 256, (8, 6, 3), dtype=np.uint8)
-    out[MASK] = np.repeat(np.repeat(patch, 6, 0), 6, 1).reshape(-1, 3)
-    return out
-
-
-MASK = np.zeros((HEIGHT, WIDTH), bool)
-MASK[30:78, 70:106] = True
-
-
-def erased() -> np.ndarray:
-    out = scene().copy()
-    out[MASK] = 140, 150, 100
-    return out
-
-
-def encoded(format: str = "JPEG", size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(scene()).resize(size).save(out, format, quality=92)
-    return out.getvalue()
-
-
-def packet(body: str = "", attributes: str = "") -> str:
-    spaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in SPACES.items())
-    return (
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about="" {spaces} '
-        f"{attributes}>{body}</rdf:Description></rdf:RDF></x:xmpmeta>"
-    )
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
-
-
-def jpeg(*segments: bytes, trail: bytes = b"") -> bytes:
-    data = encoded()
-    return data[:2] + b"".join(segments) + data[2:] + trail
-
-
-def jpeg_xmp(text: str, codec: str = "utf-8") -> bytes:
-    return jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + text.encode(codec)))
-
-
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    data = encoded("PNG")
-    made = b"".join(struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks)
-    return data[:33] + made + data[33:]
 
 
 def exif(tag: int, kind: int, value: bytes) -> bytes:
@@ -101,10 +52,6 @@ def exif(tag: int, kind: int, value: bytes) -> bytes:
 
 def exif_segment(tag: int, kind: int, value: bytes) -> bytes:
     return jpeg(segment(0xE1, b"Exif\0\0" + exif(tag, kind, value)))
-
-
-def photoshop(number: int, body: bytes) -> bytes:
-    return segment(0xED, b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", number, 0, len(body)) + body)
 
 
 def places() -> dict[str, bytes]:
@@ -146,20 +93,6 @@ def places() -> dict[str, bytes]:
         "icc-private.png": png((b"iCCP", b"p\0\0" + zlib.compress(with_private(small)))),
         "behind-the-end.png": png() + small,
     }
-
-
-def with_private(data: bytes) -> bytes:
-    """A profile with a private tag."""
-    base = profile(12, 13)
-    assert base is not None
-    (count,) = struct.unpack_from(">I", base, 128)
-    table = bytearray(base[132 : 132 + 12 * count])
-    for i in range(count):
-        struct.pack_into(">I", table, 12 * i + 4, struct.unpack_from(">I", table, 12 * i + 4)[0] + 12)
-    body = base[132 + 12 * count :]
-    row = struct.pack(">4sII", b"prVW", 132 + 12 * (count + 1) + len(body), len(data))
-    out = base[:128] + struct.pack(">I", count + 1) + bytes(table) + row + body + data
-    return struct.pack(">I", len(out)) + out[4:]
 
 
 def edited(path: Path, **options: object) -> Photo:

@@ -21,6 +21,7 @@ from mild.errors import MildError
 from mild.layers import Layer, LayerStack
 from mild.people.scene import Box
 from mild.photo.formats import MAX_PIXELS
+from mild.photo.icc import clean_icc
 from mild.photo.mark import Mark
 from mild.reading import guarded, parse_json
 
@@ -158,7 +159,8 @@ def unpack(
         if photo is None:
             photo = fetch(str(data["photo"]), ((height, width),))[..., :3]
         _check(photo, ((height, width),), 3)
-        icc = None if data["icc"] is None else base64.b64decode(data["icc"], validate=True)
+        # A stranger's profile could hold a picture.
+        icc = None if data["icc"] is None else clean_icc(base64.b64decode(data["icc"], validate=True))
         dpi = None if data["dpi"] is None else _dpi(*data["dpi"])
         parts = data["layers"]
         if len(parts) > MOST_LAYERS:

@@ -1,8 +1,8 @@
 """Colour profiles without anything that is no colour.
 
-A profile is a table of tags (ICC.1:2022, section 7). Those that colours need stay, each as long as its type says and its
-texts as far as they are text; private ones, and bytes that belong to no tag, could hold anything and go. Colours stay
-the same: a profile with nothing to remove is returned as it is.
+A profile is a table of tags (ICC.1:2022, section 7). Those that colours need stay, each as long as its type says
+and its texts as far as they are text; private ones, and bytes that belong to no tag, could hold anything and go.
+Colours stay the same: a profile with nothing to remove is returned as it is.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import io
 import re
 import struct
 
+import numpy as np
 from PIL import Image
 
 from mild.photo.plain import decoded, is_plain
 
 _PUBLIC = frozenset(
-    b"A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 B2D0 B2D1 B2D2 B2D3 D2B0 D2B1 D2B2 D2B3 bTRC bXYZ bkpt chad chrm cicp cprt desc dmdd "
-    b"dmnd gTRC gXYZ gamt kTRC lumi meas pre0 pre1 pre2 rTRC rXYZ rig0 rig2 calt tech view vued wtpt".split()
+    b"A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 B2D0 B2D1 B2D2 B2D3 D2B0 D2B1 D2B2 D2B3 bTRC bXYZ bkpt chad chrm cicp cprt desc "
+    b"dmdd dmnd gTRC gXYZ gamt kTRC lumi meas pre0 pre1 pre2 rTRC rXYZ rig0 rig2 calt tech view vued wtpt".split()
 )
 #: Types of a fixed length, in bytes.
 _FIXED = {b"XYZ ": 20, b"sig ": 12, b"dtim": 20, b"meas": 36, b"view": 36, b"cicp": 12, b"sf32": 44}
@@ -32,7 +33,7 @@ _SAY_NOTHING = b"text\0\0\0\0-\0"
 
 
 def clean_icc(profile: bytes | None) -> bytes | None:
-    """The profile with its public tags only; None when it is no profile, or its colours hold a picture. Never raises."""
+    """The profile with its public tags only; None when it is none, or its colours hold a picture. Never raises."""
     if not profile or not 132 <= len(profile) <= _LONGEST or profile[36:40] != b"acsp":
         return None
     (count,) = struct.unpack_from(">I", profile, 128)
@@ -52,7 +53,9 @@ def clean_icc(profile: bytes | None) -> bytes | None:
             tags[name] = clean
         same = same and clean == data
         places.add((start, length))
-    if sum(length for _, length in places) > len(profile) or not (tags.keys() >= _MATRIX or tags.keys() & {b"kTRC", b"A2B0", b"D2B0"}):
+    if sum(length for _, length in places) > len(profile) or not (
+        tags.keys() >= _MATRIX or tags.keys() & {b"kTRC", b"A2B0", b"D2B0"}
+    ):
         return None
     used = 132 + 12 * count + sum(length + 3 for _, length in places)
     return profile if same and len(profile) <= used else _written(profile, tags)
@@ -87,6 +90,8 @@ def _tag(name: bytes, data: bytes) -> bytes | None:
             clean = data[: 12 + 8 * min(16, struct.unpack_from(">H", data, 8)[0])]
         elif kind in _TABLES:
             clean = data[: _length(kind, data)]
+            if kind == b"curv" and not _rises(clean):
+                return None
         else:
             return None
     except (struct.error, IndexError):
@@ -105,6 +110,13 @@ def _length(kind: bytes, data: bytes) -> int:
         return int(48 + 256 * inputs + grid**inputs * outputs + 256 * outputs)
     before, after = struct.unpack_from(">HH", data, 48)
     return int(52 + 2 * (inputs * before + grid**inputs * outputs + outputs * after))
+
+
+def _rises(curve: bytes) -> bool:
+    """A tone curve rises, or falls, but for rounding; other numbers do not."""
+    points = np.frombuffer(curve[12:], ">u2").astype(np.int32)
+    steps = np.diff(points)
+    return len(points) < 3 or min(-steps[steps < 0].sum(), steps[steps > 0].sum()) <= 0.05 * np.ptp(points)
 
 
 def _is_text(kind: bytes, data: bytes) -> bool:
@@ -133,14 +145,13 @@ def _is_text(kind: bytes, data: bytes) -> bool:
 
 
 def _holds_picture(data: bytes) -> bool:
-    """Does a picture begin somewhere that can be decoded? In a table of numbers its first bytes come by chance, too."""
+    """Does a picture begin somewhere whose header can be read? In numbers its first bytes alone come by chance, too."""
     for number, found in enumerate(_PICTURE.finditer(data)):
         if number == _MOST_STARTS:
             return True
         try:
             with Image.open(io.BytesIO(data[found.start() : found.start() + _WINDOW]), formats=_KINDS) as image:
-                if min(image.size) >= 8 and image.width * image.height <= 4_000_000:
-                    image.load()
+                if min(image.size) >= 8:
                     return True
         except Exception:  # noise that only begins like one
             continue

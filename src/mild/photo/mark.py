@@ -94,8 +94,9 @@ def marked(xmp: Xmp, mark: Mark | None) -> Xmp:
     made = isinstance(inherited, str) and inherited.rsplit("/", 1)[-1] in (
         "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia",
     )  # fmt: skip
-    if not made:
-        found.pop((EXT, "DigitalSourceType"), None)
+    found.pop((EXT, "DigitalSourceType"), None)
+    if made and isinstance(inherited, str):
+        found[EXT, "DigitalSourceType"] = _TYPES + inherited.rsplit("/", 1)[-1]
     if mark is None:
         return Xmp(found, xmp.prefixes)
     found.setdefault((EXT, "DigitalSourceType"), mark.source_type)

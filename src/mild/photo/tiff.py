@@ -16,7 +16,7 @@ _CODES = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11:
 BYTES, TEXT, UTF8 = 7, 2, 129
 #: A directory of more entries is no directory of a photo.
 MOST_ENTRIES = 1_000
-#: A value of more bytes is no text: only packets of XMP, IPTC and Photoshop, by their tags, are read up to the other length.
+#: A value of more bytes is no text; packets of XMP, IPTC and Photoshop, by their tags, may be as long as the second.
 #: All texts of a directory together have at most MOST_TEXT bytes.
 LONGEST_VALUE, LONGEST_PACKET, MOST_TEXT = 2**16, 32 * 2**20, 2**17
 _PACKETS = frozenset({0x02BC, 0x83BB, 0x8649})

@@ -120,7 +120,7 @@ def _decoded(packet: bytes) -> str:
 
 
 def _unprocessed(text: str) -> str:
-    """The text without processing instructions (one that does not end takes the rest with it); none of what is no packet.
+    """The text without processing instructions (one that does not end takes the rest with it); "" for no packet.
 
     The parser makes all attributes of an element before it can be stopped.
     """
@@ -236,7 +236,7 @@ class _Writer:
             return f"rdf:{local}"
         if uri not in self.used:
             prefix = self.wanted.get(uri, "")
-            if not re.fullmatch(r"(?!xml|rdf$|x$)[a-z_][\w.-]*", prefix, re.IGNORECASE | re.ASCII):
+            if not re.fullmatch(r"(?!xml|rdf$|x$)[a-z_][\w.-]{0,23}", prefix, re.IGNORECASE | re.ASCII):
                 prefix = "ns"
             taken, number = set(self.used.values()), 1
             while prefix in taken:
