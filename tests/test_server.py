@@ -144,6 +144,9 @@ def test_a_job_from_start_to_recomposition(serve: Any) -> None:
     assert seen[-1]["state"] == "done" and {"fill"} <= {event["stage"] for event in seen}
     status = server.client.get(url).json()
     assert status["report"]["erased"] == [2] and status["request"]["seed"] == 5
+    for format in ("png", "jpeg", "webp", "psd", "ora", "zip"):  # what is said of the formats is what they hold
+        held = server.client.get(f"{url}/result?format={format}").headers["X-Mild-Holds-Original"] == "true"
+        assert held == (format in status["formats_with_original"])
     assert np.array_equal(pixels(server.client.get(f"{url}/result").content), expected(data))
     back = server.client.get(f"{url}/result?show=2")
     assert np.array_equal(pixels(back.content), pixels(data))

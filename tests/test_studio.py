@@ -549,6 +549,35 @@ def test_what_was_missed_is_marked_by_hand(fake: str, visit: Callable[..., Studi
     assert len(selection["boxes"]) + len(selection["points"]) == 1
 
 
+@pytest.mark.parametrize("metadata", ["clean", "none"])
+def test_what_the_file_says_is_a_choice_and_layered_ones_can_go_without_the_hidden(
+    metadata: str, fake: str, visit: Callable[..., Studio], tmp_path: Path
+) -> None:
+    it = visit(fake)
+    it.open(data=png())
+    it.wait_people()
+    it.page.keyboard.press("2")
+    it.page.locator("details.more summary").first.click()
+    if metadata == "none":
+        it.page.select_option("#metadata", "none")
+        it.page.uncheck("#mark")
+    it.page.click("#erase")
+    it.wait_mode("result")
+    assert it.page.locator("#holds").is_visible()
+    asked = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["output"]
+    assert (asked["metadata"], asked["mark"]) == (metadata, metadata == "clean")
+    assert (b"digitalsourcetype" in it.download("jpeg")) == (metadata == "clean")
+
+    def owners() -> list[int | None]:
+        (tmp_path / "a.zip").write_bytes(it.download("zip"))
+        return [layer.owner for layer in load_stack(tmp_path / "a.zip").layers]
+
+    assert 2 in owners()
+    it.page.check("#flatten")
+    assert 2 not in owners()
+    assert it.faults == []
+
+
 def test_layers_in_another_order(fake: str, visit: Callable[..., Studio]) -> None:
     it = visit(fake)
     it.open(data=png())

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from mild.app.server.photos import ID
-from mild.app.server.results import copy
+from mild.app.server.results import LAYERED, copy
 from mild.app.server.state import keeping, private
 from mild.errors import MildError
 from mild.files import write_bytes
@@ -58,6 +58,11 @@ class JobStatus(BaseModel):
     )
     error: str | None = Field(None, description="Why it failed or was stopped, in one sentence.")
     report: dict[str, Any] | None = Field(None, description="What was done: people, plan, seconds.")
+    formats_with_original: tuple[str, ...] = Field(
+        tuple(sorted(LAYERED)),
+        description="Formats in which the result holds the original photo and everybody who was erased, as hidden "
+        "layers, unless it is asked for with flatten_hidden=true; the other formats show the edited photo alone.",
+    )
 
 
 class Job:
