@@ -12,6 +12,8 @@ import mild
 from mild.people.finders.coco import encode_rle
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.planning import plan_layers
+from mild.request import Region
 
 SIZE = (132, 200)
 #: The erased person, in red; a neighbour, in blue, who stays.
@@ -62,3 +64,11 @@ def test_no_wrong_find_brings_the_erased_person_back(finds: tuple[Person, ...]) 
     inside = cv2.erode(mask.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert red[inside].mean() < 0.01
     assert np.array_equal(result[:, STAYS.x0 + 4 :], photo.pixels[:, STAYS.x0 + 4 :]), "the neighbour is as before"
+
+
+@pytest.mark.parametrize(("wide", "completed"), [(3, False), (60, True)])
+def test_scraps_around_somebody_who_goes_by_number_are_nobody(wide: int, completed: bool) -> None:
+    """A second find of the erased boy, all around him, was completed: his arm came back as a murky streak."""
+    scraps = found(2, Box(GONE.x0, 12, GONE.x1, 16), Box(GONE.x1, 12, GONE.x1 + wide, 112))
+    plan = plan_layers(Scene(Photo.from_array(painted()), (found(1, GONE), scraps), (2, 1)), (1,), Region())
+    assert any(row.owner == 2 for row in plan.layers) is completed

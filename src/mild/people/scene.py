@@ -19,6 +19,8 @@ BoolMask = NDArray[np.bool_]
 
 #: What somebody is in a photo; see :mod:`mild.people.roles`.
 Role = Literal["subject", "bystander", "unsure"]
+#: Two finds whose boxes share this much (:meth:`Box.shared`) may be one person, found twice.
+SAME_BOX = 0.75
 #: The 17 COCO keypoints, in COCO's order.
 KEYPOINT_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -58,6 +60,11 @@ class Box(NamedTuple):
 
     def union(self, other: Box) -> Box:
         return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+
+    def shared(self, other: Box) -> float:
+        """The part of both together that lies in both, 0..1."""
+        common = self.intersect(other).area
+        return common / max(1, self.area + other.area - common)
 
     def grow(self, pixels: int, size: tuple[int, int]) -> Box:
         """Enlarged by ``pixels`` on each side, cut at the photo of ``size = (height, width)``."""

@@ -21,7 +21,7 @@ from mild.people.finders.coco import decode_rle
 from mild.people.order import placed
 from mild.people.refine import refined
 from mild.people.roles import subjects
-from mild.people.scene import BoolMask, Box, Person, Scene
+from mild.people.scene import SAME_BOX, BoolMask, Box, Person, Scene
 from mild.photo import read_mask
 from mild.request import Click, Selection
 
@@ -31,8 +31,6 @@ MEANS_PERSON = 0.6
 SHARED = 0.15
 #: Confidence from which a point of a face counts as seen; and how far apart, in sizes of a person, two heads are.
 FACE_SEEN, HEADS_APART = 0.5, 0.12
-#: Two finds whose boxes share this much (of both together) are of one person.
-SAME_BOX = 0.75
 #: A box means the found people of whom this much is inside, if together they fill it to BOX_FIT.
 IN_BOX, BOX_FIT = 0.8, 0.5
 #: A click this far outside a mask (fraction of the photo's long side) still means that person.
@@ -255,9 +253,7 @@ def _another(person: Person, scene: Scene, mask: BoolMask, chosen: set[int]) -> 
 
     Not if it has the mask's box: what is left of it lies in scraps around the mask, and no two people fill one box.
     """
-    box = Box.around(mask)
-    common = box.intersect(person.box).area
-    if common >= SAME_BOX * (box.area + person.box.area - common):
+    if Box.around(mask).shared(person.box) >= SAME_BOX:
         return False
     head = _head(person)
     if head is None or _is_in(head, mask):

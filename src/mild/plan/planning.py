@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
-from mild.people.scene import Box, Person, Scene
+from mild.people.scene import SAME_BOX, Box, Person, Scene
 from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
 from mild.plan.density import densities, fill_canvas
@@ -30,6 +30,8 @@ BoolMask = NDArray[np.bool_]
 
 #: Least side of a background's crop, pixels.
 LEAST_CROP = 256
+#: A find in the box of somebody who goes with less than this part of their pixels is scraps around them, and nobody.
+SCRAPS = 0.25
 #: Sources of people for whom nobody need have been searched; then those who stay are not known.
 DRAWN = frozenset({"mask", "box", "click"})
 
@@ -223,7 +225,9 @@ def _person_window(scene: Scene, person: Person, going: list[Person], hole: Bool
     covering = [p for p in going if p.id != person.id and scene.in_front(p.id, person.id)]
     reach = reach_box(person.box, _body_guess(person, scene.size), scene.size)
     near = [p for p in covering if p.box.grow(Margin.of(p, region).whole + 2, scene.size).intersect(reach).area > 0]
-    if not near:
+    # Completed, whoever goes would be back.
+    scraps = any(p.box.shared(person.box) >= SAME_BOX and person.area < SCRAPS * p.area for p in near)
+    if not near or scraps:
         return None
     radius = max(Margin.of(p, region).whole for p in near)
     # From here on in a window: nothing further away reaches into ``reach``, which holds all of the person.
