@@ -9,7 +9,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
 95 % bootstrap intervals over the background photos. A variant is ``name=key:value,…`` of
 
     fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
-    paint: detail (the road's), enlarged (the canvas as it is)
+    paint: detail (the road's), enlarged (the canvas as it is), copied (own pixels painted whatever the size)
     hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
     mirror: yes (the mean with the mirrored row)              model: a folder
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ from mild.lab.bench.methods.layered import LayeredDiffusion
 from mild.lab.bench.metrics.fidelity import psnr, ssim_map
 from mild.lab.bench.sets.samples import SampleSet
 from mild.models import assets
-from mild.paint.assemble import _alpha, _colour
+from mild.paint import assemble
 from mild.people.body import mirrored_keypoints
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
@@ -97,8 +98,9 @@ class Variant:
         if self.mirror == "yes":
             made = (made + _mirrored(model, crop, body)) / 2
         clean = content_of(made, row)
-        colour = _colour(crop, clean, plan.mattes, self.paint == "detail", True)
-        return np.clip(np.rint(colour), 0, 255).astype(np.uint8), _alpha(row, clean)[inner]
+        with patch.object(assemble, "ENLARGED", 0.0 if self.paint == "copied" else assemble.ENLARGED):
+            colour = assemble._colour(crop, clean, plan.mattes, self.paint != "enlarged", True)
+        return np.clip(np.rint(colour), 0, 255).astype(np.uint8), assemble._alpha(row, clean)[inner]
 
     def _in_torch(self, crop: LayerCrop, scene: Scene, row: LayerPlan, hmg: Any) -> NDArray[np.float32]:
         """The row by the pipeline's parts, some of them off; float32 ``[4, h, w]``."""

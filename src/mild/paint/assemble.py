@@ -24,6 +24,8 @@ Mattes = Mapping[int, tuple[Box, NDArray[np.uint8]]]
 
 #: Width of the rim in which colours are compared, as a part of the hole's size.
 REACH = 0.02
+#: Up to so many times the canvas a person's colours are enlarged as they are.
+ENLARGED = 2.0
 
 
 def assemble(
@@ -94,7 +96,9 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
     box = Box.around(plan.hole)
     reach = REACH * min(box.width, box.height)
     window = focus.grow(math.ceil(3 * reach) + 1, size)
-    if detail:
+    # What the search finds of cloth and skin for so few pixels is speckles; of a larger one only it is sharp.
+    large = max(size) > ENLARGED * max(guide.shape[:2])
+    if detail and (place or large):
         colour = synthesize(crop.photo, plan.own, plan.hole, guide, window)
     else:
         colour = enlarge(guide, size)[window.slices]
