@@ -38,10 +38,11 @@ test: $(STAMP)
 docs: $(STAMP)
 	@$(OFFLINE) NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "out/site/index.html"
 
-# For whoever changes a reader or the server: see docs/reliability.md. COUNT=, SEED= and SECONDS= may be given, and GUIDED=,
-# the seconds of each kind of reader under atheris, where that is installed in .venv.
+# For whoever changes a reader or the server: see docs/reliability.md. COUNT=, BLOCKS= (of metadata), SEED= and SECONDS= may be given, and
+# GUIDED=, the seconds of each kind of reader under atheris, where that is installed in .venv.
 fuzz: $(STAMP)
 	$(OFFLINE) $(BIN)/python tests/hostile/fuzz.py --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+	$(OFFLINE) $(BIN)/python tests/hostile/fuzz.py --kind metadata --count $(or $(BLOCKS),5000) --seed $(or $(SEED),1)
 	$(OFFLINE) $(BIN)/python tests/hostile/guided.py --seconds $(or $(GUIDED),60)
 
 chaos: $(STAMP)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import hidden_places as places
-from hiding import HEIGHT, MASK, WIDTH, Secret, encoded, erased, jpeg, png, scene, segment, webp
+from carriers import carried_by
+from hiding import HEIGHT, MASK, WIDTH, Secret, encoded, erased, scene
 from mild.layers import Layer, LayerStack
 from mild.layers.export import save_stack
 from mild.people.scene import Box
@@ -31,29 +31,6 @@ SECRET = Secret()
 MARK = Mark("0.1", "mild-small", "2026-01-01T00:00:00Z")
 PHOTOS, LAYERED = (".jpg", ".png", ".webp", ".tif", ".heic"), (".psd", ".ora", ".zip")
 Blocks = dict[str, bytes]
-
-
-def carried_by(container: str, exif: bytes, xmp: bytes, irb: bytes, icc: bytes) -> bytes:
-    """A photo with these four; a container that cannot hold one leaves it out."""
-    if container == ".jpg":
-        app2 = segment(0xE2, b"ICC_PROFILE\0\1\1" + icc)
-        app1 = segment(0xE1, b"Exif\0\0" + exif) + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)
-        return jpeg(app1, segment(0xED, b"Photoshop 3.0\0" + irb), app2)
-    if container == ".png":
-        return png(
-            (b"iCCP", b"p\0\0" + zlib.compress(icc)), (b"eXIf", exif), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-        )
-    if container == ".webp":
-        return webp((b"ICCP", icc), (b"EXIF", exif), (b"XMP ", xmp))
-    if container == ".tif":
-        return places.tiff_photo({700: (1, xmp), 34377: (1, irb), 34675: (7, icc)})
-    image = Image.fromarray(scene())
-    out = io.BytesIO()
-    if container == ".avif":
-        image.save(out, "AVIF", exif=exif, xmp=xmp, icc_profile=icc, quality=95)
-    else:
-        pytest.importorskip("pillow_heif").from_pillow(image).save(out, quality=95, exif=exif, xmp=xmp, icc_profile=icc)
-    return out.getvalue()
 
 
 def written(photo: Photo, suffixes: tuple[str, ...], folder: Path) -> dict[str, bytes]:

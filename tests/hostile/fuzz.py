@@ -49,17 +49,19 @@ def load() -> tuple[Any, dict[str, list[tuple[str, bytes]]]]:
     return readers, inputs
 
 
-def one(number: int, seed: int, inputs: dict[str, list[tuple[str, bytes]]]) -> tuple[str, str, bytes]:
-    """Input ``number`` of a seed: kind, suffix, content."""
+def one(
+    number: int, seed: int, inputs: dict[str, list[tuple[str, bytes]]], only: str | None = None
+) -> tuple[str, str, bytes]:
+    """Input ``number`` of a seed: kind (``only`` this one), suffix, content."""
     from damage import damaged
 
     rng = random.Random(f"{seed}:{number}")
-    kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    kind = only or rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     suffix, data = rng.choice(inputs[kind])
     return kind, suffix, damaged(data, rng)
 
 
-def work(first: int, count: int, seed: int, note: Path) -> None:
+def work(first: int, count: int, seed: int, note: Path, only: str | None = None) -> None:
     """In the process: try inputs, and say in ``note`` which one is tried; one line of JSON for what is found."""
     readers, inputs = load()
     with contextlib.suppress(ValueError, OSError):
@@ -73,7 +75,7 @@ def work(first: int, count: int, seed: int, note: Path) -> None:
     slowest = 0.0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as place:  # noqa: PTH112
         for number in range(first, first + count):
-            kind, suffix, data = one(number, seed, inputs)
+            kind, suffix, data = one(number, seed, inputs, only)
             note.write_text(str(number))
             folder = Path(place) / "here"
             folder.mkdir()
@@ -104,10 +106,11 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--batch", type=int, default=5000, help="inputs of one process")
     options.add_argument("--found", type=Path, default=Path("out/fuzz"), help="where inputs that are found go")
+    options.add_argument("--kind", help="of reader; all but metadata, which is for itself, where none is given")
     options.add_argument("--work", nargs=3, metavar=("FIRST", "COUNT", "NOTE"), help=argparse.SUPPRESS)
     given = options.parse_args(arguments)
     if given.work:
-        work(int(given.work[0]), int(given.work[1]), given.seed, Path(given.work[2]))
+        work(int(given.work[0]), int(given.work[1]), given.seed, Path(given.work[2]), given.kind)
         return 0
     begun = time.monotonic()
     total: dict[str, Any] = {"tried": 0, "refused": 0, "found": [], "slowest": 0.0, "peak_mib": 0}
@@ -118,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
         while first < given.count:
             count = min(given.batch, given.count - first)
             call = [sys.executable, __file__, "--seed", str(given.seed), "--work", str(first), str(count), str(note)]
+            call += ["--kind", given.kind] if given.kind else []
             note.write_text("")
             process = subprocess.Popen(
                 call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -151,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         _, inputs = load()
         given.found.mkdir(parents=True, exist_ok=True)
         for row in total["found"]:
-            kind, suffix, data = one(row["number"], given.seed, inputs)
+            kind, suffix, data = one(row["number"], given.seed, inputs, given.kind)
             name = f"{kind}-{hashlib.sha256(data).hexdigest()[:12]}{suffix}"
             (given.found / name).write_bytes(data)
             row["file"] = name

@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import seeds
 
+import hiding
+from carriers import carried_by
 from mild.app.cli.asked import read_request
 from mild.app.server.inputs import JobBody, parse
 from mild.app.server.jobs import Jobs
@@ -27,10 +29,12 @@ from mild.layers.export import load_stack
 from mild.people import memory
 from mild.people.finders.coco import decode_rle, read_people
 from mild.photo import Photo, read_mask
+from mild.photo.mark import Mark
 from mild.request import EraseRequest
 
 #: What a reader may raise.
 REFUSED = (MildError, Problem)
+MARK = Mark("0.1", "mild-small")
 
 
 def photo(folder: Path, suffix: str, data: bytes) -> None:
@@ -44,6 +48,22 @@ def photo(folder: Path, suffix: str, data: bytes) -> None:
         except MildError:
             if target.suffix == ".png":
                 raise AssertionError("a photo that was opened cannot be saved as PNG") from None
+
+
+def metadata(folder: Path, suffix: str, data: bytes) -> None:
+    """A block in photos that are sound beside it: the photo is read, edited in every mode, and written."""
+    blocks = {".exif": b"", ".xmp": b"", ".irb": b"", ".icc": b""} | {suffix: data}
+    for container in (".jpg", ".png", ".webp", ".tif"):
+        if container == ".jpg" and len(data) > 65_000:
+            continue
+        opened = Photo.from_bytes(carried_by(container, *blocks.values()))
+        for mode in ("keep", "clean", "none"):
+            edited, told = opened.edited(255 - opened.pixels, hiding.MASK, metadata=mode, mark=MARK)
+            json.dumps(told.report())
+            for target in (container, ".jpg", ".png")[: 3 if mode == "keep" else 1]:
+                out = io.BytesIO()
+                edited.write(out, target)
+                assert Photo.from_bytes(out.getvalue()).size == opened.size
 
 
 def mask(folder: Path, suffix: str, data: bytes) -> None:
@@ -114,6 +134,7 @@ def record(folder: Path, suffix: str, data: bytes) -> None:
 
 READERS: dict[str, tuple[Callable[[Path, str, bytes], None], Callable[[], object]]] = {
     "photo": (photo, seeds.photos),
+    "metadata": (metadata, seeds.blocks),
     "mask": (mask, seeds.masks),
     "annotations": (annotations, seeds.annotations),
     "layered": (layered, seeds.layered),

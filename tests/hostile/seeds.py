@@ -15,6 +15,8 @@ from PIL import Image, PngImagePlugin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import hidden_places
+import hiding
 from mild.layers.export import save_stack
 from mild.people import memory
 from mild.people.finders.coco import encode_rle, to_coco
@@ -70,6 +72,25 @@ def photos() -> Iterator[tuple[str, bytes]]:
         yield ".heic", out.getvalue()
     except ImportError:
         pass
+
+
+def blocks() -> Iterator[tuple[str, bytes]]:
+    """Blocks of a photo's metadata, each kind with what it may hold, pictures included."""
+    secret = hiding.Secret(size=(48, 40))
+    for suffix, make in (
+        (".exif", hidden_places.exif_blocks), (".xmp", hidden_places.packets),
+        (".irb", hidden_places.resources), (".icc", hidden_places.profiles),
+    ):  # fmt: skip
+        for data in make(secret).values():
+            yield suffix, data
+    names = "<rdf:Bag><rdf:li>Ann</rdf:li><rdf:li>Bob</rdf:li></rdf:Bag>"
+    region = (
+        "<mwg-rs:Regions rdf:parseType='Resource'><mwg-rs:AppliedToDimensions stDim:w='128' stDim:h='96'/>"
+        "<mwg-rs:RegionList><rdf:Bag><rdf:li mwg-rs:Name='Ann'><mwg-rs:Area stArea:x='.68' stArea:y='.5' stArea:w='.1' "
+        "stArea:h='.1'/></rdf:li></rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>"
+    )
+    for codec in ("utf-8", "utf-16"):
+        yield ".xmp", hiding.packet(f"<dc:subject>{names}</dc:subject>{region}").encode(codec)
 
 
 def masks() -> Iterator[tuple[str, bytes]]:

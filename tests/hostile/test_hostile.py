@@ -44,6 +44,13 @@ def test_two_thousand_damaged_inputs(tmp_path: Path) -> None:
     assert 500 < told["refused"] < 1950
 
 
+def test_damaged_blocks_of_metadata_cost_no_photo(tmp_path: Path) -> None:
+    call = [sys.executable, str(HERE / "fuzz.py"), "--kind", "metadata", "--count", "60", "--found", str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    told = json.loads(done.stdout)
+    assert told["found"] == [] and told["tried"] == 60 and told["refused"] == 0
+
+
 def test_a_refusal_speaks_of_the_file_and_not_of_our_classes() -> None:
     """`Box.__new__() missing 1 required positional argument` and two hundred times the letter a were such sentences."""
 
