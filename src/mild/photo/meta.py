@@ -31,6 +31,7 @@ _STRUCTURAL = frozenset(
     | {*range(332, 335), *range(336, 348), *range(512, 522), *range(529, 533), 330, 700, 33723, 34377, 34675, 37724}
 )
 _GROUPS = (0x8769, 0x8825)  # the directories of EXIF proper and of GPS
+_INTEROP = 0xA005
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma", "zstd", "raw"}
 
 
@@ -188,7 +189,9 @@ def _descriptive(source: Image.Exif) -> bytes | None:
     kept = Image.Exif()
     for tag in [tag for tag in source if tag not in _STRUCTURAL]:
         try:
-            kept[tag] = source.get_ifd(tag) if tag in _GROUPS else source[tag]
+            # The place of the interoperability directory is another in what is written, and Pillow does not move it.
+            group = {t: value for t, value in source.get_ifd(tag).items() if t != _INTEROP} if tag in _GROUPS else None
+            kept[tag] = source[tag] if group is None else group
             kept.tobytes()
         except Exception:  # whatever Pillow stumbles over in a broken value, at the end of a job it must not fail
             kept.pop(tag, None)
