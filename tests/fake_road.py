@@ -13,6 +13,7 @@ import numpy as np
 from mild.layers import Layer, LayerStack
 from mild.people.find import select
 from mild.people.scene import Box, Person, Scene
+from mild.people.things import Thing
 from mild.photo import Photo
 from mild.request import EraseRequest, Finder, Selection
 from stacks import ellipse
@@ -48,6 +49,10 @@ class FakeRoad:
             for k, x in enumerate((0.25, 0.55, 0.8))
         ]
         return Scene(photo, tuple(people))
+
+    def things(self, scene: Scene) -> tuple[Thing, ...]:
+        box = Box(2, 3, 8, 9)
+        return (Thing(1, "tennis racket", 0.7, box, (5, 6), np.ones((6, 6), bool)),)
 
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         return select(scene, selection)

@@ -773,6 +773,29 @@ def test_a_click_on_a_thing_takes_it_along(fake: str, visit: Callable[..., Studi
     assert it.faults == []
 
 
+def test_what_may_go_along_is_offered_and_not_taken(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png(3))
+    it.wait_people()
+    offer = it.page.get_by_role("button", name="tennis racket?")
+    assert offer.is_hidden(), "nobody goes yet"
+    it.people.nth(0).click()
+    offer.wait_for()
+    assert offer.get_attribute("aria-pressed") == "false" and it.page.locator(".along").count() == 1
+    with it.page.expect_response("**/select*") as answer:
+        offer.click()
+    assert answer.value.request.post_data_json["also"] == [[5, 6]]
+    it.page.locator('.along[aria-pressed="true"]').wait_for()
+    it.page.get_by_role("button", name="tennis racket?").click()
+    it.page.locator('.along[aria-pressed="false"]').wait_for()
+    it.page.get_by_role("button", name="tennis racket?").click()
+    it.page.click("#erase")
+    it.wait_mode("result")
+    selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
+    assert selection["also"] == [[5, 6]] and selection["people"] == [1]
+    assert it.faults == []
+
+
 # --- what the buttons promise
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import NobodyError, UsageError
-from mild.people import belongings, clicks, manual
+from mild.people import belongings, clicks, manual, things
 from mild.people.finders.coco import decode_rle
 from mild.people.order import placed
 from mild.people.refine import refined
@@ -144,7 +144,10 @@ def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:
     taken = scene.mask_of(p.id for p in scene.people if p.sure or p.id in chosen)
     if taken[y, x]:
         return scene
-    more = belongings.attached(scene.photo, x, y, taken)
+    more = things.thing_at(scene, x, y)
+    if more is None:
+        more = belongings.attached(scene.photo, x, y, taken)
+    more &= ~taken
     people = []
     for person in scene.people:
         if person.id == nearest.id:

@@ -12,6 +12,7 @@ from mild.app.cli.taking import takes
 
 if TYPE_CHECKING:
     from mild.people.scene import Scene
+    from mild.people.things import Thing
 
 
 @takes(groups.who, groups.finding)
@@ -45,6 +46,7 @@ def people(
         output.check_file(picture, suffixes=(".png",), force=force, photo=source)
 
     from mild.people.find import find_people, select
+    from mild.people.things import things_with
     from mild.photo import Photo, write_image
 
     first.offer(request.finder, ask=not as_json)
@@ -56,14 +58,15 @@ def people(
         if not request.selection.empty:
             scene, ids = select(scene, request.selection)
             chosen = tuple(ids)
+        beside = things_with(scene, chosen or None)
         if picture is not None:
             from mild.people.overlay import draw_overlay
 
             write_image(draw_overlay(scene, chosen), picture)
     if as_json:
-        output.print_json(_report(scene, chosen, picture))
+        output.print_json(_report(scene, chosen, picture) | {"things": [thing.summary() for thing in beside]})
     else:
-        _show(scene, chosen, picture, searched=request.finder.backend != "none")
+        _show(scene, chosen, picture, beside, searched=request.finder.backend != "none")
 
 
 def _report(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> dict[str, Any]:
@@ -76,7 +79,9 @@ def _report(scene: Scene, chosen: tuple[int, ...], picture: Path | None) -> dict
     }
 
 
-def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None, *, searched: bool) -> None:
+def _show(
+    scene: Scene, chosen: tuple[int, ...], picture: Path | None, beside: tuple[Thing, ...], *, searched: bool
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -96,6 +101,9 @@ def _show(scene: Scene, chosen: tuple[int, ...], picture: Path | None, *, search
             console.print("Unsure finds are left alone unless named with --person.")
     else:
         console.print("Nobody was found." if searched else "Nobody was searched for: the finder is none.")
+    for thing in beside:
+        x, y = thing.at
+        console.print(f"Person {thing.person}: perhaps a {thing.kind} goes along; say so with --also-at {x},{y}.")
     console.print("Somebody missing? Point at them: `mild erase PHOTO --at X,Y`, or --box, or --mask.")
     if picture is not None:
         console.print(f"picture: {picture}", soft_wrap=True)

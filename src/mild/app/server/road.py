@@ -12,6 +12,7 @@ from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Selection
 
 if TYPE_CHECKING:
+    from mild.people.things import Thing
     from mild.plan.kept import Kept
     from mild.runtimes import Models
 
@@ -37,6 +38,8 @@ class Road(Protocol):
     """Finds, erases, takes apart; each process has its own."""
 
     def find(self, photo: Photo, finder: Finder) -> Scene: ...
+
+    def things(self, scene: Scene) -> tuple[Thing, ...]: ...
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]: ...
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
     def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
@@ -59,6 +62,11 @@ class MildRoad:
         from mild.people.find import find_people
 
         return find_people(photo, finder)
+
+    def things(self, scene: Scene) -> tuple[Thing, ...]:
+        from mild.people.things import things_with
+
+        return things_with(scene)
 
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         from mild.people.find import select

@@ -62,6 +62,22 @@ class People(BaseModel):
     people: list[PersonInfo]
 
 
+class ThingInfo(BaseModel):
+    """Something that may go with a person; nothing is erased for it."""
+
+    person: int = Field(description="Whose it may be.")
+    kind: str = Field(examples=["tennis racket"])
+    score: float
+    box: tuple[int, int, int, int]
+    at: tuple[int, int] = Field(description="A pixel of it: named in a selection's `also`, it goes with that person.")
+
+
+class Things(BaseModel):
+    """What may go with the people in a photo."""
+
+    things: list[ThingInfo]
+
+
 class Chosen(People):
     """The people after a selection: a click or box where nobody was found adds a region of its own."""
 
@@ -106,6 +122,15 @@ async def picture(
 ) -> Response:
     data, media = await service.printer.call("picture", str(service.photos.path(photo_id)), max_side)
     return Response(data, media_type=media)
+
+
+@router.get(
+    "/photos/{photo_id}/things", response_model=Things, responses=responses(404, 429),
+    summary="What may go with the people in a photo: a racket, a bag, a bicycle",
+)  # fmt: skip
+async def things(photo_id: PhotoId, service: Held, backend: Backend = "auto") -> dict[str, Any]:
+    service.photos.known(photo_id)
+    return {"things": await service.things(photo_id, finder_of(backend))}
 
 
 @router.get(

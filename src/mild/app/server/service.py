@@ -168,6 +168,11 @@ class Service:
         people: list[dict[str, Any]] = await self.finder.call("people", str(self.photos.path(photo_id)), finder, masks)
         return people
 
+    async def things(self, photo_id: str, finder: Finder) -> list[dict[str, Any]]:
+        """What may go with the people in a photo."""
+        told: list[dict[str, Any]] = await self.finder.call("things", str(self.photos.path(photo_id)), finder)
+        return told
+
     async def select(
         self, photo_id: str, finder: Finder, selection: Selection, masks: bool
     ) -> tuple[list[dict[str, Any]], list[int]]:

@@ -119,6 +119,9 @@ class Tasks:
         scene, ids = self._road.select(self._scene(path, finder), selection)
         return _told(scene, masks), list(ids)
 
+    def do_things(self, path: str, finder: Finder) -> list[dict[str, Any]]:
+        return [thing.summary() for thing in self._road.things(self._scene(path, finder))]
+
     # Jobs and their results.
 
     def do_job(self, folder: str, kind: str, request: EraseRequest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ arXiv:2006.04388, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,17 @@ class NanoDet:
                 found.append(whole_in(rows, tile, picture.height, picture.width))
         return suppressed(np.concatenate(found))
 
-    def _in_tile(self, pixels: NDArray[np.uint8], tile: tuple[int, int, int, int], least: float) -> Rows:
+    def things(self, picture: Picture, window: tuple[int, int, int, int], kinds: Iterable[int], least: float) -> Rows:
+        """Things ``[n, 7]`` in a window (x0, y0, x1, y1) of the picture: as :meth:`boxes`, and the kind; best first.
+
+        Args:
+            kinds: COCO classes, 1 to 79.
+        """
+        return self._in_tile(picture.pixels, window, least, tuple(kinds))
+
+    def _in_tile(
+        self, pixels: NDArray[np.uint8], tile: tuple[int, int, int, int], least: float, kinds: tuple[int, ...] = ()
+    ) -> Rows:
         x0, y0, x1, y1 = tile
         small, scale = fitted(pixels[y0:y1, x0:x1], SIDE)
         height, width = small.shape[:2]
@@ -51,28 +62,39 @@ class NanoDet:
         letter[:height, :width] = small
         values = (letter[:, :, ::-1] - _MEAN) / _SPREAD
         out = self._net({"input_1": np.ascontiguousarray(values.transpose(2, 0, 1)[None])})
-        rows = suppressed(np.concatenate([decode(out[f"class{s}"][0], out[f"box{s}"][0], s, least) for s in STRIDES]))
+        found = []
+        for kind in kinds or (_PERSON,):
+            grids = [decode(out[f"class{s}"][0], out[f"box{s}"][0], s, least, kind) for s in STRIDES]
+            rows = suppressed(np.concatenate(grids))
+            found.append(np.column_stack([rows, np.full(len(rows), kind)]) if kinds else rows)
+        rows = np.concatenate(found)
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")] if kinds else rows
         rows[:, :4] /= scale
         rows[:, [0, 2]] = rows[:, [0, 2]].clip(0, x1 - x0) + x0
         rows[:, [1, 3]] = rows[:, [1, 3]].clip(0, y1 - y0) + y0
         return rows
 
 
-def decode(classes: NDArray[np.float32], reach: NDArray[np.float32], stride: int, least: float) -> Rows:
-    """The people of one grid ``[n, 6]`` in pixels of the net's input: corners, score, best score of another class.
+def decode(
+    classes: NDArray[np.float32], reach: NDArray[np.float32], stride: int, least: float, kind: int = _PERSON
+) -> Rows:
+    """What is of one kind, people for example, in one grid.
+
+    ``[n, 6]`` in pixels of the net's input: corners, score, best score of another class.
 
     Args:
         classes: probabilities ``[cells, 80]``.
         reach: logits ``[cells, 4 * 11]`` of the distances to the left, top, right and lower edge, in strides.
         stride: side of a cell.
         least: of the score.
+        kind: COCO class, 0 to 79; 0 is a person.
     """
-    scores = classes[:, _PERSON].astype(np.float64)
+    scores = classes[:, kind].astype(np.float64)
     chosen = np.flatnonzero(scores > least)
     row, column = np.divmod(chosen, SIDE // stride)
     x, y = (column + 0.5) * stride, (row + 0.5) * stride
     logits = reach[chosen].reshape(-1, 4, DISTANCES).astype(np.float64)
     chance = np.exp(logits - logits.max(2, keepdims=True))
     left, top, right, lower = ((chance / chance.sum(2, keepdims=True)) @ np.arange(DISTANCES) * stride).T
-    others = np.delete(classes[chosen], _PERSON, 1).max(1, initial=0.0)
+    others = np.delete(classes[chosen], kind, 1).max(1, initial=0.0)
     return np.stack([x - left, y - top, x + right, y + lower, scores[chosen], others], 1)

@@ -102,6 +102,7 @@ export const smallPicture = async (id) => (await call(`photos/${id}/picture?max_
 
 export const photoInfo = (id) => json(`photos/${id}`);
 export const people = (id, backend = "auto") => json(`photos/${id}/people?masks=true&backend=${backend}`);
+export const things = (id) => json(`photos/${id}/things`);
 export const select = (id, selection) => post(`photos/${id}/select?masks=true`, selection);
 
 /** The photo itself; as JPEG where a PNG of so many pixels would take longer than looking at it is worth. */

@@ -15,6 +15,8 @@ class App extends EventTarget {
   crowd = null;
   edits = new Edits();
   tool = "choose";
+  /** What may go with people, as the API lists it; nothing of it goes by itself. */
+  beside = [];
   /** What a click with the tool "point" means: "" a new thing; "also", "not": more or less of the last one. */
   refine = "";
   /** On the result: does a stroke erase what it covers? */

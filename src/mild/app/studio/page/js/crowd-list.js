@@ -1,6 +1,7 @@
 // The list of people: the same toggles as on the photo, for whoever prefers or needs a list.
 
 import { app } from "./app.js";
+import { toggleThing } from "./photo.js";
 import { redraw } from "./stage.js";
 import { element, thumbnail } from "./rows.js";
 
@@ -10,6 +11,7 @@ const erase = document.getElementById("erase");
 const apart = document.getElementById("apart");
 const both = document.getElementById("all-none");
 let shownCrowd = null;
+let shownBeside = null;
 let rows = new Map();
 
 const HINTS = {
@@ -31,7 +33,12 @@ function build() {
       const { small, width } = app.photo.picture;
       const words = element("span", { className: "name" }, name, ...(doubt ? [element("small", {}, doubt)] : []));
       const button = element("button", { type: "button", className: "toggle", "data-person": id }, thumbnail(small, person.box, small.width / width), words, state);
-      const row = element("li", { className: "row" }, button);
+      const along = app.beside.filter((thing) => mark < 0 && thing.person === id).map((thing) => {
+        const also = element("button", { type: "button", className: "along", title: `Erases the ${thing.kind}, too` }, `${thing.kind}?`);
+        also.addEventListener("click", () => toggleThing(thing.at));
+        return { also, at: thing.at };
+      });
+      const row = element("li", { className: "row" }, button, ...along.map(({ also }) => also));
       button.addEventListener("click", () => app.toggle(id));
       const light = (on) => () => {
         app.hover = on ? id : 0;
@@ -42,7 +49,7 @@ function build() {
       button.addEventListener("pointerleave", light(false));
       button.addEventListener("focus", light(true));
       button.addEventListener("blur", light(false));
-      rows.set(id, { row, button, state });
+      rows.set(id, { row, button, state, along });
       return row;
     }),
   );
@@ -61,15 +68,19 @@ function whatGoes() {
 
 function show() {
   if (app.mode === "start" || !app.photo) return;
-  if (app.crowd !== shownCrowd || rows.size !== app.everybody.length) {
-    shownCrowd = app.crowd;
+  if (app.crowd !== shownCrowd || app.beside !== shownBeside || rows.size !== app.everybody.length) {
+    [shownCrowd, shownBeside] = [app.crowd, app.beside];
     build();
   }
   for (const { id, going } of app.everybody) {
-    const { row, button, state } = rows.get(id);
+    const { row, button, state, along } = rows.get(id);
     row.classList.toggle("going", going);
     button.setAttribute("aria-pressed", going);
     state.textContent = going ? "erase" : "keep";
+    for (const { also, at } of along) {
+      also.hidden = !going;
+      also.setAttribute("aria-pressed", app.edits.now.things.some(([x, y]) => x === at[0] && y === at[1]));
+    }
   }
   both.hidden = app.everybody.length < 2;
   const nobody = app.crowd && !app.everybody.length;

@@ -76,7 +76,7 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.photo?.picture.close();
   app.result?.after.close();
   regions.clear();
-  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], searched: false, crowd: null, job: null, rough: null, result: null });
+  Object.assign(app, { photo: { ...info, name: name || "photo", picture }, found: [], beside: [], searched: false, crowd: null, job: null, rough: null, result: null });
   Object.assign(app, { mode: "choose", tool: "choose", hover: 0, touchUp: false, wishes: {}, radius: Math.max(2, Math.round(Math.max(width, height) * 0.022)) });
   app.busy = "Looking for people…";
   app.edits.begin();
@@ -92,6 +92,7 @@ async function show(info, name, mine, edits = undefined, job = null) {
   app.found = people;
   app.searched = ready;
   app.crowd = new Crowd(people, app.photo);
+  if (people.length) void lookBeside(info.id, mine);
   app.busy = "";
   app.edits.begin(edits);
   app.tell();
@@ -99,6 +100,12 @@ async function show(info, name, mine, edits = undefined, job = null) {
   announce(`${sure} ${sure === 1 ? "person" : "people"} found${people.length > sure ? `, and ${people.length - sure} uncertain` : ""}.`);
   if (!ready) note("Nobody was searched for: the finder's nets are not on this machine. Paint with the brush what should go.");
   else if (!people.length) note("Nobody was found; mark somebody with a click or a box, or paint with the brush.");
+}
+
+/** What may go with them; it comes a little later, and nothing waits for it. */
+async function lookBeside(id, mine) {
+  const { things } = await api.things(id).catch(() => ({ things: [] }));
+  if (mine === turn && things.length) app.set({ beside: things });
 }
 
 /** Look for people where a lost connection prevented it. */
@@ -151,6 +158,14 @@ export function addThing(at) {
   const { chosen, things } = app.edits.now;
   if (!chosen.length && !marksOn().length) return note("Choose first who goes; then click on what goes with them.");
   app.edits.change({ things: [...things, at] });
+}
+
+/** A suggested thing goes along, or stays after all. */
+export function toggleThing(at) {
+  const { things } = app.edits.now;
+  const there = things.findIndex(([x, y]) => x === at[0] && y === at[1]);
+  if (there < 0) addThing(at);
+  else app.edits.change({ things: things.filter((_, k) => k !== there) });
 }
 
 /** One more point for the last click: of the same thing (`also`), or not of it (`not`). */

@@ -1,0 +1,182 @@
+"""Things that go with somebody and are in no outline, as suggestions: a racket, a bag, a bicycle.
+
+The finder's detector knows eighty kinds of things, of which it is asked for people alone. Asked once more, for what can
+be carried or ridden, in a window around a person, it says what may go with them; its colours cut it out of its box
+(GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004). Nothing is erased for it: whoever wants it gone says so, with the
+pixel that is given here (``--also-at``), since what is beside somebody need not be theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mild.models import assets
+from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.nanodet import NanoDet
+from mild.people.scene import BoolMask, Box, Person, Scene
+from mild.photo.grid import fitted
+
+#: What is carried, worn or ridden, by its number among the classes of COCO.
+KINDS = {
+    1: "bicycle", 3: "motorcycle", 24: "backpack", 25: "umbrella", 26: "handbag", 28: "suitcase", 29: "frisbee",
+    30: "skis", 31: "snowboard", 33: "kite", 34: "baseball bat", 36: "skateboard", 37: "surfboard",
+    38: "tennis racket",
+}  # fmt: skip
+#: From this score on something is suggested.
+LEAST = 0.4
+#: A window reaches this part of the person's longer side around them; nobody lower than this is asked about, pixels,
+#: and no more people than this.
+AROUND, LOWEST, MOST_PEOPLE = 0.6, 40, 12
+#: A thing is theirs when its box comes this near to them (part of their longer side).
+NEAR = 0.04
+#: Less of it than this part of its box that is nobody's is not worth a word; a cut that takes less of that has failed,
+#: and the whole of it counts.
+FREE, FAILED = 0.15, 0.25
+#: Longest side of what is cut, pixels.
+GRID = 320
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that may go with a person.
+
+    Attributes:
+        person: their number.
+        kind: what it is, one of :data:`KINDS`.
+        score: 0..1, how sure the detector is.
+        box: where, photo pixels.
+        at: a pixel ``(x, y)`` well inside it: what ``--also-at`` takes.
+        mask: bool ``[h, w]`` in the frame of ``box``: its pixels, none of them a person's.
+    """
+
+    person: int
+    kind: str
+    score: float
+    box: Box
+    at: tuple[int, int]
+    mask: BoolMask
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "person": self.person,
+            "kind": self.kind,
+            "score": round(self.score, 3),
+            "box": list(self.box),
+            "at": list(self.at),
+        }
+
+
+def things_with(scene: Scene, people: tuple[int, ...] | None = None) -> tuple[Thing, ...]:
+    """What may go with the people of a scene, surest first within each; nothing where the detector is not here.
+
+    Args:
+        people: whom to ask about; None: those who were surely found.
+    """
+    net = _detector()
+    if net is None:
+        return ()
+    # Those who are not asked about, too: what stands beside two people is of whoever is nearer.
+    asked = [p for p in scene.people if p.sure or p.id in (people or ())]
+    asked = sorted((p for p in asked if p.box.height >= LOWEST), key=lambda p: -p.box.height)[:MOST_PEOPLE]
+    picture = Picture(scene.photo.pixels)
+    taken = scene.mask_of(p.id for p in scene.people if p.sure or p in asked)
+    found = [thing for person in asked for thing in _with(net, picture, person, taken)]
+    # Two people's windows show the same thing: it is of whoever is nearer.
+    found.sort(key=lambda thing: _distance(scene.person(thing.person), thing))
+    kept: list[Thing] = []
+    for thing in found:
+        if all(_overlap(thing.box, other.box) < 0.5 for other in kept):
+            kept.append(thing)
+    kept = [thing for thing in kept if people is None or thing.person in people]
+    return tuple(sorted(kept, key=lambda thing: (thing.person, -thing.score)))
+
+
+def thing_at(scene: Scene, x: int, y: int) -> BoolMask | None:
+    """The pixels ``[H, W]`` of the suggested thing at a pixel, whosever it may be; None when there is none."""
+    for thing in things_with(scene):
+        if not (thing.box.x0 <= x < thing.box.x1 and thing.box.y0 <= y < thing.box.y1):
+            continue
+        if thing.mask[y - thing.box.y0, x - thing.box.x0]:
+            full = np.zeros(scene.size, bool)
+            full[thing.box.slices] = thing.mask
+            return full
+    return None
+
+
+def _with(net: NanoDet, picture: Picture, person: Person, taken: BoolMask) -> list[Thing]:
+    size = (picture.height, picture.width)
+    longer = max(person.box.width, person.box.height)
+    window = person.box.grow(round(AROUND * longer) + 8, size)
+    reach = person.box.grow(round(NEAR * longer) + 2, size)
+    body = np.zeros((reach.height, reach.width), bool)
+    body[person.box.inside(reach).slices] = person.mask
+    near = cv2.distanceTransform((~body).view(np.uint8), cv2.DIST_L2, 5) <= NEAR * longer + 2
+    out: list[Thing] = []
+    corners = (window.x0, window.y0, window.x1, window.y1)
+    for x0, y0, x1, y1, score, _, kind in net.things(picture, corners, KINDS, LEAST):
+        box = Box(round(x0), round(y0), round(x1), round(y1)).intersect(Box(0, 0, size[1], size[0]))
+        common = box.intersect(reach)
+        if box.area < 16 or not common.area or not near[common.inside(reach).slices].any():
+            continue
+        if any(_overlap(box, other.box) >= 0.5 for other in out):
+            continue
+        mask = _cut(picture.pixels, box, taken)
+        if mask is None:
+            continue
+        inside = cv2.distanceTransform(np.pad(mask.view(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+        at = (box.x0 + int(x), box.y0 + int(y))
+        out.append(Thing(person.id, KINDS[int(kind)], float(score), box, at, mask))
+    return out
+
+
+def _cut(pixels: NDArray[np.uint8], box: Box, taken: BoolMask) -> BoolMask | None:
+    """What of a box is the thing and nobody's, ``[h, w]``; None when next to nothing of it is nobody's."""
+    free = ~taken[box.slices]
+    if free.mean() < FREE:
+        return None
+    ring = box.grow(max(4, (box.width + box.height) // 6), (pixels.shape[0], pixels.shape[1]))
+    may = np.zeros((ring.height, ring.width), np.uint8)
+    may[box.inside(ring).slices][free] = 1
+    grid, _ = fitted(ring.width, ring.height, GRID, least=2)
+    seen = np.asarray(cv2.resize(pixels[ring.slices], grid, interpolation=cv2.INTER_AREA), np.uint8)
+    guess = np.asarray(cv2.resize(may, grid, interpolation=cv2.INTER_NEAREST), np.uint8) * np.uint8(cv2.GC_PR_FGD)
+    if guess.all() or not guess.any():
+        return free
+    cv2.setRNGSeed(0)
+    ground, thing = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(seen[..., ::-1].copy(), guess, (0, 0, 1, 1), ground, thing, 4, cv2.GC_INIT_WITH_MASK)
+    soft = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    whole = cv2.resize(soft, (ring.width, ring.height), interpolation=cv2.INTER_LINEAR) > 0.5
+    won = np.asarray(whole[box.inside(ring).slices] & free)
+    # Spokes and strings are too thin for a cut by colours: then all of the box goes.
+    return won if won.sum() >= FAILED * free.sum() else free
+
+
+def _distance(person: Person, thing: Thing) -> float:
+    rows, columns = np.nonzero(person.mask)
+    x, y = thing.at
+    return float(np.hypot(rows + person.box.y0 - y, columns + person.box.x0 - x).min())
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Common area as a part of the smaller box."""
+    return a.intersect(b).area / max(1, min(a.area, b.area))
+
+
+def _detector() -> NanoDet | None:
+    folder = assets.locate("nanodet")
+    return None if folder is None else _loaded(folder / "nanodet.onnx")
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path) -> NanoDet:
+    return NanoDet(path)
