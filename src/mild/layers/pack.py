@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 from mild.errors import MildError
 from mild.layers import Layer, LayerStack
 from mild.people.scene import Box
-from mild.photo.formats import MAX_PIXELS
+from mild.photo.formats import MAX_PIXELS, decode_png
 from mild.photo.icc import clean_icc
 from mild.photo.mark import Mark
 from mild.reading import guarded, parse_json
@@ -208,8 +208,8 @@ def pixels_of(data: bytes, sizes: Collection[tuple[int, int]]) -> NDArray[np.uin
     Raises:
         ValueError: it has none of the ``sizes`` (height, width), or is of another kind.
     """
-    # The plugin itself: no other format by accident, and our own limit instead of Pillow's.
-    with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
+    # No other format by accident, our own limits instead of Pillow's; and no profile, which may be too long for Pillow.
+    with decode_png(data) as image:
         if (image.height, image.width) not in sizes:
             raise ValueError(f"a picture is {image.width} x {image.height}, which does not fit")
         if image.mode not in ("1", "L", "RGB", "RGBA"):

@@ -73,7 +73,13 @@ class Service:
 
     def __init__(self, settings: Settings, road: Any, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
-        self._lock = lock(settings)
+        # Other people's photos: what the server and its processes write is for its user alone.
+        self._umask = os.umask(0o077)
+        try:
+            self._lock = lock(settings)
+        except BaseException:
+            os.umask(self._umask)
+            raise
         self._writable = Writable(settings.state)
         try:
             self.photos = Photos(settings.state, settings.max_pixels)
@@ -81,6 +87,7 @@ class Service:
             self.scratch = Scratch(settings.state)
         except OSError as error:
             self._lock.close()
+            os.umask(self._umask)
             raise MildError(
                 f"The state folder {settings.state} cannot be used: {error.strerror or error}."
             ) from None  # fmt: skip
@@ -142,6 +149,7 @@ class Service:
         for line in (self.reader, self.finder, self.printer):
             line.close()
         self._lock.close()
+        os.umask(self._umask)
 
     async def add(self, data: bytes) -> tuple[str, Known]:
         """Keep an uploaded photo.
