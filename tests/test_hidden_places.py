@@ -19,7 +19,7 @@ from PIL import Image
 
 import hidden_places as places
 from carriers import carried_by
-from hiding import HEIGHT, MASK, WIDTH, Secret, encoded, erased, scene
+from hiding import HEIGHT, MASK, WIDTH, Secret, encoded, erased, jpeg, scene
 from mild.layers import Layer, LayerStack
 from mild.layers.export import save_stack
 from mild.people.scene import Box
@@ -139,6 +139,30 @@ def test_the_carver_agrees(tmp_path: Path) -> None:
     photo, _ = Photo.from_bytes(data).edited(erased(), MASK, mark=MARK, metadata="keep")
     for suffix, out in written(photo, (*PHOTOS, *LAYERED), tmp_path).items():
         assert remains(out, scene(), MASK) == [], suffix
+
+
+def test_the_carver_finds_what_is_hidden_unless_it_is_bare_numbers_or_names() -> None:
+    """Of the places of one kind each by itself, beside a photo that shows everybody."""
+    nothing = (b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x/>", b"", b"")
+    unseen = []
+    for which, (_, make) in enumerate(kinds()):
+        for name, block in make(SECRET).items():
+            data = carried_by(".jpg", *(block if at == which else other for at, other in enumerate(nothing)))
+            unseen += [name] if len(remains(data, scene(), MASK)) < 2 else []
+    unseen += [name for name, data in places.whole_files(SECRET).items() if len(remains(data, scene(), MASK)) < 2]
+    assert len(unseen) <= 12 and all(
+        any(word in name for word in ("raw", "names", "numbers", "JFIF", "many fields", "keys")) for name in unseen
+    ), unseen
+
+
+def test_of_no_sidecar_anything_is_left(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(jpeg())
+    for name, block in places.packets(SECRET).items():
+        (tmp_path / "a.jpg.xmp").write_bytes(block)
+        edited, _ = Photo.open(photo).edited(erased(), MASK, mark=MARK, metadata="keep")
+        assert edited.meta.sidecar is not None
+        assert SECRET.found(edited.meta.sidecar.packet or b"") == [], name
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -157,6 +158,25 @@ def test_names_and_regions_of_the_erased_go_and_others_stay(tmp_path: Path, meta
     assert told.regions == 2 and told.names == 1 and told.left == ("No Place",)
     none = Photo.open(tmp_path / "in.jpg").edited(erased(), MASK, metadata="none")[0]
     assert b"Stay Put" not in none.save(tmp_path / "none.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "gone girl at sea",
+        "Gone_Girl at sea",
+        "#GoneGirl at sea",
+        "Gone\u00a0Girl at sea",
+        "gone-girl at sea",
+        "at sea: Gone  Girl",
+    ],
+)
+def test_a_name_goes_however_its_words_are_joined(caption: str) -> None:
+    body = REGION.format(w=WIDTH, h=HEIGHT, items=ITEM.format(name="Gone Girl", x=0.68, y=0.5))
+    data = jpeg_xmp(packet(body + f"<dc:description>{caption}</dc:description><dc:source>Gone Girlish</dc:source>"))
+    photo, _ = Photo.from_bytes(data).edited(erased(), MASK)
+    left = (photo.meta.xmp or b"").decode()
+    assert "at sea" in left and not re.search(r"gone[\s_-]*girl(?!ish)", left, re.IGNORECASE) and "Gone Girlish" in left
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -42,7 +42,7 @@ _KEPT: dict[str, str | None] = {
     "ImageNumber FlashCompensation ApproximateFocusDistance",
     CORE: None,
     EXT: "AddlModelInfo AIPromptInformation AIPromptWriterName AISystemUsed AISystemVersionUsed ArtworkOrObject "
-    "AboutCvTerm Contributor Creator CVterm DigImageGUID DigitalSourceType Event EventExt EventId Genre ImageRegion "
+    "AboutCvTerm Contributor Creator CVterm DigitalSourceType Event EventExt EventId Genre ImageRegion "
     "ImageRating LocationCreated LocationShown MaxAvailHeight MaxAvailWidth ModelAge OrganisationInImageCode "
     "OrganisationInImageName PersonInImage PersonInImageWDetails ProductInImage RegistryId",
     "http://ns.useplus.org/ldf/xmp/1.0/": None,
@@ -71,6 +71,7 @@ _NEVER = {
     TIFF: {"NativeDigest", "ImageWidth", "ImageLength"},
     EXIF: {"NativeDigest", "MakerNote", "PixelXDimension", "PixelYDimension", "SubjectArea", "SubjectLocation"},
     DC: {"format"},
+    EXT: {"DigImageGUID"},
 }
 #: Parts of a file that are not written again, by their namespaces, with the sentence for the report.
 _GAIN = "An HDR gain map was left out: the photo is shown in standard dynamic range."

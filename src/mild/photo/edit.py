@@ -117,7 +117,8 @@ def _rewriter(gone: frozenset[str]) -> Callable[[str], str | None]:
     """A function that takes names out of a text; it gives None when nothing else was in it."""
     names = {_folded(name) for name in gone}
     spelled = sorted({form for name in gone for form in _forms(name)}, key=len, reverse=True)
-    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, spelled)) + r")(?!\w)", re.IGNORECASE)
+    parts_of = [r"[\s_.\-]*".join(map(re.escape, form.split())) for form in spelled]
+    pattern = re.compile(r"(?<![^\W_])(?:" + "|".join(parts_of) + r")(?![^\W_])", re.IGNORECASE)
 
     def rewrite(text: str) -> str | None:
         if not gone:
@@ -132,7 +133,7 @@ def _rewriter(gone: frozenset[str]) -> Callable[[str], str | None]:
 
 
 def _forms(name: str) -> set[str]:
-    return {name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name), name.replace(" ", "_")}
+    return {name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)}
 
 
 def _folded(text: str) -> str:
