@@ -207,6 +207,22 @@ def test_claims_about_parts_that_are_gone_go_and_are_told(tmp_path: Path) -> Non
     assert any("dynamic range" in note for note in told.notes) and any("video" in note for note in told.notes)
 
 
+def test_a_region_in_pixels_is_placed_too() -> None:
+    item = ITEM.format(name="Gone Girl", x=0.68 * WIDTH, y=0.5 * HEIGHT).replace(
+        'stArea:w="0.1"', 'stArea:unit="pixel" stArea:w="9"'
+    )
+    data = jpeg_xmp(packet(REGION.format(w=WIDTH, h=HEIGHT, items=item)))
+    photo, told = Photo.from_bytes(data).edited(erased(), MASK)
+    assert told.regions == 1 and b"Gone" not in (photo.meta.xmp or b"")
+    kept, told = Photo.from_bytes(data).edited(erased(), ~MASK)
+    assert told.regions == 0 and b"Gone Girl" in (kept.meta.xmp or b"")
+
+
+def test_a_gain_map_of_iso_21496_is_missed_too() -> None:
+    data = jpeg(segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"))
+    assert any("dynamic range" in note for note in Photo.from_bytes(data).meta.notes)
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_edit_is_said_and_exiftool_reads_it_without_a_warning(tmp_path: Path, suffix: str) -> None:
     if suffix == ".heic":

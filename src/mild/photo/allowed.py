@@ -74,12 +74,12 @@ _NEVER = {
     EXT: {"DigImageGUID"},
 }
 #: Parts of a file that are not written again, by their namespaces, with the sentence for the report.
-_GAIN = "An HDR gain map was left out: the photo is shown in standard dynamic range."
+GAIN = "An HDR gain map was left out: the photo is shown in standard dynamic range."
 _MOTION = "A motion video was left out."
 _DEPTH = "A depth map or a second picture was left out."
 _GONE = {
-    "http://ns.adobe.com/hdr-gain-map/1.0/": _GAIN,
-    "http://ns.apple.com/HDRGainMap/1.0/": _GAIN,
+    "http://ns.adobe.com/hdr-gain-map/1.0/": GAIN,
+    "http://ns.apple.com/HDRGainMap/1.0/": GAIN,
     "http://ns.google.com/photos/1.0/camera/": _MOTION,
     "http://ns.google.com/photos/1.0/container/": None,
     "http://ns.google.com/photos/1.0/container/item/": None,
@@ -120,7 +120,7 @@ def kept(xmp: Xmp) -> tuple[Xmp, list[str]]:
         if sentence == _MOTION and not local.startswith(("MotionPhoto", "MicroVideo")):
             sentence = None
         if "GainMap" in set(leaves(value)):
-            sentence = _GAIN
+            sentence = GAIN
         if sentence and sentence not in told:
             told.append(sentence)
         if space in _GONE or space.startswith(_GONE_BEGINNINGS) or local in _NEVER.get(space, ()):

@@ -227,6 +227,9 @@ def _avif(file: IO[bytes]) -> Image.Image:
     at = head.find(b"av1C")
     if at >= 0 and len(head) > at + 6 and head[at + 6] & 0x40:
         image.info["mild_notes"] = ("The photo has more than 8 bits per channel; they were rounded to 8.",)
+    if b"tmap" in head:
+        said = "An HDR gain map was left out: the photo is shown in standard dynamic range."
+        image.info["mild_notes"] = (*image.info.get("mild_notes", ()), said)
     at = head.find(b"colrnclx")
     if at >= 0 and len(head) >= at + 15:
         numbers = [int.from_bytes(head[at + i : at + i + 2], "big") for i in (8, 10, 12)]

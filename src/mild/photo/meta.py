@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from mild.photo import colour, exif, iptc
-from mild.photo.allowed import TIFF, kept
+from mild.photo.allowed import GAIN, TIFF, kept
 from mild.photo.credentials import Signer
 from mild.photo.icc import clean_icc
 from mild.photo.plain import MOST_OPAQUE, decoded, is_plain, opaque
@@ -32,6 +32,8 @@ _STRUCTURAL = frozenset(
 )
 _GROUPS = (0x8769, 0x8825)  # the directories of EXIF proper and of GPS
 _INTEROP = 0xA005
+#: How a JPEG says by ISO 21496-1 that a gain map follows.
+_ISO_GAIN = b"urn:iso:std:iso:ts:21496:-1"
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma", "zstd", "raw"}
 
 
@@ -89,6 +91,8 @@ def collect(image: Image.Image, sidecar: Sidecar | None = None) -> tuple[PhotoMe
     for packet in (*_packets(image), found.inner.get(exif.XMP)):
         xmp = xmp.merged(read_xmp(packet) or Xmp())
     xmp, notes = kept(xmp)
+    if GAIN not in notes and any(body.startswith(_ISO_GAIN) for _, body in getattr(image, "applist", ())):
+        notes.append(GAIN)
     # HEIF says by itself how it is turned, and Pillow's reader has done it already.
     turned = info.get("original_orientation")
     turned = turned if isinstance(turned, int) and turned in range(1, 9) else found.orientation

@@ -160,15 +160,15 @@ def _changed(
         return None
     items = []
     for _, item in value.items:
-        place = _place(item, kind, size) if isinstance(item, dict) else None
+        place = _place(item, kind, size, drawn) if isinstance(item, dict) else None
         after = change(item, place, kind, drawn) if isinstance(item, dict) and place is not None else None
         if after is not None:
             items.append((None, after))
     return Array(value.kind, tuple(items)) if items else None
 
 
-def _place(item: Struct, kind: str, size: tuple[int, int]) -> Rectangle | None:
-    """Where a region lies, or None."""
+def _place(item: Struct, kind: str, size: tuple[int, int], drawn: tuple[float, float] | None) -> Rectangle | None:
+    """Where a region lies, or None; ``drawn`` is the size of the picture on which it was drawn, if that is said."""
     try:
         if kind == "microsoft":
             x, y, w, h = (float(part) for part in str(item[MPREG, "Rectangle"]).split(","))
@@ -177,20 +177,26 @@ def _place(item: Struct, kind: str, size: tuple[int, int]) -> Rectangle | None:
             place = _boundary(item[EXT, "RegionBoundary"], size)
         else:
             space, area = (AREA, item[MWG, "Area"]) if kind == "mwg" else (ACD_AREA, _acdsee_area(item))
-            place = Rectangle(*_area(area, space))
+            place = _area(area, space, drawn or size)
     except (KeyError, TypeError, ValueError):
         return None
     return place if all(np.isfinite(v) and abs(v) < 100 for v in (place.x, place.y, place.w, place.h)) else None
 
 
-def _area(area: Struct, space: str) -> tuple[float, float, float, float]:
+def _area(area: Struct, space: str, drawn: tuple[float, float]) -> Rectangle:
+    if not isinstance(area, dict):
+        raise ValueError
+    # The specification knows fractions only; some programs write pixels, and say so.
+    wide, high = drawn if area.get((space, "unit")) == "pixel" and min(drawn) > 0 else (1, 1)
+
     def number(key: str) -> float | None:
         return float(area[space, key]) if (space, key) in area else None
 
     x, y, w, h, d = (number(key) for key in "xywhd")
     if x is None or y is None:
         raise ValueError
-    return x, y, w if w is not None else d or 0.0, h if h is not None else d or 0.0
+    w, h = w if w is not None else d or 0.0, h if h is not None else d or 0.0
+    return Rectangle(x / wide, y / high, w / wide, h / high)
 
 
 def _acdsee_area(item: Struct) -> Struct:
@@ -224,7 +230,7 @@ def _boundary(bounds: Struct, size: tuple[int, int]) -> Rectangle:
 
 def _write_area(space: str, name: Name) -> Callable[[Struct, Rectangle, int, tuple[int, int]], Struct]:
     def write(item: Struct, place: Rectangle, turn: int, stored: tuple[int, int]) -> Struct:
-        if turn == 1:
+        if turn == 1 and item.get(name, {}).get((space, "unit")) != "pixel":
             return item
         at = place.turned(turn)
         new = {
