@@ -388,6 +388,7 @@ def test_erase_report_cag(pipeline: MildPipeline, tmp_path: Path, capfd: pytest.
     for wrong, words in (["--report", "cost"], "no report"), (["--report", "cag", "--no-denoise"], "switches off"):
         assert run([*job, *wrong]) == 2 and words in capfd.readouterr().err and not out.exists()
     assert run([*job, "--report", "cag"]) == 0
+    assert "o.cag.png shows the photo as it was" in capfd.readouterr().out
     assert {path.name for path in tmp_path.glob("o.*")} == {"o.png", "o.cag.json", "o.cag.png"}
     assert json.loads((tmp_path / "o.cag.json").read_text())["layers"][0]["layer"] == "background"
     out.unlink()

@@ -162,6 +162,7 @@ class _Measure:
         console = Console(highlight=False, markup=False)
         console.print(table)
         console.print(f"report: {self.table}, {self.picture}", soft_wrap=True)
+        console.print(f"note: {self.picture.name} shows the photo as it was, with everybody in it.", soft_wrap=True)
 
 
 def _show(result: EraseResult, target: Path, *, err: bool = False) -> None:
