@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 _HEIF = rb"....ftyp(?:avi[fs]|he[iv][cxms]|m[is]f1)"
-#: The first bytes of pictures. A JPEG's first may be blanked (cameras do that in maker notes), or all before its tables.
+#: The first bytes of pictures. A JPEG's first may be blanked (cameras do that), or all before its tables.
 STARTS = re.compile(
     rb"\xff\xd8\xff|.\xd8\xff[\xdb\xe0\xe1\xee]|\xff\xdb\x00[\x43\x84]|\x89PNG\r\n|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0\*|"
     rb"\0{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\0|BM....\0{4}....[\x0c\x28\x6c\x7c]\0{3}|" + _HEIF,
