@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mild.paint.blas import one_thread
 from mild.paint.painting import paint
 from mild.paint.pyramid import (
     RADIUS,
@@ -64,7 +65,8 @@ def synthesize(photo: Rgb, own: BoolMask, hole: BoolMask, guide: Float, window: 
     # One level: the photo is larger than the guide by next to nothing, and there is nothing finer to paint.
     if len(levels) < 2 or not levels[0].sources.any():
         return view(guide, guide.shape[:2], None, hole.shape, window)
-    places = _first_places(levels[0], guide[levels[0].window.slices])
+    with one_thread():
+        places = _first_places(levels[0], guide[levels[0].window.slices])
     painted = guide[levels[0].window.slices]
     for number, (below, level) in enumerate(pairwise(levels), 1):
         places = _carried_up(below, level, places)
