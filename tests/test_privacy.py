@@ -10,7 +10,6 @@ import re
 import shutil
 import struct
 import subprocess
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,6 @@ from hiding import (
     png,
     scene,
     segment,
-    with_private,
 )
 from mild.errors import UsageError
 from mild.photo import Photo
@@ -51,72 +49,9 @@ def exif(tag: int, kind: int, value: bytes) -> bytes:
     return head + struct.pack("<HHHIII", 1, tag, kind, len(value), 26 + 18, 0) + value
 
 
-def exif_segment(tag: int, kind: int, value: bytes) -> bytes:
-    return jpeg(segment(0xE1, b"Exif\0\0" + exif(tag, kind, value)))
-
-
-def places() -> dict[str, bytes]:
-    """A file for every place where a specification (or a known program) puts a picture."""
-    small = encoded(size=(64, 48))
-    text = base64.b64encode(small).decode()
-    lines = "\n".join(text[i : i + 76] for i in range(0, len(text), 76))
-    dealt = "".join(f"<rdf:li>{text[i : i + 60]}</rdf:li>" for i in range(0, len(text), 60))
-    thumbnail = f'<xmp:Thumbnails><rdf:Alt><rdf:li rdf:parseType="Resource"><xmpGImg:image>{text}</xmpGImg:image>'
-    extended = packet(attributes=f'GImage:Data="{text}"').encode()
-    more = b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", len(extended), 0) + extended
-    iptc = b"\x1c\x02\xca" + struct.pack(">H", len(small)) + small
-    raw = f"\nxmp\n{len(text)}\n".encode() + packet(f"<dc:source>{text}</dc:source>").encode().hex().encode()
-    return {
-        "xmp-single-quotes.jpg": jpeg_xmp(packet(attributes=f"GImage:Data = '{text}'")),
-        "xmp-thumbnail.jpg": jpeg_xmp(packet(thumbnail + "</rdf:li></rdf:Alt></xmp:Thumbnails>")),
-        "xmp-utf16.jpg": jpeg_xmp(packet(attributes=f'GDepth:Data="{text}"'), "utf-16"),
-        "xmp-in-a-caption.jpg": jpeg_xmp(packet(f"<dc:description>{lines}</dc:description>")),
-        "xmp-dealt-out.jpg": jpeg_xmp(packet(f"<dc:subject><rdf:Bag>{dealt}</rdf:Bag></dc:subject>")),
-        "xmp-hex.jpg": jpeg_xmp(packet(f"<dc:source>{small.hex(' ')}</dc:source>")),
-        "xmp-other-prefix.jpg": jpeg_xmp(packet(attributes=f'GImage:Data="{text}"').replace("GImage", "q")),
-        "xmp-extended.jpg": jpeg(segment(0xE1, more)),
-        "xmp-in-exif.jpg": exif_segment(700, 1, packet(attributes=f'GImage:Data="{text}"').encode()),
-        "maker-note.jpg": exif_segment(0x927C, 7, b"ACME\0" + small),
-        "maker-note-without-start.jpg": exif_segment(0x927C, 7, b"ACME\0" + small[2:]),
-        "user-comment.jpg": exif_segment(0x9286, 7, b"ASCII\0\0\0" + text.encode()),
-        "private-tag.jpg": exif_segment(0xFDE8, 7, small),
-        "private-text.jpg": exif_segment(0xFDE9, 2, text.encode() + b"\0"),
-        "photoshop-thumbnail.jpg": jpeg(photoshop(0x040C, bytes(28) + small)),
-        "iptc-preview.jpg": jpeg(photoshop(0x0404, iptc)),
-        "comment.jpg": jpeg(segment(0xFE, text.encode())),
-        "private-segment.jpg": jpeg(segment(0xEB, small)),
-        "trailer.jpg": jpeg(trail=small),
-        "icc-private.jpg": jpeg(segment(0xE2, b"ICC_PROFILE\0\1\1" + with_private(small))),
-        "text.png": png((b"tEXt", b"Comment\0" + text.encode())),
-        "text-workflow.png": png((b"zTXt", b"workflow\0\0" + zlib.compress(json.dumps({"image": text}).encode()))),
-        "xmp-raw-profile.png": png((b"tEXt", b"Raw profile type xmp\0" + raw)),
-        "private-chunk.png": png((b"prVW", small)),
-        "icc-private.png": png((b"iCCP", b"p\0\0" + zlib.compress(with_private(small)))),
-        "behind-the-end.png": png() + small,
-    }
-
-
 def edited(path: Path, **options: object) -> Photo:
     mark = options.pop("mark", Mark("0.1", "mild-small", "2026-01-01T00:00:00Z"))
     return Photo.open(path).edited(erased(), MASK, mark=mark, **options)[0]  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", sorted(places()))
-@pytest.mark.parametrize("metadata", ["clean", "keep"])
-def test_a_hidden_picture_is_in_no_format_any_more(tmp_path: Path, name: str, metadata: str) -> None:
-    source = tmp_path / name
-    source.write_bytes(places()[name])
-    photo = edited(source, metadata=metadata)
-    for suffix in FORMATS:
-        if suffix == ".heic":
-            pytest.importorskip("pillow_heif")
-        out = photo.save(tmp_path / f"out{suffix}")
-        assert remains(out.read_bytes(), scene(), MASK) == []
-
-
-def test_the_carver_finds_what_is_there(tmp_path: Path) -> None:
-    for name in ("xmp-single-quotes.jpg", "maker-note.jpg", "text-workflow.png", "trailer.jpg", "xmp-utf16.jpg"):
-        assert len(remains(places()[name], scene(), MASK)) >= 2, name  # the photo itself, and the hidden one
 
 
 REGION = (
