@@ -133,6 +133,31 @@ def test_regions_follow_the_turned_pixels(tmp_path: Path, orientation: int) -> N
     assert [int(size[SPACES["stDim"], key]) for key in "wh"] == list(photo.size[::-1])
 
 
+def test_what_a_photographer_s_programs_write_stays() -> None:
+    """A long history, many faces and keywords, names of files and ids are no picture that was dealt out."""
+    events = "".join(
+        f"<rdf:li stEvt:action='saved' stEvt:when='2024-01-{i % 28 + 1:02}T03:04:05+01:00' stEvt:changed='/metadata' "
+        f"stEvt:softwareAgent='Adobe Lightroom Classic 13.{i} (Windows)'/>"
+        for i in range(60)
+    )
+    faces = "".join(
+        ITEM.format(name=f"Person {i}", x=0.2412999999 + i / 1000, y=0.31049999999999994) for i in range(40)
+    )
+    words = "".join(f"<rdf:li>Places|Europe|Valley {i}</rdf:li>" for i in range(80))
+    body = (
+        f"<xmpMM:History><rdf:Seq>{events}</rdf:Seq></xmpMM:History>"
+        f"<lr:hierarchicalSubject><rdf:Bag>{words}</rdf:Bag></lr:hierarchicalSubject>"
+        "<xmpMM:DocumentID>xmp.did:4a5b6c7d-0102-0304-0506-0708090a0b0c</xmpMM:DocumentID>"
+        "<xmpMM:OriginalDocumentID>4A5B6C7D0102030405060708090A0B0C</xmpMM:OriginalDocumentID>"
+        "<photoshop:TransmissionReference>IMG_20240102_030405-Bearbeitet-2.CR3</photoshop:TransmissionReference>"
+    ) + REGION.format(w=WIDTH, h=HEIGHT, items=faces)
+    found = read_xmp(Photo.from_bytes(jpeg_xmp(packet(body))).edited(erased(), np.zeros_like(MASK))[0].meta.xmp)
+    assert found is not None
+    names = {local for _, local in found.properties}
+    assert {"History", "Regions", "hierarchicalSubject", "DocumentID", "TransmissionReference"} <= names
+    assert len(found.properties[SPACES["xmpMM"], "History"].items) == 60
+
+
 def test_claims_about_parts_that_are_gone_go_and_are_told(tmp_path: Path) -> None:
     claims = 'GCamera:MotionPhoto="1" hdrgm:Version="1.0" Iptc4xmpExt:DigitalSourceType="http://x/digitalCapture"'
     (tmp_path / "in.jpg").write_bytes(jpeg_xmp(packet(attributes=claims)))

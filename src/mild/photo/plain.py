@@ -20,7 +20,7 @@ SHORT = 160
 PROSE = 0.6
 #: All texts of one place (a packet, a record, a directory) may hold this many characters that are no words: names of
 #: files, ids, codes. Dealt out to fields that are short each, a picture needs more.
-MOST_OPAQUE = 1_500
+MOST_OPAQUE = 800
 _LONGEST_WORD = 120
 #: Bits a letter, and the share of vowels: what is coded has all letters alike and few vowels; no language does.
 _EVEN, _VOWELS, _JUDGED = 4.42, 0.27, 120
@@ -34,9 +34,9 @@ _STARTS = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(r"https?://[\w./?=&%#:~+-]{1,180}")
-_WORDS = r"(?:[A-Z]?[a-z]{1,29}|[A-Z]{1,12}|\d{1,17})"
+_WORDS = r"(?:[A-Z]?[a-z]{1,29}|[A-Z]{1,12}|\d{1,17}[A-Za-z]{0,2})"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?")
 _JOINED = re.compile(rf"[\W_]*{_WORDS}(?:[\W_]+{_WORDS})*[\W_]*")
-_WORD = re.compile(r"[(\[\"'«„“]*(?:[A-Z]?[a-z'’-]{1,29}|[A-Z]{1,12}|\d{1,6})[)\]\"'»“”.,;:!?…]*")
 
 
 def is_plain(text: str) -> bool:
@@ -51,14 +51,15 @@ def is_plain(text: str) -> bool:
     if len(text) <= SHORT:
         return True
     digits = sum(character.isdigit() for character in text)
-    good = sum(len(word) for word in words if _foreign(word) or _WORD.fullmatch(word) or _URL.fullmatch(word))
+    good = sum(len(word) for word in words if _JOINED.fullmatch(word) or _URL.fullmatch(word) or _foreign(word))
     return good >= PROSE * sum(map(len, words)) and digits <= 0.3 * len(text) and _reads(text)
 
 
 def opaque(texts: Iterable[str]) -> int:
     """How many characters of some texts belong to words that are no words, numbers, addresses or other scripts'."""
     words = (word for text in texts for word in text.split())
-    return sum(len(w) for w in words if len(w) > 4 and not (_JOINED.fullmatch(w) or _URL.fullmatch(w) or _foreign(w)))
+    known = (_JOINED, _TIME, _URL)
+    return sum(len(w) for w in words if len(w) > 4 and not (any(p.fullmatch(w) for p in known) or _foreign(w)))
 
 
 def _reads(text: str) -> bool:
