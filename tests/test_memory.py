@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from mild.people import find as perception
-from mild.people import memory
+from mild.people import manual, memory
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.request import Finder
@@ -112,3 +114,31 @@ def test_a_photo_is_forgotten_with_everybody_in_it(folder: Path) -> None:
     memory.forget("a" * 64)
     assert memory.recall("a" * 64, ("one",)) is None and memory.recall("b" * 64, ("other",)) is not None
     assert len(list(folder.glob("*.npz"))) == 2
+
+
+def test_answers_to_clicks_keep_no_nets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 answers held every net that had given one, through their keys, after it was unloaded."""
+
+    class Nets:
+        name = "nanodet"
+
+    def clicked(photo: Photo, x: int, y: int, *_: object) -> Person:
+        asked.append((x, y))
+        return people()[0]
+
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(manual, "_clicked", clicked)
+    photo = Photo.of(np.zeros((40, 50, 3), np.uint8))
+    nets = Nets()
+    gone = weakref.ref(nets)
+    monkeypatch.setattr(manual.clicked, "detector_here", lambda: nets)
+    monkeypatch.setattr(manual, "load_nets", lambda: nets)
+    manual.at_point(photo, 4, 5, 1)
+    assert manual.at_point(photo, 4, 5, 2).id == 2 and asked == [(4, 5)]
+    monkeypatch.setattr(manual, "load_nets", lambda: None)
+    monkeypatch.setattr(manual.clicked, "detector_here", lambda: None)
+    del nets
+    gc.collect()
+    assert gone() is None
+    manual.at_point(photo, 4, 5, 1)
+    assert len(asked) == 2, "without nets, another answer"

@@ -208,14 +208,7 @@ def decides(backend: Backend, finder: Finder) -> tuple[str, ...]:
         weights = [str(assets.locate_model(name) or name) for name in (*names, *hub.pose_models())]
     else:
         weights = [str(assets.cache_dir() / backend.name)]
-    files = [
-        f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}"
-        for folder in weights
-        if folder and Path(folder).is_dir()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    ]
-    files += [f"{f}:{Path(f).stat().st_mtime_ns}" for f in weights if Path(f).is_file()]
+    files = memory.stamps(*(place for place in weights if place))
     return backend.name, finder.model_dump_json(), *weights, *files, *(f"{p} {_version(p)}" for p in _DECIDING)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
+from mild.models import assets
 from mild.people import clicks, memory
 from mild.people.finders import clicked
 from mild.people.finders.blaze_candidates import Candidate, verify
@@ -58,7 +59,7 @@ def at_point(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = No
         return Person.from_mask(id, cut[0], source="click")
     nets = _nets_for(photo)
     detector = None if nets is None else clicked.detector_here()
-    key = ("point", x, y, _digest(others), nets, detector)
+    key = ("point", x, y, _digest(others), *_who_answers(nets, detector))
     known = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
     return replace(known, id=id)
 
@@ -79,6 +80,13 @@ def _clicked(
     return Person.from_mask(0, grow_from(photo, x, y), source="click")
 
 
+def _who_answers(nets: BlazeNets | None, detector: Detector | None) -> tuple[str, ...]:
+    """The nets by name, and their files' stamps: a key must not keep them loaded."""
+    names = [*(["blazepose"] if nets is not None else []), *([detector.name] if detector is not None else [])]
+    places = [folder for name in names if (folder := assets.locate(name)) is not None]
+    return *names, *memory.stamps(*places)
+
+
 def _digest(others: BoolMask | None) -> bytes:
     return b"" if others is None else hashlib.sha256(np.packbits(others).tobytes()).digest()
 
@@ -97,7 +105,7 @@ def in_box(photo: Photo, box: Box, id: int, others: BoolMask | None = None) -> P
         return Person.from_mask(id, cut[0], source="box")
     nets = _nets_for(photo)
     detector = None if nets is None else clicked.detector_here()
-    key = ("box", inside, _digest(others), nets, detector)
+    key = ("box", inside, _digest(others), *_who_answers(nets, detector))
     known = memory.answer(photo.sha256, key, lambda: _framed(photo, inside, others, nets, detector))
     return replace(known, id=id)
 

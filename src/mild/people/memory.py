@@ -114,7 +114,8 @@ def keep(pixels: str, key: Sequence[str], found: Found) -> None:
 def answer(pixels: str, key: Hashable, make: Callable[[], Person]) -> Person:
     """Who is meant by a click or a box on the photo with these pixels: made once in this process, never kept on disk.
 
-    Whoever refines a mark by more of them asks for the first one each time.
+    Whoever refines a mark by more of them asks for the first one each time. The key names what answers and does not
+    hold it: these answers outlive the nets (see :func:`stamps`).
     """
     name = (pixels, key)
     with _lock:
@@ -126,6 +127,13 @@ def answer(pixels: str, key: Hashable, make: Callable[[], Person]) -> Person:
             while len(_answers) > MOST_ANSWERS:
                 _answers.popitem(last=False)
     return known
+
+
+def stamps(*weights: str | Path) -> tuple[str, ...]:
+    """What names weights without holding them: each file's name, size and time, of files and of folders. Where nothing
+    lies, nothing is said."""
+    found = [path for place in map(Path, weights) for path in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    return tuple(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in found if p.is_file())
 
 
 def forget(pixels: str) -> None:
@@ -191,7 +199,7 @@ def _read(path: Path) -> Found:
 
 def _name(pixels: str, key: Sequence[str]) -> tuple[str, str]:
     # Another version of the finder's code may find other people.
-    code = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(Path(__file__).parent.rglob("*.py"))]
+    code = [*stamps(*sorted(Path(__file__).parent.rglob("*.py")))]
     return pixels, hashlib.sha256(json.dumps([pixels, *key, code]).encode()).hexdigest()
 
 
