@@ -2,10 +2,10 @@
 
     python bench/newcomer.py [--extra NAME …] [--python PATH …]
 
-For every Python that is here (3.11 to 3.13) the plain installation is made and the README's lines are typed; for the
-first of them also each extra alone. Packages come from the index that pip uses; the nets are fetched into the user's
-cache, and after that no network is used (``MILD_OFFLINE``). It ends with 1 if a line failed, or a missing extra was not
-named.
+For every Python that is here (3.11 to 3.13): a clone of the last commit, a fresh environment, and the README's lines
+of "Install", "Use it" and "As a library", copied by this program; then each extra alone, in an environment of its own,
+from a wheel. Packages come from the index that pip uses; the nets are fetched once, into a cache of this run's own, and
+after that no network is used (``MILD_OFFLINE``). It ends with 1 if a line failed, or a missing extra was not named.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("python3.11", "python3.12", "python3.13")
+_BOX = "erase group.jpg --box 500,90,620,460 --finder none"
+_SIGNED = f"{_BOX} --sign-cert cert.pem --private-key key.pem"
 #: Commands of each extra, as words after ``mild``; they run in a folder with group.jpg and people.json in it.
 TRIED = {
-    "torch": ["erase group.jpg --box 500,90,620,460 --finder none --steps 2 --correct -o two.png --force"],
-    "heic": ["erase group.jpg --box 500,90,620,460 --finder none -o out.heic --force"],
+    "torch": [f"{_BOX} --steps 2 --correct -o two.png --force"],
+    "heic": [f"{_BOX} -o out.heic --force"],
     "server": ["serve"],
+    "c2pa": [f"{_SIGNED} -o signed.jpg"],
+    "stores": ["batch file://HOME/photos -o file://HOME/clean --ledger books --all"],
     "data": ["data curate photos set --licence CC0-1.0 --finder blazepose --overwrite", "data validate set",
              "data stats set -o stats"],
     "train": ["train --check stage.yaml"],
@@ -35,9 +39,11 @@ TRIED = {
 }  # fmt: skip
 #: What the plain installation answers with the extra's name.
 LACKING = {
-    "torch": "erase group.jpg --box 500,90,620,460 --finder none --steps 2 --correct -o no.png",
-    "heic": "erase group.jpg --box 500,90,620,460 --finder none -o no.heic",
+    "torch": f"{_BOX} --steps 2 --correct -o no.png",
+    "heic": f"{_BOX} -o no.heic",
     "server": "serve",
+    "c2pa": f"{_SIGNED} -o no.jpg",
+    "stores": "batch file://HOME/photos -o no --all",
     "data": "data curate photos no --licence CC0-1.0 --finder blazepose",
     "train": "train stage.yaml",
     "bench": "bench run --set photos:photos -m telea -o no",
@@ -50,13 +56,13 @@ def main() -> int:
     options.add_argument("--python", action="append", help="only these interpreters")
     asked = options.parse_args()
     pythons = [found for found in (asked.python or PYTHONS) if works(found)]
-    extras = asked.extra or ["plain", *TRIED]
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build(Path(scratch))
+        os.environ["MILD_CACHE"] = str(Path(scratch) / "cache")
         print(f"{'python':12} {'install':8} {'seconds':>8} {'packages':>9} {'MiB':>6}")
-        for number, python in enumerate(pythons):
-            for extra in extras if number == 0 else [e for e in extras if e == "plain"]:
+        for python in pythons:
+            for extra in asked.extra or ["plain", *TRIED]:
                 failed += one(python, extra, wheel, Path(scratch))
     return 1 if failed else 0
 
@@ -80,11 +86,16 @@ def one(python: str, extra: str, wheel: Path, scratch: Path) -> int:
     home = Path(tempfile.mkdtemp(dir=scratch))
     env = home / "env"
     subprocess.run([python, "-m", "venv", str(env)], check=True)
-    bare = size(env)
+    bare, where = size(env), home
     begun = time.perf_counter()
-    wanted = str(wheel) + ("" if extra == "plain" else f"[{extra}]")
-    pip = [str(env / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), wanted], capture_output=True, text=True)
+    if extra == "plain":
+        where = home / "clone"
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(where)], check=True)
+        install = next(line for line in block("Install") if line.startswith("pip "))
+    else:
+        install = f"pip install {wheel}[{extra}]"
+    pip = [str(env / "bin" / "pip"), "--quiet", "--disable-pip-version-check", *install.split()[1:]]
+    done = subprocess.run([*pip, "-c", str(ROOT / "constraints.txt")], capture_output=True, text=True, cwd=where)
     if done.returncode:
         print(f"{python:12} {extra:8} could not be installed: {done.stderr.strip().splitlines()[-1]}")
         return 1
@@ -93,13 +104,15 @@ def one(python: str, extra: str, wheel: Path, scratch: Path) -> int:
                             capture_output=True, text=True).stdout.splitlines()  # fmt: skip
     packages = [line for line in listed if not line.startswith(("pip=", "setuptools="))]
     print(f"{python:12} {extra:8} {took:8.1f} {len(packages):9} {(size(env) - bare) / 2**20:6.0f}", flush=True)
-    prepare(home, rows=extra == "train")
+    prepare(home, extra)
     mild = str(env / "bin" / "mild")
     failed = 0
     if extra == "plain":
-        subprocess.run([mild, "models", "--fetch"], capture_output=True, cwd=home)
-        for line in readme():
+        for line in block("Install"):
+            failed += typed(mild, line.removeprefix("mild "), home, offline=False) if line.startswith("mild ") else 0
+        for line in used():
             failed += typed(mild, line, home)
+        failed += library(str(env / "bin" / "python"), home)
         for name, line in LACKING.items():
             failed += typed(mild, line, home, lacking=name)
     else:
@@ -113,26 +126,45 @@ def size(folder: Path) -> int:
     return sum(p.lstat().st_blocks * 512 for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
 
 
-def readme() -> list[str]:
-    """The lines of "Use it", without their comments; those that need an extra are tried with it."""
-    block = (ROOT / "README.md").read_text().split("## Use it")[1].split("```sh")[1].split("```")[0]
-    lines = [line.split("#")[0].strip().removeprefix("mild ") for line in block.strip().splitlines()]
+def block(title: str, language: str = "sh") -> list[str]:
+    """The lines of the first block under a title of the README, or after a sentence; without their comments."""
+    found = (ROOT / "README.md").read_text().split(title + "\n", 1)[1].split(f"```{language}\n")[1].split("```")[0]
+    return [line.split("#")[0].strip() for line in found.splitlines() if line.split("#")[0].strip()]
+
+
+def used() -> list[str]:
+    """The lines of "Use it", as words after ``mild``; those that need an extra are tried with it."""
+    lines = [line.removeprefix("mild ") for line in block("## Use it")]
     # The layered file made by the line before is a PSD, and person 2 of the photo here has no layer in it: not sure.
     lines = [line.replace("group.ora --hide 2", "group.psd --hide 3") for line in lines]
-    return [line for line in lines if line and line.split()[0] not in ("studio", "serve")]
+    return [line for line in lines if line.split()[0] not in ("studio", "serve")]
 
 
-def prepare(home: Path, rows: bool) -> None:
-    """What the README's lines speak of: a photo, a mask, a layered file; and small inputs for the laboratory."""
+def library(python: str, home: Path) -> int:
+    """The README's Python."""
+    code = "\n".join(block("As a library:", "python"))
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=home, env=quietly())
+    wrong = done.returncode != 0 or bool(done.stderr)
+    print(f"    {'WRONG' if wrong else 'ok':5}           as a library {done.stderr[-400:]}")
+    return int(wrong)
+
+
+def quietly() -> dict[str, str]:
+    return {**os.environ, "MILD_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "MILD_REMEMBER": "0"}
+
+
+def prepare(home: Path, extra: str) -> None:
+    """What the README's lines speak of: a photo, a mask, a layered file; and small inputs for the extras."""
     shutil.copy(ROOT / "examples" / "bar55.jpg", home / "group.jpg")
     (home / "photos").mkdir()
     shutil.copy(ROOT / "examples" / "pool.jpg", home / "photos")
     (home / "stage.yaml").write_text("stage: base\nout: run\ndata: {rows: rows}\n")
     python = str(home / "env" / "bin" / "python")
-    if rows:
-        code = "from pathlib import Path; from tiny_rows import write_rows; write_rows(Path('rows'))"
-        env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-        subprocess.run([python, "-c", code], cwd=home, check=True, env=env)
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    made = {"train": "from pathlib import Path; from tiny_rows import write_rows; write_rows(Path('rows'))",
+            "c2pa": "from pathlib import Path; from certificates import chain; chain(Path())"}  # fmt: skip
+    if extra in made:
+        subprocess.run([python, "-c", made[extra]], cwd=home, check=True, env=env)
     code = (
         "from PIL import Image, ImageDraw\n"
         "mask = Image.new('L', Image.open('group.jpg').size)\n"
@@ -143,13 +175,14 @@ def prepare(home: Path, rows: bool) -> None:
     subprocess.run([python, "-c", code], cwd=home, check=True)
 
 
-def typed(mild: str, line: str, home: Path, lacking: str = "") -> int:
+def typed(mild: str, line: str, home: Path, lacking: str = "", offline: bool = True) -> int:
     """Run one line; 1 if it did not do what it should, which is told."""
     # The README's lines write one file again and again.
     words = line.split() + (
         ["--force"] if " -o " in f" {line} " and line.split()[0] in ("erase", "layers", "compose") else []
     )
-    env = {**os.environ, "MILD_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "MILD_REMEMBER": "0"}
+    words = [word.replace("HOME", str(home)) for word in words]
+    env = quietly() if offline else {**os.environ}
     if line == "serve" and not lacking:
         return served(mild, home, env)
     begun = time.perf_counter()

@@ -516,7 +516,7 @@ def test_not_searched_is_not_nobody_found(photo: Path, capfd: pytest.CaptureFixt
     assert "Nobody was searched for" in out and "found" not in out
 
 
-def test_a_mask_needs_no_finder(
+def test_a_mask_or_a_box_needs_no_finder(
     photo: Path, model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The first thing that somebody tries, before any nets were fetched; and nobody claims to have looked."""
@@ -526,6 +526,11 @@ def test_a_mask_needs_no_finder(
     Image.fromarray(mask).save("mask.png")
     assert app.run(["erase", "photo.png", "--mask", "mask.png", "--model", model, "--resolution", "64"]) == 0
     assert "Nobody was searched for" in capfd.readouterr().out
+    small = ["--model", model, "--resolution", "64", "--force"]
+    assert app.run(["erase", "photo.png", "--box", "20,24,40,80", *small]) == 0
+    assert "All of the box went" in capfd.readouterr().out
+    assert app.run(["erase", "photo.png", "--bystanders", *small]) == 1, "it said that nobody was found"
+    assert "mild models --fetch" in one_sentence(capfd)
     assert app.run(["erase", "photo.png", "--at", "30,30", "--model", model, "--resolution", "64", "--force"]) == 1
     assert "mild models --fetch" in one_sentence(capfd)
 

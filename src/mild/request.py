@@ -90,8 +90,13 @@ class Selection(_Part):
     @property
     def drawn(self) -> bool:
         """Is all that goes a mask, so that nobody need be found?"""
-        named = self.people or self.everyone or self.points or self.boxes or self.keep is not None
-        return not named and not self.empty
+        return self.marked and not self.boxes
+
+    @property
+    def marked(self) -> bool:
+        """Is all that goes masks, boxes and the like, which mean something where nobody was searched for?"""
+        searched = self.people or self.points or self.everyone or self.bystanders
+        return not (searched or self.empty) and self.keep is None and self.keep_subjects is None
 
 
 class Finder(_Part):

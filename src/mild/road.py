@@ -101,7 +101,7 @@ def decompose(
     clock = _clock(progress, request, scene)
     with clock.stage("find"):
         photo = _opened(request, photo)
-        scene = find_people(photo, request.finder) if scene is None else scene
+        scene = _searched(photo, request) if scene is None else scene
         if request.selection.empty:
             everyone = tuple(person.id for person in scene.sure)
             if not everyone:
@@ -130,8 +130,8 @@ def _opened(request: EraseRequest, photo: PhotoLike | None) -> Photo:
 
 
 def _searched(photo: Photo, request: EraseRequest) -> Scene:
-    """Who is in the photo. For a mask nobody need be found: where the finder's weights are missing, nobody is."""
-    if request.selection.drawn and request.finder.backend == "auto" and missing(request.finder) is not None:
+    """Who is in the photo. For a mask or a box nobody need be found: where the finder's weights are missing, nobody is."""
+    if request.selection.marked and request.finder.backend == "auto" and missing(request.finder) is not None:
         return Scene(photo)
     return find_people(photo, request.finder)
 

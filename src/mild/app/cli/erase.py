@@ -94,6 +94,7 @@ def erase(
 
     asking = not (as_json or from_stream or to_stream or request.selection.drawn)
     searched = first.offer(request.finder, ask=asking)
+    unsearched = first.not_searched(request.selection)
     with progress.bar(quiet=as_json) as tell:
         result = run(request, opened, progress=tell, probe=None if measure is None else measure.probe)
         if not to_stream:
@@ -105,14 +106,14 @@ def erase(
     if to_stream:
         _show(result, target, err=True)
         if not searched:
-            typer.echo(first.NOT_SEARCHED, err=True)
+            typer.echo(unsearched, err=True)
         pipes.write_photo(result.photo)
     elif as_json:
         output.print_json({**result.report(), "output": str(target), **({} if measure is None else measure.files)})
     else:
         _show(result, target)
         if not searched:
-            typer.echo(first.NOT_SEARCHED)
+            typer.echo(unsearched)
         if measure is not None:
             measure.show()
 

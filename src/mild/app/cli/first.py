@@ -10,7 +10,7 @@ import typer
 from mild.app.cli import progress
 
 if TYPE_CHECKING:
-    from mild.request import Finder
+    from mild.request import Finder, Selection
 
 
 def offer(finder: Finder, *, ask: bool) -> bool:
@@ -49,5 +49,7 @@ def offer(finder: Finder, *, ask: bool) -> bool:
     return True
 
 
-#: What is said where nobody looked.
-NOT_SEARCHED = "Nobody was searched for: the finder's nets are not on this machine (`mild models --fetch` gets them)."
+def not_searched(selection: Selection) -> str:
+    """What is said where nobody looked."""
+    said = "Nobody was searched for: the finder's nets are not on this machine (`mild models --fetch` gets them)."
+    return f"{said} All of the box went, not somebody's outline." if selection.boxes else said
