@@ -82,3 +82,28 @@ def test_there_is_no_sidecar_of_a_photo_without(tmp_path: Path) -> None:
     assert Sidecar.beside(tmp_path / "photo.jpg") is None
     (tmp_path / "photo.jpg.xmp").mkdir()
     assert Sidecar.beside(tmp_path / "photo.jpg") is None
+
+
+def test_a_photo_that_cannot_be_written_leaves_its_old_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its new one is in place before it is, so that a killed run leaves no photo whose sidecar names the erased."""
+    photo, _ = laid(tmp_path)
+    result = mild.erase(photo, mask=MASK, finder="none")
+    out, beside = tmp_path / "out.jpg", tmp_path / "out.jpg.xmp"
+    out.write_bytes(b"old")
+    beside.write_text("old")
+
+    def full(self: mild.Photo, file: object, suffix: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mild.Photo, "write", full)
+        with pytest.raises(mild.MildError, match=r"out\.jpg cannot be written"):
+            result.save(out)
+    assert out.read_bytes() == b"old" and beside.read_text() == "old"
+
+    replaced: list[str] = []
+    put = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: (replaced.append(Path(to).name), put(self, to))[1])
+    result.save(out)
+    assert replaced == ["out.jpg.xmp", "out.jpg"] and COMPOSITE in beside.read_text()
+    assert not list(tmp_path.glob(".mild-*"))

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +33,11 @@ class _Counted(io.BufferedRandom):
         raise io.UnsupportedOperation("fileno")
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
+#: What fills an open file.
+Write = Callable[[IO[bytes]], object]
+
+
+def write_atomically(path: str | os.PathLike[str], write: Write) -> Path:
     """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
 
     Whatever fails, the former file stays as it was and no temporary file is left. Through a symbolic link the file
@@ -43,21 +47,40 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         UsageError: the folder does not exist, or ``path`` is a folder, a dangling link, or has too long a name.
         MildError: the file cannot be written; :class:`NoSpace` when the disk is full.
     """
-    path = Path(path)
-    target = Path(os.path.realpath(path))
-    check_target(path)
-    # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
-    part = target.parent / f".mild-{uuid.uuid4().hex}.part"
+    return write_together([(Path(path), write)])
+
+
+def write_together(files: Sequence[tuple[Path, Write]]) -> Path:
+    """Several files that belong together: all are whole on the disk before any is put in place, the last one last.
+
+    Whatever fails before that, all former files stay. A process that is killed between the renames leaves each file
+    whole, and the last one as it was: so the file that says that the work is done comes last.
+
+    Returns:
+        the last file's path.
+
+    Raises:
+        As :func:`write_atomically`.
+    """
+    parts: list[tuple[Path, Path]] = []
+    path = files[-1][0]
     try:
-        with part.open("x+b", buffering=0) as raw, _Counted(raw) as file:
-            write(file)
-            file.flush()
-            os.fsync(raw.fileno())
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
+        for path, write in files:
+            check_target(path)
+            target = Path(os.path.realpath(path))
+            # Not tempfile: its files are private to the user, ours shall have the permissions of any new file.
+            parts.append((target.parent / f".mild-{uuid.uuid4().hex}.part", target))
+            with parts[-1][0].open("x+b", buffering=0) as raw, _Counted(raw) as file:
+                write(file)
+                file.flush()
+                os.fsync(raw.fileno())
+            if target.exists():
+                shutil.copymode(target, parts[-1][0])
+        for part, target in parts:
+            part.replace(target)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        for part, _ in parts:
+            part.unlink(missing_ok=True)
         if isinstance(error, MildError) or not isinstance(error, Exception):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else flat(error)

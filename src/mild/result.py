@@ -79,16 +79,17 @@ class EraseResult:
         return self.scene.people
 
     def save(self, path: str | Path, *, overwrite: bool = True) -> Path:
-        """Write the edited photo; the format is the suffix's. What lay in a sidecar lies in one beside it."""
+        """Write the edited photo; the format is the suffix's. What lay in a sidecar lies in one beside it.
+
+        Both are ready before the sidecar and then the photo are put in place: no new photo has an old sidecar.
+        """
         path, sidecar = Path(path), self.photo.meta.sidecar
         if sidecar is not None and not overwrite and sidecar.packet is not None:
             place = sidecar.beside_output(path)
             if place != sidecar.path and place.exists():
                 raise UsageError(f"{place} exists already: choose another name or allow overwriting.")
-        written = self.photo.save(path, overwrite=overwrite)
-        if sidecar is not None and self.erased:
-            sidecar.write(path)
-        return written
+        beside = sidecar.written(path) if sidecar is not None and self.erased else []
+        return self.photo.save(path, overwrite=overwrite, beside=beside)
 
     def report(self) -> dict[str, Any]:
         """A JSON-able account of the job."""

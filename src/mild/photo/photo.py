@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from io import BytesIO
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mild.errors import MildError, UsageError
-from mild.files import write_atomically
+from mild.files import write_atomically, write_together
 from mild.photo.alpha import filled_alpha
 from mild.photo.colour import HLG, PQ
 from mild.photo.credentials import Signer
@@ -239,8 +240,10 @@ class Photo:
         image.info.update({key: value for key, value in found.items() if value is not None})
         return image
 
-    def save(self, path: PathLike, *, overwrite: bool = True) -> Path:
+    def save(self, path: PathLike, *, overwrite: bool = True, beside: Sequence[tuple[Path, bytes]] = ()) -> Path:
         """Write the photo with its metadata; the suffix says the format. Atomic: all of the file or nothing.
+
+        ``beside``: files that go with it; all are ready before the first of them is put in place, and the photo last.
 
         PNG, TIFF and WebP are written without loss (WebP also when the input was a lossy WebP: the pixels of those
         who stay must not change). A JPEG that came from a JPEG has its quantisation tables and chroma sampling,
@@ -258,7 +261,8 @@ class Photo:
         self.check_format(path)
         if not overwrite and path.exists():
             raise UsageError(f"{path} exists already: choose another name or allow overwriting.")
-        return write_atomically(path, lambda file: self.write(file, path.suffix))
+        others = [(place, partial(_put, data)) for place, data in beside]
+        return write_together([*others, (path, lambda file: self.write(file, path.suffix))])
 
     def write(self, file: IO[bytes], suffix: str) -> None:
         """As :meth:`save`, to an open binary file that can seek; ``suffix`` (``.png``) says the format."""
@@ -289,6 +293,10 @@ class Photo:
         image = Image.fromarray(np.ascontiguousarray(grey))
         bilevel = self.meta.mode == "1" and format in ("PNG", "TIFF") and bool(np.isin(grey, (0, 255)).all())
         return image.convert("1", dither=Image.Dither.NONE) if bilevel else image
+
+
+def _put(data: bytes, file: IO[bytes]) -> None:
+    file.write(data)
 
 
 def write_image(array: NDArray[np.uint8] | NDArray[np.bool_], path: PathLike) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mild.files import write_bytes
 from mild.photo.xmp import LONGEST
 from mild.reading import open_regular
 
@@ -54,12 +53,10 @@ class Sidecar:
         places = [output.with_name(name + SUFFIX) for name in names]
         return next((place for place in places if not _same(place, self.path)), self.path)
 
-    def write(self, output: Path) -> Path | None:
-        """Write the packet beside an output, whole or not at all; None when nothing is to be written there."""
+    def written(self, output: Path) -> list[tuple[Path, bytes]]:
+        """What is to be written beside an output, and where; nothing where it would be the found one's own place."""
         place = self.beside_output(output)
-        if self.packet is None or _same(place, self.path):
-            return None
-        return write_bytes(place, self.packet)
+        return [] if self.packet is None or _same(place, self.path) else [(place, self.packet)]
 
 
 def _same(one: Path, other: Path) -> bool:
