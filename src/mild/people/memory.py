@@ -132,7 +132,9 @@ def answer(pixels: str, key: Hashable, make: Callable[[], Person]) -> Person:
 def stamps(*weights: str | Path) -> tuple[str, ...]:
     """What names weights without holding them: each file's name, size and time, of files and of folders. Where nothing
     lies, nothing is said."""
-    found = [path for place in map(Path, weights) for path in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    found = [
+        path for place in map(Path, weights) for path in ([place] if place.is_file() else sorted(place.rglob("*")))
+    ]
     return tuple(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in found if p.is_file())
 
 
