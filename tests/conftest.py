@@ -22,8 +22,8 @@ def _forgetful() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server's tasks that ran in this process keep found people in a folder of their own; not the next test's. Nor are
-    answers to clicks, which nets that stand in for others gave."""
+    """A server's tasks that ran in this process keep found people in a folder of their own; not the next test's. Nor
+    are answers to clicks, which nets that stand in for others gave."""
     memory = sys.modules.get("mild.people.memory")
     if memory is not None:
         monkeypatch.setattr(memory, "_folder", None)

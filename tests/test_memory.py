@@ -129,15 +129,13 @@ def test_answers_to_clicks_keep_no_nets(folder: Path, monkeypatch: pytest.Monkey
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(manual, "_clicked", clicked)
     photo = Photo.of(np.zeros((40, 50, 3), np.uint8))
-    nets = Nets()
-    gone = weakref.ref(nets)
-    monkeypatch.setattr(manual.clicked, "detector_here", lambda: nets)
-    monkeypatch.setattr(manual, "load_nets", lambda: nets)
+    here: list[Nets | None] = [Nets()]
+    gone = weakref.ref(here[0])
+    monkeypatch.setattr(manual.clicked, "detector_here", lambda: here[0])
+    monkeypatch.setattr(manual, "load_nets", lambda: here[0])
     manual.at_point(photo, 4, 5, 1)
     assert manual.at_point(photo, 4, 5, 2).id == 2 and asked == [(4, 5)]
-    monkeypatch.setattr(manual, "load_nets", lambda: None)
-    monkeypatch.setattr(manual.clicked, "detector_here", lambda: None)
-    del nets
+    here[0] = None
     gc.collect()
     assert gone() is None
     manual.at_point(photo, 4, 5, 1)
