@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from fastapi.testclient import TestClient
@@ -26,6 +27,9 @@ from mild.app.server.state import MARKER, PROBE, claim
 from mild.errors import UsageError
 from test_server import form, png, problem
 
+T = TypeVar("T")
+Serve = Callable[..., AbstractContextManager[TestClient]]
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
@@ -35,6 +39,48 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     )
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Opens a server on ``state`` of the test's folder, over a road without a model where none is named."""
+
+    def go(road: FakeRoad | None = None, **settings: Any) -> AbstractContextManager[TestClient]:
+        over = road if road is not None or "road" in settings else FakeRoad()
+        app = create_app(Settings(state=tmp_path / "state", **settings), over)
+        return TestClient(app, raise_server_exceptions=False)
+
+    return go
+
+
+def until(answer: Callable[[], T], seconds: float = 60.0) -> T:
+    """The first answer that is true; it must come in time."""
+    end = time.monotonic() + seconds
+    while not (said := answer()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return said
+
+
+def ended(client: TestClient, id: str, seconds: float = 60.0) -> dict[str, Any]:
+    """A job's status once it is neither queued nor running."""
+
+    def over() -> dict[str, Any] | None:
+        status: dict[str, Any] = client.get(f"/v1/jobs/{id}").json()
+        return None if status["state"] in ("queued", "running") else status
+
+    return until(over, seconds)  # type: ignore[return-value]
+
+
+def at_work(client: TestClient, id: str) -> bool:
+    return client.get(f"/v1/jobs/{id}").json()["stage"] in ("fill", "denoise")
+
+
+def python(code: str, *words: str, **options: Any) -> subprocess.Popen[str]:
+    """Another Python that knows the tests' modules."""
+    places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
+    env = os.environ | {"PYTHONPATH": places}
+    return subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, env=env, **options)
 
 
 def job(seed: int, **more: Any) -> dict[str, Any]:
@@ -76,45 +122,34 @@ def test_a_stuck_job_ends_in_time_and_a_cancelled_one_at_once(client: TestClient
     assert time.monotonic() - begun < 3.0 + 2.0 + 3.0
     for seed in (rough.STUCK, rough.SLOW):
         id = client.post("/v1/jobs", **job(seed)).json()["id"]
-        while client.get(f"/v1/jobs/{id}").json()["stage"] not in ("fill", "denoise"):
-            time.sleep(0.05)
+        until(lambda id=id: at_work(client, id))
         client.post(f"/v1/jobs/{id}/cancel")
-        begun = time.monotonic()
-        while client.get(f"/v1/jobs/{id}").json()["state"] == "running":
-            assert time.monotonic() - begun < 2.0
-            time.sleep(0.05)
-        assert client.get(f"/v1/jobs/{id}").json()["state"] == "cancelled"
+        assert ended(client, id, 2.0)["state"] == "cancelled"
     assert client.post("/v1/erase", **job(0)).status_code == 200
 
 
-def test_a_process_that_was_killed_while_it_wrote_leaves_nothing_in_a_job_that_is_done(tmp_path: Path) -> None:
+def test_a_process_that_was_killed_while_it_wrote_leaves_nothing_in_a_job_that_is_done(
+    serve: Serve, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
-    with TestClient(create_app(Settings(state=state), FakeRoad(steps=5, pause=0.05))) as client:
+    with serve(FakeRoad(steps=5, pause=0.05)) as client:
         id = client.post("/v1/jobs", **job(0)).json()["id"]
         (state / "jobs" / id / ".mild-0.part").write_bytes(b"half")
-        while client.get(f"/v1/jobs/{id}").json()["state"] in ("queued", "running"):
-            time.sleep(0.02)
-        end = time.monotonic() + 10
-        while (state / "jobs" / id / ".mild-0.part").exists():
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        ended(client, id)
+        until(lambda: not ((state / "jobs" / id / ".mild-0.part").exists()), 10)
         names = {path.name for path in (state / "jobs" / id).iterdir()}
         assert names == {"job.json", "photo", "result.png", "stack.zip"}
 
 
-def test_a_job_is_cancelled_at_once_while_its_process_starts(tmp_path: Path) -> None:
+def test_a_job_is_cancelled_at_once_while_its_process_starts(serve: Serve) -> None:
     """A process that was stopped while it started held up the queue, and the job's end, for a minute (chaos)."""
-    with TestClient(create_app(Settings(state=tmp_path / "state", road="rough_road:RoughRoad"))) as client:
+    with serve(road="rough_road:RoughRoad") as client:
         id = client.post("/v1/jobs", **job(0)).json()["id"]
         while not (maker := [p["pid"] for p in health(client)["processes"] if p["name"] == "maker" and p["pid"]]):
             pass
         os.kill(maker[0], signal.SIGSTOP)
         client.post(f"/v1/jobs/{id}/cancel")
-        begun = time.monotonic()
-        while client.get(f"/v1/jobs/{id}").json()["state"] == "running":
-            assert time.monotonic() - begun < 2.0
-            time.sleep(0.05)
-        assert client.get(f"/v1/jobs/{id}").json()["state"] == "cancelled"
+        assert ended(client, id, 2.0)["state"] == "cancelled"
         os.kill(maker[0], signal.SIGCONT)
         assert client.post("/v1/erase", **job(0)).status_code == 200
         assert health(client)["processes"][0]["pid"] == maker[0]
@@ -135,8 +170,8 @@ def test_a_killed_process_is_replaced(client: TestClient) -> None:
     assert health(client)["status"] == "ok"
 
 
-def test_processes_end_with_their_server(tmp_path: Path) -> None:
-    with TestClient(create_app(Settings(state=tmp_path / "state", road="rough_road:RoughRoad"))) as client:
+def test_processes_end_with_their_server(serve: Serve) -> None:
+    with serve(road="rough_road:RoughRoad") as client:
         client.post("/v1/photos", **form(png(1)))
         pids = [process["pid"] for process in health(client)["processes"] if process["pid"]]
         assert pids
@@ -162,23 +197,20 @@ def test_the_event_loop_loads_no_library_at_the_first_request(tmp_path: Path) ->
         "    assert client.post('/v1/erase', json=body).status_code == 200\n"
         "    print(sorted(name for name in set(sys.modules) - loaded if name.startswith('mild')))\n"
     )
-    places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "state")],
-        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": places}, timeout=120,
-    )  # fmt: skip
-    assert done.stdout.strip() == "[]", done
+    said, told = python(code, str(tmp_path / "state"), stderr=subprocess.PIPE).communicate(timeout=120)
+    assert said.strip() == "[]", told
 
 
-def test_health_says_that_the_disk_is_full(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path / "state", least_disk=2**62)
-    with TestClient(create_app(settings, FakeRoad())) as client:
+def test_health_says_that_the_disk_is_full(serve: Serve) -> None:
+    with serve(least_disk=2**62) as client:
         answer = client.get("/health")
         assert answer.status_code == 503
         assert answer.json()["status"] == "failing" and answer.json()["faults"] == ["the disk is full"]
 
 
-def test_a_record_that_cannot_be_written_is_the_job_s_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_written_is_the_job_s_failure(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mild.app.server import jobs
     from mild.files import NoSpace, write_bytes
 
@@ -191,20 +223,16 @@ def test_a_record_that_cannot_be_written_is_the_job_s_failure(tmp_path: Path, mo
 
     monkeypatch.setattr(jobs, "write_bytes", write)
     road = FakeRoad(steps=5, pause=0.05)
-    with TestClient(create_app(Settings(state=tmp_path / "state", idle_seconds=0.4), road)) as client:
+    with serve(road, idle_seconds=0.4) as client:
         id = client.post("/v1/jobs", **job(0)).json()["id"]
         full = True
-        while (status := client.get(f"/v1/jobs/{id}").json())["state"] in ("queued", "running"):
-            time.sleep(0.02)
+        status = ended(client, id)
         assert status["state"] == "failed" and "disk is full" in status["error"]
         problem(client.post("/v1/jobs", **job(0)), 507, "disk is full")
         full = False
         assert client.post("/v1/erase", **job(0)).status_code == 200
         record = tmp_path / "state" / "jobs" / id / "job.json"
-        end = time.monotonic() + 5
-        while json.loads(record.read_text())["state"] != "failed":
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: json.loads(record.read_text())["state"] == "failed", 5)
 
 
 def test_a_folder_that_is_not_ours_is_refused_and_left_alone(
@@ -222,10 +250,9 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(
     assert found == {Path(name) / "holiday.jpg" for name in ("photos", "jobs", "scratch")}
 
 
-def test_what_others_put_into_our_folder_stays(tmp_path: Path) -> None:
+def test_what_others_put_into_our_folder_stays(serve: Serve, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    settings = Settings(state=state, keep_seconds=0.2)
-    with TestClient(create_app(settings, FakeRoad())) as client:
+    with serve(keep_seconds=0.2) as client:
         id = client.post("/v1/photos", **form(png(1))).json()["id"]
         made = client.post("/v1/jobs", **job(0)).json()["id"]
         strange = [state / "photos" / "mine.jpg", state / "jobs" / made / "mine.txt", state / "jobs" / "mine.txt"]
@@ -235,26 +262,21 @@ def test_what_others_put_into_our_folder_stays(tmp_path: Path) -> None:
         assert (state / MARKER).is_file() and state.stat().st_mode & 0o077 == 0
         assert (state / "photos").stat().st_mode & 0o077 == 0
         # Expiry is by time: nobody has to come for it.
-        end = time.monotonic() + 10
-        while (state / "photos" / id).exists() or (state / "jobs" / made / "photo").exists():
-            assert time.monotonic() < end
-            time.sleep(0.05)
-    with TestClient(create_app(settings, FakeRoad())):
+        until(lambda: not ((state / "photos" / id).exists() or (state / "jobs" / made / "photo").exists()), 10)
+    with serve(keep_seconds=0.2):
         pass
     assert all(path.read_text() == "mine" for path in strange)
 
 
 @pytest.mark.parametrize("how", ["removed", "another in its place", "a file in its place", "emptied"])
-def test_a_state_folder_that_goes_under_a_running_server(how: str, tmp_path: Path) -> None:
+def test_a_state_folder_that_goes_under_a_running_server(serve: Serve, how: str, tmp_path: Path) -> None:
     """It answered 422 with the server's own paths in it, or 500, and its health was ok."""
     state, others = tmp_path / "state", tmp_path / "others"
     others.mkdir()
     (others / "mine.txt").write_text("mine")
-    settings = Settings(state=state, idle_seconds=0.4, keep_seconds=3600)
-    with TestClient(create_app(settings, FakeRoad()), raise_server_exceptions=False) as client:
+    with serve(idle_seconds=0.4, keep_seconds=3600) as client:
         made = client.post("/v1/jobs", **job(0)).json()["id"]
-        while client.get(f"/v1/jobs/{made}").json()["state"] != "done":
-            time.sleep(0.02)
+        assert ended(client, made)["state"] == "done"
         if how == "emptied":
             for name in ("photos", "jobs", "scratch", "people"):
                 shutil.rmtree(state / name)
@@ -280,12 +302,13 @@ def test_a_state_folder_that_goes_under_a_running_server(how: str, tmp_path: Pat
     assert [path.name for path in others.iterdir()] == ["mine.txt"]
 
 
-def test_what_cannot_be_deleted_is_not_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_deleted_is_not_said_to_be(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a disk that can no longer be written, DELETE of a job said 204, its files stayed, and the health was ok."""
-    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+    with serve() as client:
         made = client.post("/v1/jobs", **job(0)).json()["id"]
-        while client.get(f"/v1/jobs/{made}").json()["state"] != "done":
-            time.sleep(0.02)
+        assert ended(client, made)["state"] == "done"
         with monkeypatch.context() as read_only:
             read_only.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
             read_only.setattr(os, "access", lambda *_, **__: False)
@@ -301,10 +324,10 @@ def test_what_cannot_be_deleted_is_not_said_to_be(tmp_path: Path, monkeypatch: p
     "number, status, said", [(errno.EROFS, 503, "the state folder cannot be written"), (errno.ENOSPC, 200, None)]
 )
 def test_health_knows_of_a_disk_that_turned_read_only_under_open_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, said: str | None
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, said: str | None
 ) -> None:
     """The rights of its folders were as before, every job was refused with 503, and the health was ok."""
-    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+    with serve() as client:
         assert client.get("/health").json()["status"] == "ok"
         monkeypatch.setattr(Path, "touch", lambda *_, **__: (_ for _ in ()).throw(OSError(number, "as the test says")))
         time.sleep(1.1)  # an answer is good for a second
@@ -313,9 +336,9 @@ def test_health_knows_of_a_disk_that_turned_read_only_under_open_files(
     assert not (tmp_path / "state" / PROBE).exists()
 
 
-def test_deleting_a_photo_deletes_who_was_found_in_it(tmp_path: Path) -> None:
+def test_deleting_a_photo_deletes_who_was_found_in_it(serve: Serve, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with TestClient(create_app(Settings(state=state), FakeRoad())) as client:
+    with serve() as client:
         id = client.post("/v1/photos", **form(png(1))).json()["id"]
         pixels = json.loads((state / "photos" / f"{id}.json").read_text())["pixels"]
         (state / "people" / f"{pixels[:32]}-{'0' * 32}.npz").write_bytes(b"masks and poses")
@@ -344,15 +367,17 @@ def test_a_key_that_keeps_nobody_out_is_refused(key: str, tmp_path: Path, capsys
         ({"selection": {"mask_rle": {"size": [64, 96], "counts": "0" * 300_000}}}, "run-length mask is damaged"),
     ],
 )
-def test_too_much_is_refused_before_the_work(tmp_path: Path, request_: dict[str, Any], words: str) -> None:
+def test_too_much_is_refused_before_the_work(
+    serve: Serve, tmp_path: Path, request_: dict[str, Any], words: str
+) -> None:
     road = FakeRoad()
-    with TestClient(create_app(Settings(state=tmp_path / "state"), road)) as client:
+    with serve(road) as client:
         problem(client.post("/v1/jobs", **form(png(1), request_)), 422, words)
         assert road.found == road.ran == 0 and list((tmp_path / "state" / "jobs").iterdir()) == []
 
 
-def test_a_request_longer_than_is_taken(tmp_path: Path) -> None:
-    with TestClient(create_app(Settings(state=tmp_path / "state", max_request=10_000), FakeRoad())) as client:
+def test_a_request_longer_than_is_taken(serve: Serve) -> None:
+    with serve(max_request=10_000) as client:
         code = {"size": [64, 96], "counts": "0" * 20_000}
         problem(
             client.post("/v1/jobs", **form(png(1), {"selection": {"mask_rle": code}})), 400, "The form cannot be read"
@@ -363,18 +388,17 @@ def test_a_request_longer_than_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("id", ["x" * 10_000, "..%2Flock", "%00", "a" * 31, "A" * 32, "é"])
-def test_an_id_that_is_none_is_404(tmp_path: Path, id: str) -> None:
-    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+def test_an_id_that_is_none_is_404(serve: Serve, id: str) -> None:
+    with serve() as client:
         for address in (f"/v1/photos/{id}", f"/v1/photos/{id}/people", f"/v1/jobs/{id}", f"/v1/jobs/{id}/result"):
             assert client.get(address).status_code == 404
         assert client.delete(f"/v1/photos/{id}").status_code == 404
 
 
-def test_a_damaged_result_is_gone_and_says_so(tmp_path: Path) -> None:
-    with TestClient(create_app(Settings(state=tmp_path / "state"), FakeRoad())) as client:
+def test_a_damaged_result_is_gone_and_says_so(serve: Serve, tmp_path: Path) -> None:
+    with serve() as client:
         id = client.post("/v1/jobs", **job(0)).json()["id"]
-        while client.get(f"/v1/jobs/{id}").json()["state"] != "done":
-            time.sleep(0.02)
+        assert ended(client, id)["state"] == "done"
         (tmp_path / "state" / "jobs" / id / "stack.zip").write_bytes(b"PK\x03\x04cut short")
         for address in ("layers", "layers/0.png", "result?show=1", "result?format=psd"):
             problem(client.get(f"/v1/jobs/{id}/{address}"), 410, "damaged or gone")
@@ -388,14 +412,12 @@ def test_a_process_that_is_killed_at_a_job_is_replaced_and_the_job_done(client: 
     for kill in range(2):
         while not (busy := [p["pid"] for p in health(client)["processes"] if p["name"] == "maker" and p["pid"]]):
             time.sleep(0.02)
-        while client.get(f"/v1/jobs/{id}").json()["stage"] not in ("fill", "denoise"):
-            time.sleep(0.02)
+        until(lambda id=id: at_work(client, id))
         os.kill(busy[0], signal.SIGKILL)
         if kill == 0:
             while any(p["pid"] == busy[0] for p in health(client)["processes"]):
                 time.sleep(0.02)
-    while (status := client.get(f"/v1/jobs/{id}").json())["state"] in ("queued", "running"):
-        time.sleep(0.05)
+    status = ended(client, id)
     assert (status["state"], status["fault"]) == ("failed", "process") and "try again later" in status["error"]
 
 
@@ -416,11 +438,7 @@ def test_a_stopped_process_ends_with_a_killed_server(when: str, tmp_path: Path) 
         "print(hand.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    places = os.pathsep.join([str(Path(__file__).parent), *(path or "." for path in sys.path)])
-    server = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "state"), when],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": places},
-    )  # fmt: skip
+    server = python(code, str(tmp_path / "state"), when)
     assert server.stdout is not None
     pid = int(server.stdout.readline())
     try:

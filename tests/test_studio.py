@@ -202,14 +202,21 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Studio]]:
-    """Opens the studio as somebody of their own: nothing is shared with other visits."""
+    """Opens the studio as somebody of their own: nothing is shared with other visits. With a photo, a file's path or
+    the bytes of one, its people are found already."""
     contexts: list[Any] = []
 
-    def go(address: str, width: int = 1280, height: int = 800, **options: Any) -> Studio:
+    def go(
+        address: str, width: int = 1280, height: int = 800, *, photo: Path | bytes | None = None, **options: Any
+    ) -> Studio:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
-        return Studio(page, address)
+        it = Studio(page, address)
+        if photo is not None:
+            it.open(photo) if isinstance(photo, Path) else it.open(data=photo)
+            it.wait_people()
+        return it
 
     yield go
     for context in contexts:
@@ -399,9 +406,7 @@ def test_two_browsers_at_once(fake: str, visit: Callable[..., Studio]) -> None:
 def test_a_reload_in_the_middle_of_a_job(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     road = FakeRoad(steps=1000, pause=0.05)
     with studio(tmp_path / "state", road) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.people.nth(1).click()
         it.page.click("#erase")
         it.wait_mode("work")
@@ -421,9 +426,7 @@ def test_a_reload_in_the_middle_of_a_job(tmp_path: Path, visit: Callable[..., St
 def test_a_cancelled_job(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     road = FakeRoad(steps=1000, pause=0.05)
     with studio(tmp_path / "state", road) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.page.click("#everyone")
         it.page.click("#erase")
         it.wait_mode("work")
@@ -438,9 +441,7 @@ def test_a_cancelled_job(tmp_path: Path, visit: Callable[..., Studio]) -> None:
 
 def test_a_job_that_fails(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     with studio(tmp_path / "state", FakeRoad(fail=MildError("The model is not on this machine."))) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.people.first.click()
         it.page.click("#erase")
         it.page.wait_for_selector("#message.fault:not([hidden])")
@@ -527,9 +528,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 
 
 def test_what_was_missed_is_marked_by_hand(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     size = (480, 300)
     it.page.keyboard.press("r")
     it.drag(it.at(20, 20, size), it.at(70, 90, size))
@@ -579,9 +578,7 @@ def test_what_the_file_says_is_a_choice_and_layered_ones_can_go_without_the_hidd
 
 
 def test_layers_in_another_order(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     it.page.click("#apart")
     it.wait_mode("result")
     names = it.page.locator("#layers .name > span")
@@ -601,9 +598,7 @@ def test_layers_in_another_order(fake: str, visit: Callable[..., Studio]) -> Non
 
 
 def test_by_keyboard_alone(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     it.page.locator("#canvas").focus()
     it.page.keyboard.press("ArrowRight")
     it.page.keyboard.press("ArrowDown")
@@ -640,9 +635,7 @@ def test_a_phone(fake: str, visit: Callable[..., Studio], scheme: str) -> None:
 
 
 def test_two_fingers_zoom_and_do_not_paint(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True, photo=png())
     it.page.tap("[data-tool=add]")
     x, y = it.at(240, 150, (480, 300))
     touch = it.page.context.new_cdp_session(it.page)
@@ -676,9 +669,7 @@ def test_a_key_is_asked_for(tmp_path: Path, visit: Callable[..., Studio]) -> Non
 
 def test_the_server_goes_away(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     with studio(tmp_path / "state", FakeRoad()) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.people.first.click()
     it.page.click("#erase")
     it.page.wait_for_selector("#lost:not([hidden])")
@@ -689,15 +680,11 @@ def test_the_server_goes_away(tmp_path: Path, visit: Callable[..., Studio]) -> N
 def test_what_fills_the_background_is_a_choice_where_there_is_one(
     fake: str, visit: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = visit(fake)
-    it.open(POOL)
-    it.wait_people()
+    it = visit(fake, photo=POOL)
     it.page.locator("details.more summary").click()
     assert it.page.locator("#margin").is_visible() and it.page.locator("#fill-choice").is_hidden()
     monkeypatch.setattr(fillers, "choices", lambda: ["patchmatch", "lama"])
-    it = visit(fake)
-    it.open(POOL)
-    it.wait_people()
+    it = visit(fake, photo=POOL)
     it.page.locator("details.more summary").click()
     choice = it.page.locator("#fill")
     choice.wait_for(state="visible")
@@ -728,9 +715,7 @@ def test_a_click_is_refined_by_more_points(
         return mask, "edgetam"
 
     monkeypatch.setattr(clicks, "cut_out", disc)
-    it = visit(fake)
-    it.open(data=png(3))
-    it.wait_people()
+    it = visit(fake, photo=png(3))
     size = Photo.of(png(3)).size
     free = (size[1] - 14, 14)
     it.page.keyboard.press("p")
@@ -753,9 +738,7 @@ def test_a_click_is_refined_by_more_points(
 
 def test_a_click_on_a_thing_takes_it_along(fake: str, visit: Callable[..., Studio]) -> None:
     """What goes with somebody is asked for at once, so that it is shown, and is sent with the job."""
-    it = visit(fake)
-    it.open(data=png(3))
-    it.wait_people()
+    it = visit(fake, photo=png(3))
     size = Photo.of(png(3)).size
     it.page.keyboard.press("p")
     assert it.page.locator("#refine").is_hidden(), "nobody goes yet"
@@ -825,9 +808,7 @@ def plain_png() -> bytes:
 
 
 def test_the_result_opens_on_after_and_shows_before_while_held(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=plain_png())
-    it.wait_people()
+    it = visit(fake, photo=plain_png())
     erased(it, 2)
     before, after, size = Photo.of(plain_png()).pixels, it.pixels(), (480, 300)
     x, y = 264, 180
@@ -859,9 +840,7 @@ def test_bystanders_are_chosen_with_one_click_and_the_list_corrects(
             return replace(scene, people=tuple(replace(p, role=r) for p, r in zip(scene.people, roles, strict=True)))
 
     with studio(tmp_path / "state", Crowd()) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.page.click("#bystanders")
         assert [it.people.nth(k).get_attribute("aria-pressed") for k in range(3)] == ["true", "false", "true"]
         it.people.nth(2).click()
@@ -871,9 +850,7 @@ def test_bystanders_are_chosen_with_one_click_and_the_list_corrects(
 
 
 def test_no_button_for_bystanders_where_there_are_none(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     assert it.page.locator("#everyone").is_visible() and it.page.locator("#bystanders").is_hidden()
 
 
@@ -926,9 +903,7 @@ def test_the_finder_is_offered_and_never_fetched_unasked(
     monkeypatch.setattr(find, "missing", lambda finder: absent[0] if absent else None)
     monkeypatch.setattr(assets, "finder_wanted", lambda: tuple(absent))
     monkeypatch.setattr(assets, "fetch_finder", fetch)
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     offer = it.page.locator("#finder")
     offer.wait_for()
     words = it.page.locator("#finder-words").inner_text()
@@ -944,9 +919,7 @@ def test_the_finder_is_offered_and_never_fetched_unasked(
 
 
 def test_try_another_repeats_the_choice_with_another_seed(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     it.page.locator("details.more summary").click()
     it.page.locator("#margin").fill("30")
     erased(it, 2)
@@ -982,9 +955,7 @@ def test_erase_more_goes_on_with_the_result(fake: str, visit: Callable[..., Stud
 
 
 def test_taken_apart_the_layers_are_shown_apart(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake, reduced_motion="reduce")
-    it.open(data=plain_png())
-    it.wait_people()
+    it = visit(fake, reduced_motion="reduce", photo=plain_png())
     together, blank = it.at(264, 180, (480, 300)), it.colour(*it.at(-4, -4, (480, 300)))
     here = it.colour(*together)
     it.page.click("#apart")
@@ -1014,6 +985,33 @@ def test_taken_apart_the_layers_are_shown_apart(fake: str, visit: Callable[..., 
     assert it.page.locator("#pull").get_attribute("aria-pressed") == "true"
     it.page.keyboard.press("c")
     assert it.page.locator("#pull").get_attribute("aria-pressed") == "false"
+    assert it.faults == []
+
+
+def test_the_background_alone_is_all_of_it(fake: str, visit: Callable[..., Studio]) -> None:
+    """Not only the patch behind whoever went, over chequers."""
+    it = visit(fake)
+    photo, size = make_photo(300, 480, 0), (480, 300)
+    fill = photo.reshape(-1, 3).mean(0)
+
+    def shown(x: int, y: int) -> np.ndarray[Any, Any]:
+        return np.asarray(it.colour(*it.at(x, y, size)), float)
+
+    it.open(data=png())
+    it.wait_people()
+    it.page.click("#apart")
+    it.wait_mode("result")
+    it.page.click("#pull")
+    it.page.wait_for_selector("#pull[aria-pressed=false]")
+    it.page.click('[data-key="alone 0"]')
+    it.page.wait_for_selector("[data-key='alone 0'][aria-pressed=true]")
+    for x in (120, 264, 384):
+        assert np.abs(shown(x, 180) - fill).max() < 6, "nobody stands there"
+    for x, y in ((20, 20), (20, 280), (460, 20), (460, 280)):
+        assert np.abs(shown(x, y) - photo[y, x]).max() < 6, "and no chequers in the corners"
+    it.page.click('[data-key="alone 0"]')
+    it.page.wait_for_selector("[data-key='alone 0'][aria-pressed=false]")
+    assert np.abs(shown(120, 180) - photo[180, 120]).max() < 6, "everybody is back"
     assert it.faults == []
 
 
@@ -1049,9 +1047,7 @@ def test_a_lost_connection_is_said_for_as_long_as_it_lasts_and_mends_itself(
 def test_a_rough_look_comes_at_once_and_is_replaced(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     road = FakeRoad(steps=1000, pause=0.05)
     with studio(tmp_path / "state", road) as address:
-        it = visit(address)
-        it.open(data=plain_png())
-        it.wait_people()
+        it = visit(address, photo=plain_png())
         it.people.nth(0).click()
         it.page.click("#erase")
         it.page.wait_for_selector("#rough:not([hidden])")
@@ -1102,9 +1098,7 @@ def test_undo_and_redo_go_through_choice_and_result(fake: str, visit: Callable[.
 
 
 def test_the_browsers_back_loses_nothing(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     erased(it, 2)
     job = it.job()
     it.page.go_back()
@@ -1137,9 +1131,7 @@ def test_the_browsers_back_loses_nothing(fake: str, visit: Callable[..., Studio]
 def test_back_while_a_job_runs_and_forward_finds_it(tmp_path: Path, visit: Callable[..., Studio]) -> None:
     road = FakeRoad(steps=1000, pause=0.05)
     with studio(tmp_path / "state", road) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         it.people.nth(1).click()
         it.page.click("#erase")
         it.wait_mode("work")
@@ -1155,9 +1147,7 @@ def test_back_while_a_job_runs_and_forward_finds_it(tmp_path: Path, visit: Calla
 
 
 def test_a_click_where_nobody_was_found_marks_what_is_there(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, photo=png())
     it.page.mouse.click(*it.at(440, 40, (480, 300)))
     it.page.wait_for_selector('#people .going [data-person="4"]')
     it.page.keyboard.press("Control+z")
@@ -1166,9 +1156,7 @@ def test_a_click_where_nobody_was_found_marks_what_is_there(fake: str, visit: Ca
 
 def test_a_finger_refines_with_buttons(fake: str, visit: Callable[..., Studio]) -> None:
     """There is no Shift and no Alt on a phone."""
-    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True, photo=png())
     it.page.tap("[data-tool=point]")
     assert it.page.locator("#refine").is_hidden(), "there is nothing yet to refine"
     it.page.touchscreen.tap(*it.at(440, 40, (480, 300)))
@@ -1251,9 +1239,7 @@ def test_no_task_takes_more_actions_than_elsewhere(task: str, tmp_path: Path, vi
             return replace(scene, people=tuple(replace(p, role="bystander") for p in scene.people))
 
     with studio(tmp_path / "state", Crowd()) as address:
-        it = visit(address)
-        it.open(data=png())
-        it.wait_people()
+        it = visit(address, photo=png())
         user = Counted(it)
         TASKS[task](user)
         selection = request_of(address, it)["selection"]
@@ -1268,9 +1254,7 @@ def test_no_task_takes_more_actions_than_elsewhere(task: str, tmp_path: Path, vi
 
 
 def test_a_finger_that_rests_on_the_result_shows_the_photo_as_it_was(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
-    it.open(data=plain_png())
-    it.wait_people()
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True, photo=plain_png())
     it.page.touchscreen.tap(*it.at(264, 180, (480, 300)))
     it.page.tap("#erase")
     it.wait_mode("result")
@@ -1287,9 +1271,7 @@ def test_a_finger_that_rests_on_the_result_shows_the_photo_as_it_was(fake: str, 
 
 
 def test_a_finger_brushes_off_what_is_left(fake: str, visit: Callable[..., Studio]) -> None:
-    it = visit(fake, 390, 844, has_touch=True, is_mobile=True)
-    it.open(data=png())
-    it.wait_people()
+    it = visit(fake, 390, 844, has_touch=True, is_mobile=True, photo=png())
     it.people.nth(2).tap()  # the last of the list, between photo and buttons
     it.page.touchscreen.tap(*it.at(120, 180, (480, 300)))
     it.page.tap("#erase")

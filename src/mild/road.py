@@ -130,7 +130,7 @@ def _opened(request: EraseRequest, photo: PhotoLike | None) -> Photo:
 
 
 def _searched(photo: Photo, request: EraseRequest) -> Scene:
-    """Who is in the photo. For masks and boxes nobody need be found: where the finder's weights are missing, nobody is."""
+    """Who is in the photo. For marks nobody need be found: where the finder's weights are missing, nobody is."""
     if request.selection.marked and request.finder.backend == "auto" and missing(request.finder) is not None:
         return Scene(photo)
     return find_people(photo, request.finder)
