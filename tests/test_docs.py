@@ -165,10 +165,23 @@ def test_the_site_builds_strictly_from_nothing_outside(tmp_path: Path, monkeypat
         assert outside == [], (page.name, outside[:3])
 
 
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings that are the same on the site and on a forge, which joins them otherwise."""
+    headings = re.findall(r"^#{1,6} (.+)$", FENCE.sub("", page.read_text("utf-8")), re.M)
+    plain = [
+        re.sub(r"[^\w\s-]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)).strip().lower() for text in headings
+    ]
+    return {re.sub(r"\s", "-", text) for text in plain} & {re.sub(r"[-\s]+", "-", text) for text in plain}
+
+
 def test_links_between_files_of_the_repository_lead_somewhere() -> None:
-    """Those between pages of the site are checked by mkdocs; here those of the README and its like are, too."""
+    """Those between pages of the site are checked by mkdocs; here those of the README and its like are, and anchors."""
     generated = {ROOT / "docs" / "reference" / "request.md"}
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text("utf-8"))):
-            path = Path(os.path.normpath(page.parent / target))
-            assert re.match(r"[a-z]+:", target) or path in generated or path.exists(), (page.name, target)
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", FENCE.sub("", page.read_text("utf-8"))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = Path(os.path.normpath(page.parent / target)) if target else page
+            assert path in generated or path.exists(), (page.name, target)
+            if anchor and path.suffix == ".md" and path not in generated:
+                assert anchor in anchors(path), (page.name, target, anchor)
