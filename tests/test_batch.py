@@ -464,6 +464,14 @@ def test_object_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.rm("/results", recursive=True)
 
 
+def test_a_folder_of_this_machine_by_its_uri(tmp_path: Path) -> None:
+    """The newcomer's first try of a store: every photo failed, since nobody made the folder of the results."""
+    pytest.importorskip("fsspec")
+    (made := tmp_path / "made.png").write_bytes(b"result")
+    store.published(made, (tmp_path / "clean" / "deep" / "a.png").as_uri())
+    assert (tmp_path / "clean" / "deep" / "a.png").read_bytes() == b"result" and not made.exists()
+
+
 def test_watching_leaves_files_until_they_rest(place: Path) -> None:
     setup = Setup("out", "out")
     batch = Batch(Order("in", setup, REQUEST), Here(setup))

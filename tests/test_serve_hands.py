@@ -43,11 +43,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """Opens a server on ``state`` of the test's folder, over a road without a model where none is named."""
+    """Opens a server on ``state`` of the test's folder, over a road without a model if no other is given; over one in
+    processes of its own, if its name is."""
 
-    def go(road: FakeRoad | None = None, **settings: Any) -> AbstractContextManager[TestClient]:
-        over = road if road is not None or "road" in settings else FakeRoad()
-        app = create_app(Settings(state=tmp_path / "state", **settings), over)
+    def go(road: FakeRoad | str | None = None, **settings: Any) -> AbstractContextManager[TestClient]:
+        here, named = (None, {"road": road}) if isinstance(road, str) else (road or FakeRoad(), {})
+        app = create_app(Settings(state=tmp_path / "state", **settings, **named), here)
         return TestClient(app, raise_server_exceptions=False)
 
     return go
@@ -143,7 +144,7 @@ def test_a_process_that_was_killed_while_it_wrote_leaves_nothing_in_a_job_that_i
 
 def test_a_job_is_cancelled_at_once_while_its_process_starts(serve: Serve) -> None:
     """A process that was stopped while it started held up the queue, and the job's end, for a minute (chaos)."""
-    with serve(road="rough_road:RoughRoad") as client:
+    with serve("rough_road:RoughRoad") as client:
         id = client.post("/v1/jobs", **job(0)).json()["id"]
         while not (maker := [p["pid"] for p in health(client)["processes"] if p["name"] == "maker" and p["pid"]]):
             pass
@@ -171,7 +172,7 @@ def test_a_killed_process_is_replaced(client: TestClient) -> None:
 
 
 def test_processes_end_with_their_server(serve: Serve) -> None:
-    with serve(road="rough_road:RoughRoad") as client:
+    with serve("rough_road:RoughRoad") as client:
         client.post("/v1/photos", **form(png(1)))
         pids = [process["pid"] for process in health(client)["processes"] if process["pid"]]
         assert pids

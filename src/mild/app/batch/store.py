@@ -11,7 +11,7 @@ from typing import Any
 
 from mild.errors import MildError, UsageError
 from mild.extras import needs
-from mild.files import flat
+from mild.files import flat, write_bytes
 
 #: Folders of the pages' pictures: no photos, wherever they lie.
 PICTURES = ("batch.pictures", "dry-run.pictures")
@@ -138,7 +138,11 @@ def published(made: Path, place: str) -> None:
         return
     with _told(place):
         fs, path = filesystem(place)
-        fs.put_file(str(made), path)  # stores put objects whole or not at all
+        if "file" in fs.protocol:  # this machine's own, which has folders to make, and is copied to byte by byte
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(Path(path), made.read_bytes())
+        else:
+            fs.put_file(str(made), path)  # stores put objects whole or not at all
     made.unlink()
 
 

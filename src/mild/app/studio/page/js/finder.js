@@ -18,7 +18,7 @@ export async function searchable() {
   }
   const { ready, name, licence, kept, download } = state;
   box.hidden = ready;
-  if (!ready) words.textContent = `People were not searched for: the finder ${name} is not on this machine yet (${licence}; ${kept} MB, ${download} MB to fetch).`;
+  if (!ready) words.textContent = `People were not searched for: the finder's nets (${name}) are not on this machine yet (${licence}; ${kept} MB, ${download} MB to fetch).`;
   return state;
 }
 
