@@ -540,7 +540,7 @@ def test_what_cannot_be_saved(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "dir.png").mkdir()
     for name, message in {
-        "a.xyz": "suffix", "a": "suffix", "no/a.png": "no folder", "file/a.png": "no folder", "dir.png": "is a folder"
+        "a.xyz": "suffix", "a": "suffix", "no/a.png": "no folder", "file/a.png": "is a file", "dir.png": "is a folder"
     }.items():  # fmt: skip
         with pytest.raises(UsageError, match=message) as error:
             photo.save(tmp_path / name)

@@ -36,6 +36,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\
 _URL = re.compile(r"https?://[\w./?=&%#:~+-]{1,180}")
 _WORDS = r"(?:[A-Z]?[a-z]{1,29}|[A-Z]{1,12}|\d{1,17}[A-Za-z]{0,2})"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?")
+_ACCENTED, _ALNUM = re.compile(r"[^\W\d_a-zA-Z]"), re.compile(r"[^\W_]")
 _JOINED = re.compile(rf"[\W_]*{_WORDS}(?:[\W_]+{_WORDS})*[\W_]*")
 
 
@@ -51,15 +52,14 @@ def is_plain(text: str) -> bool:
     if len(text) <= SHORT:
         return True
     digits = sum(character.isdigit() for character in text)
-    good = sum(len(word) for word in words if _JOINED.fullmatch(word) or _URL.fullmatch(word) or _foreign(word))
+    good = sum(len(word) for word in words if _is_word(word))
     return good >= PROSE * sum(map(len, words)) and digits <= 0.3 * len(text) and _reads(text)
 
 
 def opaque(texts: Iterable[str]) -> int:
     """How many characters of some texts belong to words that are no words, numbers, addresses or other scripts'."""
     words = (word for text in texts for word in text.split())
-    known = (_JOINED, _TIME, _URL)
-    return sum(len(w) for w in words if len(w) > 4 and not (any(p.fullmatch(w) for p in known) or _foreign(w)))
+    return sum(len(word) for word in words if len(word) > 4 and not (_TIME.fullmatch(word) or _is_word(word)))
 
 
 def _reads(text: str) -> bool:
@@ -86,6 +86,12 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def _is_word(word: str) -> bool:
+    """One word or several joined by marks, numbers, an address; or nothing but marks."""
+    plain = _ACCENTED.sub("a", word)
+    return bool(_JOINED.fullmatch(plain) or _URL.fullmatch(word)) or _foreign(word) or not _ALNUM.search(word)
 
 
 def _foreign(word: str) -> bool:
