@@ -28,6 +28,7 @@ _PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0
 _MATRIX = frozenset({b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"})
 #: Longer than this is no profile; so many beginnings of pictures are no chance, and one of them is no longer than this.
 _LONGEST, _MOST_STARTS, _WINDOW = 32 * 2**20, 2_000, 2**20
+_MOST_LANGUAGES = 200
 _KINDS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000")
 _SAY_NOTHING = b"text\0\0\0\0-\0"
 
@@ -133,15 +134,19 @@ def _is_text(kind: bytes, data: bytes) -> bool:
         rest = data[end + 70 :]
     else:
         number, size = struct.unpack_from(">II", data, 8)
+        if size < 12 or number > _MOST_LANGUAGES or 16 + size * number > len(data):
+            return False
         used = bytearray(data)
         used[: 16 + size * number] = bytes(16 + size * number)
-        for index in range(min(number, 200)):
+        for index in range(number):
             length, start = struct.unpack_from(">II", data, 16 + size * index + 4)
+            if start + length > len(data):
+                return False
             texts.append(data[start : start + length].decode("utf-16-be", "replace"))
             used[start : start + length] = bytes(length)
-        rest = bytes(used[: len(data)])
-    joined = " ".join(dict.fromkeys(text.strip("\0") for text in texts if text.strip("\0")))
-    return not rest.strip(b"\0") and all(is_plain(text.strip("\0")) for text in texts) and len(joined) <= 20_000
+        rest = bytes(used)
+    said = list(dict.fromkeys(text.strip("\0") for text in texts))
+    return not rest.strip(b"\0") and len(" ".join(said)) <= 20_000 and all(map(is_plain, said))
 
 
 def _holds_picture(data: bytes) -> bool:
