@@ -45,10 +45,10 @@ def test_two_thousand_damaged_inputs(tmp_path: Path) -> None:
 
 
 def test_damaged_blocks_of_metadata_cost_no_photo(tmp_path: Path) -> None:
-    call = [sys.executable, str(HERE / "fuzz.py"), "--kind", "metadata", "--count", "60", "--found", str(tmp_path)]
+    call = [sys.executable, str(HERE / "fuzz.py"), "--kind", "metadata", "--count", "100", "--found", str(tmp_path)]
     done = subprocess.run(call, capture_output=True, text=True, timeout=300)
     told = json.loads(done.stdout)
-    assert told["found"] == [] and told["tried"] == 60 and told["refused"] == 0
+    assert told["found"] == [] and told["tried"] == 100 and told["refused"] == 0
 
 
 def test_a_refusal_speaks_of_the_file_and_not_of_our_classes() -> None:
