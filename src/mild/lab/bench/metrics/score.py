@@ -48,7 +48,7 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Regions:
+class Areas:
     """Where figures are taken, bool ``[H, W]`` each.
 
     Attributes:
@@ -66,7 +66,7 @@ class Regions:
     completed: BoolMask
 
     @classmethod
-    def of(cls, item: Item, hole: BoolMask) -> Regions:
+    def of(cls, item: Item, hole: BoolMask) -> Areas:
         kept = truth_owner(item) > 0
         radius = max(4, round(RING * max(hole.shape)))
         return cls(hole, ring_of(hole, radius), ~hole & ~kept, kept, kept & hole)
@@ -85,15 +85,15 @@ def score(
 ) -> Figures:
     """Every figure that this item allows; one that it does not is left out."""
     item, hole = trial.item, trial.mask
-    regions = Regions.of(item, hole)
+    areas = Areas.of(item, hole)
     pasted = composited(answer, trial)
     figures: Figures = identity(answer, trial)
     figures["seam"] = fidelity.seam(pasted, hole, item.kept_mask)
     figures["ghost"] = ghost(pasted, item.scene.mask_of(item.erase))
     if item.truth is not None:
-        figures |= against_truth(pasted, item.truth.photo, regions, scoring)
+        figures |= against_truth(pasted, item.truth.photo, areas, scoring)
         same = np.array_equal(pasted, answer)
-        raw = figures if same else against_truth(answer, item.truth.photo, regions, scoring)
+        raw = figures if same else against_truth(answer, item.truth.photo, areas, scoring)
         # In the hole both are one.
         figures |= {f"raw.{name}": raw[name] for name in list(raw) if name.split(".")[0] in _RAW}
         leak = leakage(pasted, item, hole)
@@ -128,18 +128,18 @@ def identity(answer: Rgb, trial: Trial) -> Figures:
     }
 
 
-def against_truth(picture: Rgb, truth: Rgb, regions: Regions, scoring: Scoring) -> Figures:
+def against_truth(picture: Rgb, truth: Rgb, areas: Areas, scoring: Scoring) -> Figures:
     """PSNR and SSIM of every region; windowed figures of the whole photo and of the hole's window."""
     similarity_map = fidelity.ssim_map(picture, truth)
     figures: Figures = {"whole.psnr": fidelity.psnr(picture, truth), "whole.ssim": float(similarity_map.mean())}
-    for name, where in regions.named().items():
+    for name, where in areas.named().items():
         if where.any():
             figures[f"{name}.psnr"] = fidelity.psnr(picture, truth, where)
             figures[f"{name}.ssim"] = float(similarity_map[where].mean())
-    for number, value in enumerate(fidelity.bands(picture, truth, regions.hole), 1):
+    for number, value in enumerate(fidelity.bands(picture, truth, areas.hole), 1):
         figures[f"band.{number}"] = value
-    figures["hole.sharpness"] = fidelity.sharpness(picture, truth, regions.hole)
-    window = around(regions.hole).slices
+    figures["hole.sharpness"] = fidelity.sharpness(picture, truth, areas.hole)
+    window = around(areas.hole).slices
     windowed: tuple[tuple[str, Callable[[Rgb, Rgb], float | None]], ...] = (
         ("ms_ssim", fidelity.ms_ssim),
         ("haarpsi", fidelity.haarpsi),
@@ -151,7 +151,7 @@ def against_truth(picture: Rgb, truth: Rgb, regions: Regions, scoring: Scoring) 
     if scoring.flip and flip_missing() is None:
         seen = fidelity.flip_map(picture, truth)
         figures["whole.flip"] = float(seen.mean())
-        figures["hole.flip"] = float(seen[regions.hole].mean())
+        figures["hole.flip"] = float(seen[areas.hole].mean())
     return figures
 
 
