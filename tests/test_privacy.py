@@ -276,6 +276,13 @@ def test_text_is_text(text: str) -> None:
     assert is_plain(text)
 
 
+def test_a_hash_is_no_text_and_a_name_of_a_file_or_an_id_is() -> None:
+    assert not is_plain("sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+    assert not is_plain("http://example.org/" + base64.b64encode(bytes(range(99))).decode().replace("/", "a"))
+    assert is_plain("IMG_20240102_030405-Bearbeitet-2.CR3") and is_plain("xmp.did:4a5b6c7d-0102-0304-0506-0708090a0b0c")
+    assert is_plain("https://example.org/photos/2024/some-longer-title-of-a-page-about-the-sea-and-a-day-there.html")
+
+
 @pytest.mark.parametrize("codec", [base64.b64encode, base64.b32encode, base64.b85encode, lambda b: b.hex(" ").encode()])
 def test_pictures_in_text_are_no_text(codec) -> None:
     assert not is_plain(codec(encoded(size=(48, 36))).decode())

@@ -46,7 +46,7 @@ _NEVER = frozenset(
 #: How many numbers a listed tag may hold (one, where nothing is said), and any other; bytes; and of all others, bytes
 #: together: in the numbers of many tags a picture can be dealt out.
 _COUNTS = {0x013E: 2, 0x013F: 6, 0x0211: 3, 0x0212: 2, 0x0214: 6, 0x8827: 2, 0xA432: 4, **dict.fromkeys(range(0x20), 3)}
-_MOST, _FEW_BYTES, _MOST_OTHER = 9, 8, 512
+_MOST, _FEW_BYTES, _MOST_OTHER = 9, 8, 128
 
 
 @dataclass(frozen=True)

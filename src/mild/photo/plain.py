@@ -35,6 +35,7 @@ _STARTS = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(r"https?://[\w./?=&%#:~+-]{1,180}")
 _WORDS = r"(?:[A-Z]?[a-z]{1,29}|[A-Z]{1,12}|\d{1,17}[A-Za-z]{0,2})"
+_CODE, _CODE_IN_URL = re.compile(r"[A-Za-z0-9+/=_-]{44,}"), re.compile(r"[A-Za-z0-9+=_-]{44,}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?")
 _ACCENTED, _ALNUM = re.compile(r"[^\W\d_a-zA-Z]"), re.compile(r"[^\W_]")
 _JOINED = re.compile(rf"[\W_]*{_WORDS}(?:[\W_]+{_WORDS})*[\W_]*")
@@ -46,6 +47,8 @@ def is_plain(text: str) -> bool:
         return False
     words = text.split()
     if len(words) > 1 and _STARTS.search("".join(words)):
+        return False
+    if any(_is_code(word) for word in words):
         return False
     if any(len(word) > _LONGEST_WORD and not _URL.fullmatch(word) and not _foreign(word) for word in words):
         return False
@@ -86,6 +89,12 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def _is_code(word: str) -> bool:
+    """Does a word hold a long run of letters and digits that are no words, as hashes and keys do?"""
+    runs = (_CODE_IN_URL if _URL.fullmatch(word) else _CODE).findall(word)
+    return any(not _JOINED.fullmatch(run) for run in runs)
 
 
 def _is_word(word: str) -> bool:
