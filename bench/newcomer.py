@@ -116,6 +116,8 @@ def one(python: str, extra: str, wheel: Path, scratch: Path) -> int:
         for name, line in LACKING.items():
             failed += typed(mild, line, home, lacking=name)
     else:
+        if not Path(os.environ["MILD_CACHE"]).is_dir():
+            subprocess.run([mild, "models", "--fetch"], capture_output=True, cwd=home, check=True)
         for line in TRIED[extra]:
             failed += typed(mild, line, home)
     shutil.rmtree(home)
