@@ -125,7 +125,9 @@ class Worker:
                 told |= shots.told
             except NobodyError as error:
                 scene, erased, after = find_people(photo, request.finder), (), None
-                status, told["why"] = ("skipped" if self._setup.nobody == "skip" else "copied"), str(error)
+                status = "skipped" if self._setup.nobody == "skip" else "copied"
+                # Without what somebody with one photo before them would do next.
+                told["why"] = str(error).partition(";")[0].rstrip(".") + "."
                 if status == "copied" and not self._setup.dry:
                     _copied(path, photo, made)
             if store.stamp(job.source) != stamp:
