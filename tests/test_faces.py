@@ -32,10 +32,13 @@ def disc(size: tuple[int, int], x: int, y: int, radius: int) -> np.ndarray:
     [
         ("bar55", (410, 210), ((40, 230), (310, 300)), (410, 225, 30)),
         ("cold_water", (157, 250), ((210, 350), (240, 280)), (157, 250, 7)),
-        # Seen from behind: she has no face, and the finder gives her hair to the woman behind her, who goes.
         ("cold_water", (210, 350), ((157, 250), (240, 280)), (210, 350, 30)),
+        # Seen from behind: she has no face, and her hair, of which the middle is hers, hides a face that goes.
+        ("cold_water", (210, 350), ((157, 235), (240, 280)), (174, 265, 7)),
+        # One to the left of him, one to the right.
+        ("bar55", (410, 210), ((310, 300), (580, 200)), (410, 225, 30)),
     ],
-    ids=["embraced", "behind", "from the back"],
+    ids=["embraced", "behind", "from the back", "hair", "between"],
 )
 def test_who_stays_keeps_every_pixel(
     name: str, stays_at: tuple[int, int], go_at: tuple[tuple[int, int], ...], face: tuple[int, int, int]

@@ -18,7 +18,7 @@ from mild.people.finders.blaze_nets import Landmarks, Picture, Square
 from mild.people.finders.boxes import Judge, Place, iou, merged, suppressed, tiles, whole_in
 from mild.people.finders.byboxes import assemble
 from mild.people.finders.cut import minimum_cut
-from mild.people.finders.looks import Find, clipped, mask_corners, regions_of, upper_bones
+from mild.people.finders.looks import Find, clipped, head_of, look_again, mask_corners, regions_of, upper_bones
 from mild.people.finders.onnx_net import OnnxNet
 from mild.people.finders.search import full_mask
 from mild.people.scene import Scene
@@ -193,6 +193,33 @@ def test_two_who_touch_share_no_pixel_and_the_border_is_the_edge() -> None:
     assert np.flatnonzero(big.people[0].full_mask((720, 960))[270:450].any(0)).max() == pytest.approx(443, abs=6)
 
 
+def test_hair_goes_with_its_own_head() -> None:
+    """The hair of a woman seen from behind went to the fair one behind her, whom colours said it was (cold_water)."""
+    size = (240, 320)
+    pixels = np.full((*size, 3), 90, np.uint8)
+    pixels[:, :138], pixels[:, 138:] = (170, 60, 50), (50, 70, 170)  # her hair is of the other's colour
+    finds = [found(120, 120, 180, size), found(176, 120, 180, size)]
+    own = np.hypot(*(np.mgrid[:240, :320] - np.array((120, 146))[:, None, None])) < 6
+    shares = []
+    for heads in ((None, None), ((146.0, 120.0, 9.0), (176.0, 60.0, 9.0))):
+        given = [replace(f, candidate=replace(f.candidate, head=h)) for f, h in zip(finds, heads, strict=True)]
+        scene = assemble(Photo.from_array(pixels), given, 1.0, 0.6, "nanodet")
+        shares.append(float(scene.people[0].full_mask(size)[own].mean()))
+    assert shares[0] < 0.5 < 0.95 < shares[1]
+
+
+def test_a_head_is_where_the_detector_sees_a_face_else_where_the_landmarks_are() -> None:
+    look = standing(100, 100, 160, (200, 200))
+    points = np.zeros((17, 3))
+    points[:3], points[5:7] = ((60, 50, 0.9), (62, 48, 0.9), (58, 48, 0.9)), ((50, 66, 0.9), (70, 66, 0.9))
+    x, y, radius = head_of(Candidate(look, look.mask, 0.9), Place((0, 0, 1, 1), (0.8,), points)) or (0, 0, 0)
+    assert (x, y) == pytest.approx((60, 48.67), abs=0.01) and 3 < radius < 0.16 * 160
+    marks = head_of(Candidate(look, look.mask, 0.9), Place((0, 0, 1, 1), (0.8,)))
+    assert marks is not None and marks[:2] == pytest.approx(look.head_centre)
+    unseen = replace(look, visibility=np.zeros(39, np.float32))
+    assert head_of(Candidate(unseen, look.mask, 0.9), Place((0, 0, 1, 1), (0.8,))) is None
+
+
 def test_auto_takes_the_best_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"blazepose"}
     monkeypatch.setattr(assets, "locate", lambda name: tmp_path if name in here else None)
@@ -267,6 +294,27 @@ def test_a_large_photo_is_searched_on_a_copy(pool: Scene) -> None:
     assert (small & large).sum() / (small | large).sum() > 0.85
 
 
+def test_a_second_look_does_not_overrule_the_first_alone() -> None:
+    """What was painted out wrongly was lost to the person whose it is: only both looks together decide."""
+    find, picture = found(50, 50, 80, (100, 100)), Picture(np.zeros((100, 100, 3), np.uint8))
+    half = find.candidate.mask.copy()
+    half[:128] = 0
+
+    class Nets:
+        presence = 0.9
+
+        def landmarks(self, picture: Picture, region: Square) -> Landmarks:
+            return replace(find.candidate.landmarks, mask=half, presence=self.presence)
+
+    nets = Nets()
+    again = look_again(nets, picture, find)  # type: ignore[arg-type]
+    assert again is not None
+    mirrored = (half + half[:, ::-1]) / 2
+    np.testing.assert_allclose(again.candidate.mask, 0.4 * find.candidate.mask + 0.6 * mirrored, atol=0.03)
+    nets.presence = 0.1
+    assert look_again(nets, picture, find) is None  # type: ignore[arg-type]
+
+
 def test_a_find_that_nobody_sees_again_keeps_its_mask() -> None:
     find = found(50, 50, 80, (100, 100))
     assert replace(find, fit=0.5).score == find.score
@@ -283,7 +331,11 @@ def test_where_nobody_was_found_the_photo_is_tried_on_its_side_and_that_is_said(
     points = np.concatenate([np.full((17, 2), 30.0), np.ones((17, 1))], 1)
     bones = np.array([[(30.0, 40.0), (30.0, 50.0)]])
     one = found(40, 70, 60, (120, 90), score)
-    one = replace(one, candidate=replace(one.candidate, bones=bones), place=replace(one.place, points=points))
+    one = replace(
+        one,
+        candidate=replace(one.candidate, bones=bones, head=(30.0, 40.0, 7.0)),
+        place=replace(one.place, points=points),
+    )
 
     def seen(nets: object, picture: Picture, detector: object) -> list[Find]:
         return [one] if np.array_equal(picture.pixels, upright.pixels) else []
@@ -305,6 +357,7 @@ def test_where_nobody_was_found_the_photo_is_tried_on_its_side_and_that_is_said(
     marked[30, 30], marked[40, 30] = False, True
     y, x = (int(v[0]) for v in np.nonzero(np.rot90(marked, -turns)))
     assert back.candidate.bones is not None and back.candidate.bones[0, 0].tolist() == [x, y]
+    assert back.candidate.head == (x, y, 7)
     body = back.candidate.landmarks.region
     assert Picture.turned(lying, body, 256)[1] == pytest.approx(back.candidate.landmarks.to_net, abs=1e-6)
 

@@ -48,6 +48,7 @@ class Candidate:
             ``blaze_split``); landmarks are then not to be trusted.
         bones: the skeleton as line segments ``[n, 2, 2]`` in pixels of the picture, from a net that tells people who
             touch apart; None: the landmarks' own.
+        head: x, y and radius of the head in pixels of the picture, or None where it is not known surely.
     """
 
     landmarks: Landmarks
@@ -55,6 +56,7 @@ class Candidate:
     certainty: float
     face: Face | None = None
     bones: NDArray[np.float64] | None = None
+    head: tuple[float, float, float] | None = None
 
     @property
     def score(self) -> float:

@@ -1,7 +1,8 @@
 """From the landmark net's soft masks to exclusive masks in the photo's resolution.
 
 Two people who touch both claim the pixels between them. A claimed pixel goes to whoever's skeleton is nearer, in units
-of the body's size, and to whoever's net is surer: score = log p - (d / 0.1)^2 / 2, where d = 1 is about a body length.
+of the body's size, and to whoever's net is surer: score = log p - (d / 0.1)^2 / 2 + 6 h, where d = 1 is about a body
+length, and h is 1 on one's own head and falls off around it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ BONES = (
 SPECK = 0.02
 _SPECK_GRID = 1024
 _REACH = 0.10
+#: What lying on one's own head says.
+_OWN_HEAD = 6.0
 _GRID = 384
 _BLOCK_PIXELS = 1 << 22
 
@@ -130,8 +133,9 @@ def _sample(
 
 def field(
     candidate: Candidate, box: Box, grid: tuple[int, int], scale: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Soft mask 0..1 and distance from the skeleton in body lengths, both ``[h, w]``, on a grid over a window.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Soft mask 0..1, distance from the skeleton in body lengths, and 0..1 how surely it is the head, all ``[h, w]``,
+    on a grid over a window.
 
     Args:
         box: the window, in pixels of the photo.
@@ -155,12 +159,25 @@ def field(
         first, second = ((round(float(x)), round(float(y))) for x, y in ends)
         cv2.line(off, first, second, 0, max(1, int(0.02 * body)))
     distance = cv2.distanceTransform(off, cv2.DIST_L2, 3)[pad : pad + grid[1], pad : pad + grid[0]]
-    return (soft / np.float32(255)).astype(np.float32), (distance / max(body, 1e-3)).astype(np.float32)
+    head = _head(candidate, box, grid, scale)
+    return (soft / np.float32(255)).astype(np.float32), (distance / max(body, 1e-3)).astype(np.float32), head
 
 
-def claim_score(soft: NDArray[np.float32], distance: NDArray[np.float32]) -> NDArray[np.float32]:
+def _head(candidate: Candidate, box: Box, grid: tuple[int, int], scale: float) -> NDArray[np.float32]:
+    if candidate.head is None:
+        return np.zeros((grid[1], grid[0]), np.float32)
+    x, y, radius = (v / scale for v in candidate.head)
+    across = ((np.arange(grid[0]) + 0.5) * box.width / grid[0] + box.x0 - x) / radius
+    down = ((np.arange(grid[1]) + 0.5) * box.height / grid[1] + box.y0 - y) / radius
+    return np.exp(-((across[None] ** 2 + down[:, None] ** 2) ** 2)).astype(np.float32)
+
+
+def claim_score(
+    soft: NDArray[np.float32], distance: NDArray[np.float32], head: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """How strongly somebody claims the pixels of a :func:`field`."""
-    return (np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2).astype(np.float32)
+    near = np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2
+    return (near + _OWN_HEAD * head).astype(np.float32)
 
 
 def _score(candidate: Candidate, box: Box, scale: float) -> NDArray[np.float32]:

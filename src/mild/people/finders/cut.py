@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 ZONE, AROUND = 0.15, 0.35
 #: What skeletons and colours weigh, and the most that each may say.
 _BONES, _COLOURS, _MOST_BONES, _MOST_COLOURS = 0.4, 0.7, 6.0, 4.0
+#: What one's own head says.
+_HEADS, _HUSH = 3.0, 0.5
 #: What separating two equal neighbours costs, and the difference (Lab, 8 bits) that makes it cheap.
 _SEPARATE, _CONTRAST = 6.0, 8.0
 _BINS, _LEAST_COLOUR = 12, 30
@@ -89,7 +91,9 @@ def border(
     bones = np.clip(bones, -_MOST_BONES, _MOST_BONES)
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
     colours = _colour_vote(lab, zone, mine, yours, bones, 0.2 * body * shrink)
-    won = minimum_cut(lab, _BONES * bones + _COLOURS * colours, zone, mine & ~zone, yours & ~zone)
+    heads = fields[0][2] - fields[1][2]
+    towards = _BONES * bones + _COLOURS * colours * (1 - _HUSH * np.abs(heads)) + _HEADS * heads
+    won = minimum_cut(lab, towards, zone, mine & ~zone, yours & ~zone)
     # On the photo's grid the border is the zero of the interpolated sides, which has no stairs.
     sides = np.where(zone, won, mine).astype(np.float32) - np.where(zone, zone & ~won, yours)
     full = (window.width, window.height)

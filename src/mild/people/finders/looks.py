@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.finders.blaze_candidates import Candidate
+from mild.people.finders.blaze_masks import body_length
 from mild.people.finders.blaze_nets import LANDMARK_INPUT, REGION_PER_RADIUS, BlazeNets, Landmarks, Picture, Square
 from mild.people.finders.boxes import Corners, Judge, Place, iou
 
@@ -31,7 +32,13 @@ _HALF_BODY = 0.62
 _MUDDLED = 0.5
 #: The forehead above the middle of the face, in distances from there to the neck.
 _SKULL = 0.6
+#: What a second look, in which others are painted out, counts beside the first.
+_SECOND = np.float32(0.6)
 _SHOULDERS, _HIPS = (5, 6), (11, 12)
+#: BlazePose's points of the head are the first; its shoulders.
+_HEAD_MARKS, _SHOULDER_MARKS = 11, (11, 12)
+#: The radius of a head in distances from its middle to the neck, and how sure two points of a face must be.
+_HEAD_RADIUS, _FACE_SEEN = 0.45, 0.3
 #: By COCO keypoint numbers: face, arms, trunk. By BlazePose numbers: legs.
 _UPPER = (
     (0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12),
@@ -86,19 +93,26 @@ def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge) -> Fi
     if bones is not None:
         seen = [(a, b) for a, b in _LEGS if min(look.visibility[a], look.visibility[b]) > 0.3]
         bones = np.concatenate([bones, *(look.points[None, [a, b]].astype(np.float64) for a, b in seen)])
-    return Find(Candidate(look, clipped(look, mask, place.box), score, bones=bones), place, fit)
+    candidate = Candidate(look, clipped(look, mask, place.box), score, bones=bones)
+    return Find(replace(candidate, head=head_of(candidate, place)), place, fit)
 
 
 def look_again(nets: BlazeNets, picture: Picture, find: Find) -> Find | None:
-    """The same find with the mask that the net makes in another picture of the same size, in which the others are
-    painted out; None when it does not see the body any more."""
+    """The same find after a look at another picture of the same size, in which the others are painted out; None when
+    the net does not see the body any more.
+
+    The mask is a mean of both looks: the first takes others' bodies for this one, and the second misses what was
+    painted out wrongly.
+    """
     seen = find.candidate.landmarks
     look = nets.landmarks(picture, seen.region)
     if look.presence < 0.3 * seen.presence:
         return None
     mirrored = nets.landmarks(picture.mirrored, look.region.mirrored(picture.width))
     mask = clipped(look, (look.mask + mirrored.mask[:, ::-1]) * np.float32(0.5), find.place.box)
-    return replace(find, candidate=replace(find.candidate, landmarks=look, mask=mask))
+    mask = _SECOND * mask + (1 - _SECOND) * find.candidate.mask
+    candidate = replace(find.candidate, landmarks=look, mask=mask)
+    return replace(find, candidate=replace(candidate, head=head_of(candidate, find.place)))
 
 
 def regions_of(place: Place, height: int) -> list[Square]:
@@ -145,6 +159,21 @@ def upper_bones(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
     bones = [points[[a, b], :2] for a, b in _UPPER if seen[a] and seen[b]]
     top = head.mean(0) + _SKULL * (head.mean(0) - neck)
     return np.stack([*bones, np.stack([top, neck]), np.stack([neck, below])])
+
+
+def head_of(candidate: Candidate, place: Place) -> tuple[float, float, float] | None:
+    """Where the head is, x, y and radius: as the detector's keypoints say, else the landmarks'; None if unsure."""
+    marks, points = candidate.landmarks, place.points
+    if points is not None and (candidate.bones is not None or (points[:5, 2] > _FACE_SEEN).sum() >= 2):
+        middle = points[:5][points[:5, 2] > _SEEN, :2].mean(0)
+        shoulders = points[[k for k in _SHOULDERS if points[k, 2] > _SEEN], :2]
+    elif marks.visibility[:_HEAD_MARKS].mean() > 0.5:
+        middle, shoulders = np.array(marks.head_centre), marks.points[list(_SHOULDER_MARKS)].astype(np.float64)
+    else:
+        return None
+    body = body_length(candidate)
+    radius = _HEAD_RADIUS * float(np.hypot(*(shoulders.mean(0) - middle))) if len(shoulders) else 0.07 * body
+    return float(middle[0]), float(middle[1]), float(np.clip(radius, 0.05 * body, 0.09 * body))
 
 
 def mask_corners(look: Landmarks) -> Corners:

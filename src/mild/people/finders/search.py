@@ -96,7 +96,7 @@ def remade(nets: BlazeNets, picture: Picture, finds: Sequence[Find]) -> list[Fin
     grid, _ = fitted(picture.width, picture.height, _GRID)
     frame = Box(0, 0, picture.width, picture.height)
     fields = [field(f.candidate, frame, grid, 1.0) for f in finds]
-    masks = [soft > 0.5 for soft, _ in fields]
+    masks = [soft > 0.5 for soft, *_ in fields]
     claims = np.sum(masks, axis=0)
     touching = [int((mask & (claims > 1)).sum()) >= max(1.0, _CONTESTED * mask.sum()) for mask in masks]
     if not any(touching):
@@ -104,7 +104,7 @@ def remade(nets: BlazeNets, picture: Picture, finds: Sequence[Find]) -> list[Fin
     scores = [np.where(mask, claim_score(*f), -np.inf) for mask, f in zip(masks, fields, strict=True)]
     owner = np.where(claims > 0, np.argmax(scores, axis=0), -1)
     out = []
-    for index, (find, (_, distance)) in enumerate(zip(finds, fields, strict=True)):
+    for index, (find, (_, distance, _)) in enumerate(zip(finds, fields, strict=True)):
         again = None
         if touching[index]:
             others = (owner >= 0) & (owner != index) & (distance > _OWN_BONES)

@@ -51,11 +51,13 @@ def back(find: Find, turns: int, width: int, height: int) -> Find:
         turn, shift = np.array([[0, 1], [-1, 0]]) @ turn, np.array([[0, 1], [-1, 0]]) @ shift + (0, width - 1)
         width, height = height, width
     marks, place = find.candidate.landmarks, find.place
-    bones = find.candidate.bones
+    bones, head = find.candidate.bones, find.candidate.head
+    middle = None if head is None else (np.array(head[:2]) - shift) @ turn
     candidate = replace(
         find.candidate,
         landmarks=_marks_back(marks, turn, shift),
         bones=None if bones is None else (bones - shift) @ turn,
+        head=None if head is None or middle is None else (float(middle[0]), float(middle[1]), head[2]),
     )
     points = place.points
     if points is not None:
