@@ -9,7 +9,7 @@ import pytest
 
 from mild.people import manual, memory
 from mild.people.refine import refined
-from mild.people.scene import Scene
+from mild.people.scene import Person, Scene
 from mild.people.selection import select
 from mild.photo import Photo
 from mild.request import EraseRequest
@@ -87,3 +87,18 @@ def test_the_first_click_of_a_mark_is_looked_at_once_however_often_it_is_refined
     memory.forget(photo.sha256)
     select(scene, selection)
     assert len(looked) == 2, "forgotten with the photo"
+
+
+def test_a_second_click_chooses_among_what_the_first_may_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second click never changed a person's outline that was somebody else's from the first click on."""
+    monkeypatch.setattr("mild.people.clicks.cut_out", lambda *a: None)
+    photo, parts = drawn()
+    wrong = np.zeros(SIZE, bool)
+    wrong[60:140, 20:200] = True
+    whole = parts["shirt"] | parts["trousers"]
+    meant = [Person.from_mask(1, mask) for mask in (wrong, whole)]
+    monkeypatch.setattr(manual, "guesses", lambda *a: tuple(meant))
+    for clicks in ({"on": [(180, 100), (180, 200)]}, {"on": [(180, 100)], "off": [(40, 100)]}):
+        asked = EraseRequest.build(selection={"clicks": [clicks]}).selection
+        scene, (number,) = select(Scene(photo), asked)
+        assert iou(scene.person(number).full_mask(SIZE), whole) > 0.85

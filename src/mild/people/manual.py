@@ -42,6 +42,13 @@ _GROW_LIMIT = 0.15
 def at_point(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None) -> Person:
     """What is at a pixel: as a click segmenter sees it, or else the person there, or the region of similar colour.
 
+    The likeliest of :func:`guesses`."""
+    return guesses(photo, x, y, id, others)[0]
+
+
+def guesses(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None) -> tuple[Person, ...]:
+    """What a click on a pixel may mean, at least one, likeliest first.
+
     Args:
         photo: the photo.
         x, y: the pixel.
@@ -56,28 +63,33 @@ def at_point(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = No
         raise UsageError(f"The point ({x}, {y}) is outside the photo ({width} x {height} pixels).")
     cut = clicks.cut_out(photo, clicks.Clicks(on=((x, y),)))
     if cut is not None:
-        return Person.from_mask(id, cut[0], source="click")
+        return (Person.from_mask(id, cut[0], source="click"),)
     nets = _nets_for(photo)
     detector = None if nets is None else clicked.detector_here()
     key = ("point", x, y, _digest(others), *_who_answers(nets, detector))
     known = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
-    return replace(known, id=id)
+    return tuple(replace(person, id=id) for person in known)
 
 
 def _clicked(
     photo: Photo, x: int, y: int, others: BoolMask | None, nets: BlazeNets | None, detector: Detector | None
-) -> Person:
+) -> tuple[Person, ...]:
+    people = []
     if nets is not None:
         picture, scale = working_copy(photo)
         spot = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
-        found = None
+        found = list[Candidate]()
         if detector is not None:
-            found = clicked.at_click(nets, detector, picture, *spot, _on_picture(others, picture))
-        best = _person_at(nets, picture, *spot) if found is None else found.candidate
-        wanted = None if best is None else claim(best, photo.size, scale)
-        if best is not None and wanted is not None and _contains(wanted.box, wanted.mask, x, y):
-            return person_of(best, wanted.box, wanted.mask, scale, photo.size, id=0, source="click")
-    return Person.from_mask(0, grow_from(photo, x, y), source="click")
+            others = _on_picture(others, picture)
+            found = [f.candidate for f in clicked.at_click(nets, detector, picture, *spot, others)]
+        if not found:
+            best = _person_at(nets, picture, *spot)
+            found = [] if best is None else [best]
+        for candidate in found:
+            wanted = claim(candidate, photo.size, scale)
+            if wanted is not None and _contains(wanted.box, wanted.mask, x, y):
+                people.append(person_of(candidate, wanted.box, wanted.mask, scale, photo.size, id=0, source="click"))
+    return tuple(people) or (Person.from_mask(0, grow_from(photo, x, y), source="click"),)
 
 
 def _who_answers(nets: BlazeNets | None, detector: Detector | None) -> tuple[str, ...]:
@@ -106,7 +118,7 @@ def in_box(photo: Photo, box: Box, id: int, others: BoolMask | None = None) -> P
     nets = _nets_for(photo)
     detector = None if nets is None else clicked.detector_here()
     key = ("box", inside, _digest(others), *_who_answers(nets, detector))
-    known = memory.answer(photo.sha256, key, lambda: _framed(photo, inside, others, nets, detector))
+    (known,) = memory.answer(photo.sha256, key, lambda: (_framed(photo, inside, others, nets, detector),))
     return replace(known, id=id)
 
 

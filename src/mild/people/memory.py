@@ -42,7 +42,7 @@ _LARGEST = 512 * 2**20
 _ARRAYS = {"mask": "b", "keypoints": "f", "landmarks": "f", "parts": "u"}
 
 _held: OrderedDict[tuple[str, str], Found] = OrderedDict()
-_answers: OrderedDict[tuple[str, Hashable], Person] = OrderedDict()
+_answers: OrderedDict[tuple[str, Hashable], tuple[Person, ...]] = OrderedDict()
 _lock = threading.Lock()
 _folder: Path | None = None
 
@@ -111,8 +111,8 @@ def keep(pixels: str, key: Sequence[str], found: Found) -> None:
             scratch.unlink()
 
 
-def answer(pixels: str, key: Hashable, make: Callable[[], Person]) -> Person:
-    """Who is meant by a click or a box on the photo with these pixels: made once in this process, never kept on disk.
+def answer(pixels: str, key: Hashable, make: Callable[[], tuple[Person, ...]]) -> tuple[Person, ...]:
+    """Who may be meant by a click or a box on the photo with these pixels: made once in this process, never on disk.
 
     Whoever refines a mark by more of them asks for the first one each time. The key names what answers and does not
     hold it: these answers outlive the nets (see :func:`stamps`).

@@ -122,10 +122,23 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
     if box is not None:
         start = manual.in_box(scene.photo, box, scene.next_id, others).full_mask(scene.size)
     else:
-        x, y = click.on[0]
-        known = [p for p in scene.people if p.full_mask(scene.size)[y, x]]
-        start = (known[0] if known else manual.at_point(scene.photo, x, y, scene.next_id, others)).full_mask(scene.size)
+        start = _start(scene, click, others)
     return refined(scene.photo, start, click.on, click.off, others) if click.on or click.off else start
+
+
+def _start(scene: Scene, click: Click, others: BoolMask) -> BoolMask:
+    """What the first of several points means ``[H, W]``: whoever was found there, else of all guesses the likeliest of
+    those that agree with most of the points."""
+    x, y = click.on[0]
+    masks = [mask for p in scene.people if (mask := p.full_mask(scene.size))[y, x]]
+    if not masks:
+        seen = manual.guesses(scene.photo, x, y, scene.next_id, others)
+        masks = [person.full_mask(scene.size) for person in seen]
+
+    def agrees(mask: BoolMask) -> int:
+        return sum(bool(mask[v, u]) for u, v in click.on) + sum(not mask[v, u] for u, v in click.off)
+
+    return max(masks, key=agrees)
 
 
 def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:

@@ -11,6 +11,7 @@ import numpy as np
 from mild.errors import MildError
 from mild.models import assets
 from mild.people.finders import detectors
+from mild.people.finders.blaze_candidates import coarse_mask
 from mild.people.finders.blaze_nets import BlazeNets, Picture
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.boxes import Corners, Detector, Place, iou
@@ -21,6 +22,8 @@ from mild.people.scene import BoolMask
 _MOST_PLACES = 4
 #: The user's word stands for much of the evidence.
 _LEAST_SCORE = 0.15
+#: Two masks that share this part of both say the same.
+_ALIKE = 0.9
 
 
 def detector_here() -> Detector | None:
@@ -36,8 +39,8 @@ def detector_here() -> Detector | None:
 
 def at_click(
     nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
-) -> Find | None:
-    """The likeliest person whose mask holds a pixel of the picture, or None.
+) -> list[Find]:
+    """The people whose masks hold a pixel of the picture, likeliest first; of two that are much alike the likelier.
 
     Args:
         nets, detector: what looks.
@@ -52,7 +55,12 @@ def at_click(
             if find is not None:
                 found.append(find)
     hits = [f for f in found if holds(f.candidate.landmarks, f.candidate.mask, x, y) and f.score >= _LEAST_SCORE]
-    return max(hits, key=lambda f: f.score * (0.3 + f.fit), default=None)
+    distinct: list[tuple[Find, BoolMask]] = []
+    for find in sorted(hits, key=lambda f: -f.score * (0.3 + f.fit)):
+        mask = coarse_mask(find.candidate.landmarks, (picture.height, picture.width), find.candidate.mask)
+        if all((mask & other).sum() <= _ALIKE * (mask | other).sum() for _, other in distinct):
+            distinct.append((find, mask))
+    return [find for find, _ in distinct]
 
 
 def in_frame(
