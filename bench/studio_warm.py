@@ -42,7 +42,8 @@ def main() -> int:
 def measured(photo: Path, server: httpx.Client) -> float:
     before = spent(server)
     begun = time.perf_counter()
-    id = server.post("photos", files={"photo": photo.read_bytes()}).json()["id"]
+    sent = server.post("photos", files={"photo": photo.read_bytes()}).json()
+    id = sent["id"]
     server.get(f"photos/{id}/picture")
     found = server.get(f"photos/{id}/people?masks=true").json()["people"]
     people = [person["id"] for person in found if person["sure"]][:2]
@@ -55,11 +56,11 @@ def measured(photo: Path, server: httpx.Client) -> float:
         used = told(photo, name, before, spent(server), time.perf_counter() - begun, first or None)
         worst = max(worst, used / first) if first else 0.0
         first = first or opened + used
-    refine(photo, server, id, found)
+    refine(photo, server, id, found, sent["width"])
     return worst
 
 
-def refine(photo: Path, server: httpx.Client, id: str, found: list[dict[str, Any]]) -> None:
+def refine(photo: Path, server: httpx.Client, id: str, found: list[dict[str, Any]], width: int) -> None:
     """A click on somebody, then one more of the same thing, then one that is not of it."""
     x0, y0, x1, y1 = found[0]["box"]
     x, y = (x0 + x1) // 2, (y0 + y1) // 2
@@ -68,7 +69,7 @@ def refine(photo: Path, server: httpx.Client, id: str, found: list[dict[str, Any
     for name, side, at in (
         ("a click", "", []),
         ("one more +", "on", [x, y + high]),
-        ("one more −", "off", [x1 + wide, y]),
+        ("one more −", "off", [min(x1 + wide, width - 1), y]),
     ):
         before, begun = spent(server), time.perf_counter()
         if side:
