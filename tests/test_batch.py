@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import threading
@@ -462,6 +463,23 @@ def test_object_stores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store.is_folder("nosuchstore://x")
     memory.rm("/photos", recursive=True)
     memory.rm("/results", recursive=True)
+
+
+def test_what_is_warned_of_stands_with_its_photo(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It came on the screen, without saying of which of thousands of photos."""
+    done = Worker._done
+
+    def warning(self: Worker, job: Any, scratch: Path) -> dict[str, Any]:
+        logging.getLogger("mild").warning("It may lie on its side.")
+        return done(self, job, scratch)
+
+    monkeypatch.setattr(Worker, "_done", warning)
+    run()
+    assert rows() and all(row["notes"] == ["It may lie on its side."] for row in rows())
+    assert "It may lie on its side." in Path("out/batch.html").read_text()
+    assert "its side" not in "".join(capfd.readouterr())
 
 
 def test_a_folder_of_this_machine_by_its_uri(tmp_path: Path) -> None:

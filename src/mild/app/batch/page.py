@@ -40,7 +40,7 @@ def write_page(path: Path, setup: Setup, source: str, entries: Sequence[dict[str
                 entry.get("picture") or 0,
                 people,
                 entry.get("seconds", 0),
-                entry.get("error") or entry.get("why") or _seen(entry),
+                " ".join([entry.get("error") or entry.get("why") or _seen(entry), *entry.get("notes", ())]).strip(),
                 entry.get("source", ""),
                 requests.setdefault(fields, len(requests)),
             ]

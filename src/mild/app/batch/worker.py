@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import os
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +93,7 @@ class Worker:
         base = Path(self._setup.out if local else self._setup.books) / ".batch"
         try:
             base.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=base) as scratch:
+            with tempfile.TemporaryDirectory(dir=base) as scratch, _heard() as said:
                 entry = self._done(job, Path(scratch))
         except (OSError, MildError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
@@ -101,7 +103,7 @@ class Worker:
                 raise
             raise MildError(f"{job.output} cannot be written: {error.strerror or error}.") from error
         entry["seconds"] = round(time.perf_counter() - begun, 3)
-        return entry
+        return entry | ({"notes": said} if said else {})
 
     def _done(self, job: Job, scratch: Path) -> dict[str, Any]:
         from mild.people.find import find_people
@@ -215,3 +217,25 @@ def _copied(path: Path, photo: Photo, made: Path) -> None:
         store.copied(path, made)
     else:
         photo.save(made)
+
+
+class _Ear(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What is warned of while a photo is worked on, for its entry: on the screen nobody would know of which."""
+    logger, ear = logging.getLogger("mild"), _Ear()
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(ear)
+    try:
+        yield ear.said
+    finally:
+        logger.removeHandler(ear)
+        logger.propagate = before
