@@ -137,8 +137,8 @@ def block(title: str, language: str = "sh") -> list[str]:
 def used() -> list[str]:
     """The lines of "Use it", as words after ``mild``; those that need an extra are tried with it."""
     lines = [line.removeprefix("mild ") for line in block("## Use it")]
-    # The layered file made by the line before is a PSD, and person 2 of the photo here has no layer in it: not sure.
-    lines = [line.replace("group.ora --hide 2", "group.psd --hide 3") for line in lines]
+    # The layered file made by the line before is a PSD.
+    lines = [line.replace("group.ora", "group.psd") for line in lines]
     return [line for line in lines if line.split()[0] not in ("studio", "serve")]
 
 
