@@ -306,13 +306,18 @@ def test_a_second_look_does_not_overrule_the_first_alone() -> None:
         def landmarks(self, picture: Picture, region: Square) -> Landmarks:
             return replace(find.candidate.landmarks, mask=half, presence=self.presence)
 
-    nets = Nets()
-    again = look_again(nets, picture, find)  # type: ignore[arg-type]
+    nets, painted = Nets(), np.zeros((100, 100), bool)
+    painted[:, :50] = True
+    again = look_again(nets, picture, find, painted)  # type: ignore[arg-type]
     assert again is not None
-    mirrored = (half + half[:, ::-1]) / 2
-    np.testing.assert_allclose(again.candidate.mask, 0.4 * find.candidate.mask + 0.6 * mirrored, atol=0.03)
+    first, mask = find.candidate.mask, again.candidate.mask
+    assert first[60, 110] > 0.9 and first[60, 145] > 0.9 and half[60, 110] == 0
+    assert mask[60, 110] == pytest.approx(first[60, 110] / 2, abs=0.03), (
+        "where it was painted the first look counts, too"
+    )
+    assert mask[60, 145] == pytest.approx(0, abs=0.03), "where it was not, the second alone"
     nets.presence = 0.1
-    assert look_again(nets, picture, find) is None  # type: ignore[arg-type]
+    assert look_again(nets, picture, find, painted) is None  # type: ignore[arg-type]
 
 
 def test_a_find_that_nobody_sees_again_keeps_its_mask() -> None:

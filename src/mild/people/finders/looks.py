@@ -17,6 +17,7 @@ from mild.people.finders.blaze_candidates import Candidate
 from mild.people.finders.blaze_masks import body_length
 from mild.people.finders.blaze_nets import LANDMARK_INPUT, REGION_PER_RADIUS, BlazeNets, Landmarks, Picture, Square
 from mild.people.finders.boxes import Corners, Judge, Place, iou
+from mild.people.scene import BoolMask
 
 #: A mask may reach this far beyond its box, as a part of the longer side.
 BEYOND = 0.08
@@ -32,8 +33,8 @@ _HALF_BODY = 0.62
 _MUDDLED = 0.5
 #: The forehead above the middle of the face, in distances from there to the neck.
 _SKULL = 0.6
-#: What a second look, in which others are painted out, counts beside the first.
-_SECOND = np.float32(0.6)
+#: What the first look counts beside a second one where that could not see, and how softly that ends (the net's pixels).
+_FIRST, _SOFT = np.float32(0.5), 2
 _SHOULDERS, _HIPS = (5, 6), (11, 12)
 #: BlazePose's points of the head are the first; its shoulders.
 _HEAD_MARKS, _SHOULDER_MARKS = 11, (11, 12)
@@ -97,12 +98,12 @@ def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge) -> Fi
     return Find(replace(candidate, head=head_of(candidate, place)), place, fit)
 
 
-def look_again(nets: BlazeNets, picture: Picture, find: Find) -> Find | None:
-    """The same find after a look at another picture of the same size, in which the others are painted out; None when
-    the net does not see the body any more.
+def look_again(nets: BlazeNets, picture: Picture, find: Find, painted: BoolMask) -> Find | None:
+    """The same find after a look at another picture of the same size, in which others are painted out; None when the
+    net does not see the body any more.
 
-    The mask is a mean of both looks: the first takes others' bodies for this one, and the second misses what was
-    painted out wrongly.
+    Where it was painted (``painted``, ``[H, W]``) the mask is the mean of both: the first takes others' bodies for
+    this one's, the second misses what was painted out wrongly.
     """
     seen = find.candidate.landmarks
     look = nets.landmarks(picture, seen.region)
@@ -110,7 +111,8 @@ def look_again(nets: BlazeNets, picture: Picture, find: Find) -> Find | None:
         return None
     mirrored = nets.landmarks(picture.mirrored, look.region.mirrored(picture.width))
     mask = clipped(look, (look.mask + mirrored.mask[:, ::-1]) * np.float32(0.5), find.place.box)
-    mask = _SECOND * mask + (1 - _SECOND) * find.candidate.mask
+    hidden = cv2.warpAffine(painted.astype(np.float32), look.to_net, mask.shape)
+    mask += _FIRST * cv2.GaussianBlur(hidden, (0, 0), _SOFT) * (find.candidate.mask - mask)
     candidate = replace(find.candidate, landmarks=look, mask=mask)
     return replace(find, candidate=replace(candidate, head=head_of(candidate, find.place)))
 

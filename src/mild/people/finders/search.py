@@ -109,7 +109,7 @@ def remade(nets: BlazeNets, picture: Picture, finds: Sequence[Find]) -> list[Fin
         if touching[index]:
             others = (owner >= 0) & (owner != index) & (distance > _OWN_BONES)
             whole = cv2.resize(others.astype(np.uint8), (frame.width, frame.height), interpolation=cv2.INTER_NEAREST)
-            again = look_again(nets, greyed(picture, whole > 0), find)
+            again = look_again(nets, greyed(picture, whole > 0), find, whole > 0)
         out.append(again or find)
     return out
 
