@@ -122,9 +122,9 @@ def test_answers_to_clicks_keep_no_nets(folder: Path, monkeypatch: pytest.Monkey
     class Nets:
         name = "nanodet"
 
-    def clicked(photo: Photo, x: int, y: int, *_: object) -> Person:
+    def clicked(photo: Photo, x: int, y: int, *_: object) -> tuple[Person, ...]:
         asked.append((x, y))
-        return people()[0]
+        return people()[:1]
 
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(manual, "_clicked", clicked)
