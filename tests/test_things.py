@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -82,7 +83,16 @@ def test_the_pixel_of_a_suggestion_takes_all_of_it(net: Net) -> None:
     assert after.person(2).area == before.person(2).area
     gone, _ = select(before, Selection(people=(2,), also=(bike.at,)))
     assert (gone.mask_of((2,))[bike.box.slices] >= bike.mask).all()
-    assert thing_at(before, 300, 100) is None
+    assert thing_at(before, (1,), 300, 100) is None
+
+
+def test_the_thing_of_somebody_unsure_who_was_named_is_whole_too(net: Net) -> None:
+    """The command named its pixel, and a click there cut by colours alone: only sure people were asked about."""
+    sure = scene()
+    doubtful = Scene(sure.photo, tuple(replace(p, sure=False) for p in sure.people))
+    (bike,) = things_with(doubtful, (2,))
+    gone, _ = select(doubtful, Selection(people=(2,), also=(bike.at,)))
+    assert (gone.mask_of((2,))[bike.box.slices] >= bike.mask).all()
 
 
 def test_nobody_s_things_go_by_themselves(net: Net) -> None:
@@ -94,7 +104,7 @@ def test_nobody_s_things_go_by_themselves(net: Net) -> None:
 def test_without_the_detector_nothing_is_suggested_and_a_click_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(things, "_detector", lambda: None)
     before = scene()
-    assert things_with(before) == () and thing_at(before, 170, 145) is None
+    assert things_with(before) == () and thing_at(before, (1,), 170, 145) is None
     after, _ = select(before, Selection(people=(1,), also=((170, 145),)))
     assert after.mask_of((1,))[BAG.slices].mean() > 0.85
 

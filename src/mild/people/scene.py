@@ -127,6 +127,11 @@ class Person:
         """Visible pixels."""
         return int(self.mask.sum())
 
+    def away(self, x: int, y: int) -> float:
+        """How far a pixel of the photo is from the nearest of the person's, pixels."""
+        rows, columns = np.nonzero(self.mask)
+        return float(np.hypot(rows + self.box.y0 - y, columns + self.box.x0 - x).min())
+
     def full_mask(self, size: tuple[int, int]) -> BoolMask:
         """The mask in the frame of a photo of ``size = (height, width)``."""
         out = np.zeros(size, bool)

@@ -149,15 +149,11 @@ def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:
     if not chosen:
         raise UsageError("A thing or a shadow goes with somebody who is erased: say whom, for example by number.")
 
-    def away(person: Person) -> float:
-        rows, columns = np.nonzero(person.mask)
-        return float(np.hypot(rows + person.box.y0 - y, columns + person.box.x0 - x).min())
-
-    nearest = min((scene.person(number) for number in sorted(chosen)), key=away)
+    nearest = min((scene.person(number) for number in sorted(chosen)), key=lambda person: person.away(x, y))
     taken = scene.mask_of(p.id for p in scene.people if p.sure or p.id in chosen)
     if taken[y, x]:
         return scene
-    more = things.thing_at(scene, x, y)
+    more = things.thing_at(scene, chosen, x, y)
     if more is None:
         more = belongings.attached(scene.photo, x, y, taken)
     more &= ~taken

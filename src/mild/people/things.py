@@ -8,6 +8,7 @@ pixel that is given here (``--also-at``), since what is beside somebody need not
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,7 +91,7 @@ def things_with(scene: Scene, people: tuple[int, ...] | None = None) -> tuple[Th
     taken = scene.mask_of(p.id for p in scene.people if p.sure or p in asked)
     found = [thing for person in asked for thing in _with(net, picture, person, taken)]
     # Two people's windows show the same thing: it is of whoever is nearer.
-    found.sort(key=lambda thing: _distance(scene.person(thing.person), thing))
+    found.sort(key=lambda thing: scene.person(thing.person).away(*thing.at))
     kept: list[Thing] = []
     for thing in found:
         if all(_overlap(thing.box, other.box) < 0.5 for other in kept):
@@ -99,9 +100,9 @@ def things_with(scene: Scene, people: tuple[int, ...] | None = None) -> tuple[Th
     return tuple(sorted(kept, key=lambda thing: (thing.person, -thing.score)))
 
 
-def thing_at(scene: Scene, x: int, y: int) -> BoolMask | None:
-    """The pixels ``[H, W]`` of the suggested thing at a pixel, whosever it may be; None when there is none."""
-    for thing in things_with(scene):
+def thing_at(scene: Scene, chosen: Collection[int], x: int, y: int) -> BoolMask | None:
+    """The pixels ``[H, W]`` of the suggested thing at a pixel, of whoever is sure or chosen; None: no such thing."""
+    for thing in things_with(scene, tuple(p.id for p in scene.people if p.sure or p.id in chosen)):
         if not (thing.box.x0 <= x < thing.box.x1 and thing.box.y0 <= y < thing.box.y1):
             continue
         if thing.mask[y - thing.box.y0, x - thing.box.x0]:
@@ -159,12 +160,6 @@ def _cut(pixels: NDArray[np.uint8], box: Box, taken: BoolMask) -> BoolMask | Non
     won = np.asarray(whole[box.inside(ring).slices] & free)
     # Spokes and strings are too thin for a cut by colours: then all of the box goes.
     return won if won.sum() >= FAILED * free.sum() else free
-
-
-def _distance(person: Person, thing: Thing) -> float:
-    rows, columns = np.nonzero(person.mask)
-    x, y = thing.at
-    return float(np.hypot(rows + person.box.y0 - y, columns + person.box.x0 - x).min())
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Person
+from mild.photo.grid import fitted
 
 #: Least difference of the two sides of an outline that tells how sharp it is, levels of 255.
 CLEAR = 24.0
@@ -35,12 +36,11 @@ def edge_spread(photo: NDArray[np.uint8], person: Person, reach: int) -> float:
     """
     size = (photo.shape[0], photo.shape[1])
     box = person.box.grow(3 * reach + 2, size)
-    scale = min(1.0, LOOKED_AT / max(box.width, box.height))
+    shape, scale = fitted(box.width, box.height, LOOKED_AT)
     seen = np.asarray(cv2.cvtColor(photo[box.slices], cv2.COLOR_RGB2GRAY))
     mask: NDArray[np.uint8] = np.zeros((box.height, box.width), np.uint8)
     mask[person.box.inside(box).slices] = person.mask
     if scale < 1:
-        shape = max(1, round(box.width * scale)), max(1, round(box.height * scale))
         seen = np.asarray(cv2.resize(seen, shape, interpolation=cv2.INTER_AREA))
         mask = np.asarray(cv2.resize(mask * np.uint8(255), shape, interpolation=cv2.INTER_AREA) > 127).view(np.uint8)
     radius = max(3, round(reach * scale))
