@@ -107,7 +107,7 @@ def test_the_same_input_gives_the_same_pixels() -> None:
 
 
 def test_the_places_are_sought_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With two threads of OpenBLAS nine of 33 photos differed in up to 177 pixels, by up to three levels, from one."""
+    """With two threads of OpenBLAS nine of 33 results differed from one; of four, up to 177 pixels, 3 levels."""
     found = blas._switch()
     if found is None:
         pytest.skip("this numpy brings no OpenBLAS")
