@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import mild
+from mild.app.batch import store
 from mild.app.cli.app import run
 from mild.photo.mark import COMPOSITE
 from mild.photo.sidecar import Sidecar
+from test_batch import run as batch_run
 from test_privacy import MASK, people_packet, scene
 
 
@@ -107,3 +109,30 @@ def test_a_photo_that_cannot_be_written_leaves_its_old_sidecar(tmp_path: Path, m
     result.save(out)
     assert replaced == ["out.jpg.xmp", "out.jpg"] and COMPOSITE in beside.read_text()
     assert not list(tmp_path.glob(".mild-*"))
+
+
+def test_a_batch_that_ends_between_a_sidecar_and_its_photo_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are put in place by renames; whoever is killed between the two has the sidecar alone."""
+    (folder := tmp_path / "photos").mkdir()
+    laid(folder)
+    (folder / "mask.png").rename(tmp_path / "mask.png")
+    request = {"selection": {"mask": str(tmp_path / "mask.png")}, "finder": {"backend": "none"}}
+    publish = store.published
+
+    def killed(made: Path, place: str) -> None:
+        if made.suffix != ".xmp":
+            raise KeyboardInterrupt
+        publish(made, place)
+
+    whole = batch_run(str(folder), str(tmp_path / "whole"), request=request)
+    assert whole[0].counts == {"done": 1}
+    monkeypatch.setattr(store, "published", killed)
+    with pytest.raises(KeyboardInterrupt):
+        batch_run(str(folder), str(tmp_path / "out"), request=request)
+    assert (tmp_path / "out/photo.jpg.xmp").exists() and not (tmp_path / "out/photo.jpg").exists()
+    monkeypatch.setattr(store, "published", publish)
+    assert batch_run(str(folder), str(tmp_path / "out"), request=request)[0].counts == {"done": 1}
+    for name in ("photo.jpg", "photo.jpg.xmp"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
