@@ -134,6 +134,18 @@ def test_sloppy_edges_join_the_person() -> None:
     assert scene.person(1).box == Box(8, 8, 27, 52)
 
 
+def test_a_stray_pixel_of_a_mask_is_erased_but_is_nobody() -> None:
+    marked = block(Box(8, 8, 27, 52))
+    marked[2, 90] = marked[55, 33] = True
+    scene, ids = apply_mask(two_people(), marked)
+    assert ids == {1} and len(scene.people) == 2
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
+    marked[2:12, 80:90] = True
+    scene, ids = apply_mask(two_people(), marked)
+    assert ids == {1, 3}, "a tenth of the mask is no slip"
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
+
+
 def test_mask_that_brushes_a_person_takes_those_pixels() -> None:
     marked = block(Box(23, 20, 40, 30))
     scene, ids = apply_mask(two_people(), marked)

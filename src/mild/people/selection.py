@@ -35,6 +35,8 @@ FACE_SEEN, HEADS_APART = 0.5, 0.12
 IN_BOX, BOX_FIT = 0.8, 0.5
 #: A click this far outside a mask (fraction of the photo's long side) still means that person.
 CLICK_SLACK = 0.004
+#: A piece of a mask below this part of what is marked is nobody's own: a slip of the brush, a stray pixel.
+SPECK = 0.01
 #: A mask over more than this share of the photo leaves nothing to fill from.
 WHOLE = 0.98
 _BY_HAND = "mark somebody by hand with a click, a box or a mask"
@@ -249,6 +251,7 @@ def apply_mask(
             person = _reduced(person, person.mask & ~inside, scene.size)
         people.append(person)
     people, rest = _join_edges(people, chosen, rest)
+    people, rest = _join_specks(people, chosen, rest, SPECK * marked)
     order = tuple(number for number in scene.order if number in {p.id for p in people})
     if rest.any():
         new = Person.from_mask(scene.next_id, rest, source="mask")
@@ -344,6 +347,27 @@ def _join_edges(people: list[Person], chosen: set[int], rest: BoolMask) -> tuple
                 person = with_mask(person, person.full_mask(rest.shape) | edge)
         out.append(person)
     return out, rest
+
+
+def _join_specks(people: list[Person], chosen: set[int], rest: BoolMask, least: float) -> tuple[list[Person], BoolMask]:
+    """Give what of ``rest`` lies in pieces of fewer than ``least`` pixels to the nearest of the chosen: it is erased
+    like all that is marked, but is no person of its own."""
+    going = [person for person in people if person.id in chosen]
+    if not going or not rest.any():
+        return people, rest
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(rest.astype(np.uint8), connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] < least
+    small[0] = False
+    specks = small[pieces]
+    if not specks.any():
+        return people, rest
+    masks = [person.full_mask(rest.shape) for person in going]
+    away = [cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)[specks] for mask in masks]
+    nearest = np.argmin(away, axis=0)
+    for index, mask in enumerate(masks):
+        mask[specks] = nearest == index
+    larger = {person.id: with_mask(person, mask) for person, mask in zip(going, masks, strict=True)}
+    return [larger.get(person.id, person) for person in people], rest & ~specks
 
 
 def with_mask(person: Person, mask: BoolMask) -> Person:
