@@ -14,12 +14,14 @@ from PIL import Image
 from mild.app.cli import app
 from mild.people import things
 from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.coco import encode_rle
 from mild.people.finders.nanodet import STRIDES, decode
 from mild.people.scene import Box, Person, Scene
 from mild.people.selection import select
 from mild.people.things import KINDS, Thing, thing_at, things_with
 from mild.photo import Photo
-from mild.request import Selection
+from mild.request import EraseRequest, Selection
+from mild.road import decompose
 
 SIZE = (240, 320)
 BAG, BIKE = Box(150, 120, 190, 170), Box(40, 150, 105, 215)
@@ -101,6 +103,72 @@ def test_nobody_s_things_go_by_themselves(net: Net) -> None:
     assert after is before and net.asked == []
 
 
+def posed(**at: tuple[float, float]) -> Scene:
+    """The scene, in which the first person's wrist or ankle is seen at a place."""
+    there = scene()
+    points = np.zeros((17, 3), np.float32)
+    for name, place in at.items():
+        points[{"wrist": 10, "ankle": 15}[name]] = (*place, 0.9)
+    first = replace(there.people[0], keypoints=points, source="nanodet")
+    return Scene(there.photo, (first, *there.people[1:]))
+
+
+def test_what_is_in_a_hand_goes_along_unless_it_is_left(net: Net) -> None:
+    before = posed(wrist=(155, 125))
+    bag, bike = things_with(before)
+    assert bag.held and not bike.held
+    after, ids = select(before, Selection(people=(1, 2)))
+    assert ids == (1, 2) and after.mask_of((1,))[BAG.slices].mean() > 0.85 and after.person(1).things == ("handbag",)
+    assert after.person(2).area == before.person(2).area, "nobody holds the bicycle"
+    for other in (
+        Selection(people=(1,), things=False),
+        Selection(people=(1,), leave=(bag.at,)),
+        Selection(people=(2,)),
+    ):
+        left, _ = select(before, other)
+        assert left.person(1).area == before.person(1).area and left.person(1).things == ()
+
+
+def test_beyond_a_mask_by_hand_nothing_goes(net: Net) -> None:
+    before = posed(wrist=(155, 125))
+    mask = before.person(1).full_mask(SIZE)
+    after, ids = select(before, Selection(mask_rle=encode_rle(mask)))
+    assert (after.mask_of(ids) == mask).all() and net.asked == []
+
+
+def test_a_layer_is_a_person_without_what_they_hold(net: Net) -> None:
+    before = posed(wrist=(155, 125))
+    request = EraseRequest.build(selection={"people": [1]}, method={"denoise": False})
+    apart = decompose(request, before.photo, scene=before)
+    assert apart.scene.person(1).area == before.person(1).area
+
+
+@pytest.mark.parametrize(("kind", "at", "held"), [
+    ("tennis racket", {"wrist": (150, 108)}, True), ("tennis racket", {"wrist": (125, 60)}, False),
+    ("tennis racket", {"ankle": (170, 140)}, False), ("tennis racket", {}, False),
+    ("skateboard", {"ankle": (170, 172)}, True), ("skateboard", {"ankle": (130, 205)}, False),
+    ("suitcase", {"wrist": (170, 140)}, False), ("kite", {"wrist": (170, 140)}, False),
+    ("bicycle", {"wrist": (170, 140)}, False), ("backpack", {"wrist": (170, 140)}, False),
+])  # fmt: skip
+def test_what_counts_as_held(
+    net: Net, monkeypatch: pytest.MonkeyPatch, kind: str, at: dict[str, tuple[float, float]], held: bool
+) -> None:
+    monkeypatch.setattr(Net, "seen", ((kind, BAG, 0.8),))
+    assert [thing.held for thing in things_with(posed(**at), (1,))] == [held]
+
+
+@pytest.mark.parametrize(("kind", "least"), [("bicycle", 0.2), ("backpack", 0.5)])
+def test_what_is_ridden_or_worn_is_partly_the_person_s(
+    net: Net, monkeypatch: pytest.MonkeyPatch, kind: str, least: float
+) -> None:
+    there = posed(wrist=(140, 100), ankle=(130, 205))
+    for part, held in ((least + 0.05, True), (least - 0.05, False)):
+        wide = round(40 / part)  # the person is 40 pixels wide, and as high as the box
+        box = Box(110, 60, 110 + wide, 210)
+        monkeypatch.setattr(Net, "seen", ((kind, box, 0.8),))
+        assert [thing.held for thing in things_with(there, (1,))] == [held], part
+
+
 def test_without_the_detector_nothing_is_suggested_and_a_click_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(things, "_detector", lambda: None)
     before = scene()
@@ -124,11 +192,21 @@ def test_the_command_says_what_may_go_along(
     there = scene()
     Image.fromarray(there.photo.pixels).save("photo.png")
     monkeypatch.setattr("mild.people.find.find_people", lambda photo, finder: Scene(photo, there.people))
+    monkeypatch.setattr("mild.road.find_people", lambda photo, finder: Scene(photo, there.people))
     (x, y), *_ = [thing.at for thing in things_with(there)]
     assert app.run(["people", "photo.png"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"Person 1: perhaps a handbag goes along; say so with --also-at {x},{y}." in told
     assert app.run(["people", "photo.png", "--person", "2", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["things"]
-    assert [thing["kind"] for thing in said] == ["bicycle"]
+    assert [thing["kind"] for thing in said] == ["bicycle"] and not said[0]["held"]
+    there = posed(wrist=(155, 125))
+    assert app.run(["people", "photo.png", "--person", "1"]) == 0
+    assert "Person 1: a handbag goes along; --no-things leaves it." in " ".join(capsys.readouterr().out.split())
+    words = ["erase", "photo.png", "--person", "1", "--no-denoise", "-o"]
+    assert app.run([*words, "gone.png"]) == 0
+    assert "with person 1: handbag (--no-things leaves what they hold)" in capsys.readouterr().out
+    assert app.run([*words, "left.png", "--no-things"]) == 0 and "handbag" not in capsys.readouterr().out
+    gone, left = (np.asarray(Image.open(name)) for name in ("gone.png", "left.png"))
+    assert (gone[BAG.slices][..., 0] > 190).mean() > 0.9 and (left[125:165, 165:185][..., 1] < 60).all()
     assert isinstance(things_with(there)[0], Thing)

@@ -66,6 +66,8 @@ class Selection(_Part):
     also: tuple[tuple[int, int], ...] = Field(
         (), description="Pixels (x, y) of things or shadows that go with the nearest person who is erased."
     )
+    things: bool = Field(True, description="What somebody found surely holds or rides goes along with them.")
+    leave: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y) of such things that stay where they are.")
     mask: str | None = Field(None, description="Path of a mask image of the photo's size; white = erase.")
     mask_rle: dict[str, object] | None = Field(None, description="A mask as COCO run-length code {size, counts}.")
     spare_rle: dict[str, object] | None = Field(

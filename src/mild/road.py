@@ -107,7 +107,8 @@ def decompose(
             if not everyone:
                 raise UsageError("Nobody was surely found in this photo: mark people by a box, a point or a mask.")
         else:
-            scene, everyone = select(scene, request.selection)
+            # A layer is a person; what they hold is the background's, or is cut out by the user (``also``).
+            scene, everyone = select(scene, request.selection.model_copy(update={"things": False}))
     with clock.stage("plan"):
         plan = _planned(scene, everyone, request, complete=everyone)
     stack, runtime = _made(scene, plan, request, clock, None, models, kept)

@@ -105,6 +105,7 @@ class Person:
         parts: uint8 ``[box.height, box.width]`` body-region labels (see ``diffusion.morphology``), or None.
         role: is the photo of this person, or do they only happen to be in it?
         source: who said so: a finder (``"nanodet"``, ``"hub"``, …), ``"box"``, ``"click"``, ``"mask"``, ``"coco"``.
+        things: the kinds of the things in the mask that go along with them (see ``things.py``).
     """
 
     id: int
@@ -117,6 +118,7 @@ class Person:
     parts: NDArray[np.uint8] | None = field(default=None, repr=False)
     source: str = "mask"
     role: Role = "unsure"
+    things: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mask.shape != (self.box.height, self.box.width):
@@ -241,6 +243,7 @@ class Scene:
                 "depth": self.order.index(p.id),
                 "source": p.source,
                 "role": p.role,
+                "things": list(p.things),
                 "keypoints": None if p.keypoints is None else np.round(p.keypoints, 2).tolist(),
             }
             for p in self.people

@@ -70,6 +70,8 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
     if selection.mask_rle is not None:
         scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
         chosen |= numbers
+    if selection.things:
+        scene = _with_held(scene, chosen, selection.leave)
     for x, y in selection.also:
         scene = _with_belonging(scene, chosen, x, y)
     if selection.spare_rle is not None:
@@ -143,6 +145,14 @@ def _start(scene: Scene, click: Click, others: BoolMask) -> BoolMask:
     return max(masks, key=agrees)
 
 
+def _with_held(scene: Scene, chosen: set[int], leave: tuple[tuple[int, int], ...]) -> Scene:
+    """Give the chosen what they surely hold or ride, but for the things at the pixels ``leave``."""
+    for thing in things.held_by(scene, chosen):
+        if not any(thing.covers(x, y) for x, y in leave):
+            scene = _given(scene, thing.person, thing.full_mask(scene.size), thing.kind)
+    return scene
+
+
 def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:
     """Give the thing or the shadow at a pixel to the nearest of the chosen."""
     height, width = scene.size
@@ -158,11 +168,16 @@ def _with_belonging(scene: Scene, chosen: set[int], x: int, y: int) -> Scene:
     more = things.thing_at(scene, chosen, x, y)
     if more is None:
         more = belongings.attached(scene.photo, x, y, taken)
-    more &= ~taken
+    return _given(scene, nearest.id, more & ~taken)
+
+
+def _given(scene: Scene, number: int, more: BoolMask, kind: str = "") -> Scene:
+    """The scene in which the pixels ``more`` ``[H, W]`` are one person's: of a thing of this kind, if that is known."""
     people = []
     for person in scene.people:
-        if person.id == nearest.id:
+        if person.id == number:
             person = with_mask(person, person.full_mask(scene.size) | more)
+            person = replace(person, things=(*person.things, kind)) if kind else person
         elif (more[person.box.slices] & person.mask).any():
             left = person.full_mask(scene.size) & ~more
             if not left.any():

@@ -1,9 +1,10 @@
-"""Things that go with somebody and are in no outline, as suggestions: a racket, a bag, a bicycle.
+"""Things that go with somebody and are in no outline: a racket, a bag, a bicycle.
 
 The finder's detector knows eighty kinds of things, of which it is asked for people alone. Asked once more, for what can
 be carried or ridden, in a window around a person, it says what may go with them; its colours cut it out of its box
-(GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004). Nothing is erased for it: whoever wants it gone says so, with the
-pixel that is given here (``--also-at``), since what is beside somebody need not be theirs.
+(GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004). What somebody surely holds or rides goes along with them
+(:attr:`Thing.held`, decision 0020). The rest are suggestions, since what is beside somebody need not be theirs: whoever
+wants it gone says so, with the pixel that is given here (``--also-at``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ KINDS = {
     30: "skis", 31: "snowboard", 33: "kite", 34: "baseball bat", 36: "skateboard", 37: "surfboard",
     38: "tennis racket",
 }  # fmt: skip
+#: What is held in a hand, stood on, sat on and worn. It is surely somebody's when a wrist or an ankle of theirs is this
+#: near to its box, as a part of their longer side, or this part of its box is theirs. A suitcase stands about.
+HANDS, IN_HAND = {"baseball bat", "frisbee", "handbag", "tennis racket", "umbrella"}, 0.1
+BOARDS, ON_BOARD = {"skateboard", "skis", "snowboard", "surfboard"}, 0.03
+RIDDEN, ON_SEAT, ASTRIDE = {"bicycle", "motorcycle"}, 0.02, 0.2
+WORN, ON_BACK = {"backpack"}, 0.5
+#: COCO keypoints of them, and the confidence from which they count.
+_WRISTS, _ANKLES, _SEEN = (9, 10), (15, 16), 0.3
 #: From this score on something is suggested.
 LEAST = 0.4
 #: A window reaches this part of the person's longer side around them; nobody lower than this is asked about, pixels,
@@ -55,6 +64,7 @@ class Thing:
         box: where, photo pixels.
         at: a pixel ``(x, y)`` well inside it: what ``--also-at`` takes.
         mask: bool ``[h, w]`` in the frame of ``box``: its pixels, none of them a person's.
+        held: is it surely theirs: in their hand, below their feet, ridden, on their back?
     """
 
     person: int
@@ -63,6 +73,18 @@ class Thing:
     box: Box
     at: tuple[int, int]
     mask: BoolMask
+    held: bool = False
+
+    def covers(self, x: int, y: int) -> bool:
+        """Is a pixel of the photo one of its pixels?"""
+        there = self.box.x0 <= x < self.box.x1 and self.box.y0 <= y < self.box.y1
+        return there and bool(self.mask[y - self.box.y0, x - self.box.x0])
+
+    def full_mask(self, size: tuple[int, int]) -> BoolMask:
+        """Its pixels in the frame of a photo of ``size = (height, width)``."""
+        out = np.zeros(size, bool)
+        out[self.box.slices] = self.mask
+        return out
 
     def summary(self) -> dict[str, Any]:
         """For JSON."""
@@ -72,6 +94,7 @@ class Thing:
             "score": round(self.score, 3),
             "box": list(self.box),
             "at": list(self.at),
+            "held": self.held,
         }
 
 
@@ -84,32 +107,35 @@ def things_with(scene: Scene, people: tuple[int, ...] | None = None) -> tuple[Th
     net = _detector()
     if net is None:
         return ()
-    # Those who are not asked about, too: what stands beside two people is of whoever is nearer.
-    asked = [p for p in scene.people if p.sure or p.id in (people or ())]
-    asked = sorted((p for p in asked if p.box.height >= LOWEST), key=lambda p: -p.box.height)[:MOST_PEOPLE]
+    there = [p for p in scene.people if p.sure or p.id in (people or ())]
+    asked = [p for p in there if p.box.height >= LOWEST and (people is None or p.id in people)]
+    asked = sorted(asked, key=lambda p: -p.box.height)[:MOST_PEOPLE]
     picture = Picture(scene.photo.pixels)
-    taken = scene.mask_of(p.id for p in scene.people if p.sure or p in asked)
+    taken = scene.mask_of(p.id for p in there)
     found = [thing for person in asked for thing in _with(net, picture, person, taken)]
-    # Two people's windows show the same thing: it is of whoever is nearer.
+    # Two people's windows show the same thing: it is of whoever is nearer, also of those who are not asked about.
     found.sort(key=lambda thing: scene.person(thing.person).away(*thing.at))
     kept: list[Thing] = []
     for thing in found:
-        if all(_overlap(thing.box, other.box) < 0.5 for other in kept):
+        nearest = min(there, key=lambda p: p.away(*thing.at)).id
+        if nearest == thing.person and all(_overlap(thing.box, other.box) < 0.5 for other in kept):
             kept.append(thing)
-    kept = [thing for thing in kept if people is None or thing.person in people]
     return tuple(sorted(kept, key=lambda thing: (thing.person, -thing.score)))
 
 
 def thing_at(scene: Scene, chosen: Collection[int], x: int, y: int) -> BoolMask | None:
     """The pixels ``[H, W]`` of the suggested thing at a pixel, of whoever is sure or chosen; None: no such thing."""
     for thing in things_with(scene, tuple(p.id for p in scene.people if p.sure or p.id in chosen)):
-        if not (thing.box.x0 <= x < thing.box.x1 and thing.box.y0 <= y < thing.box.y1):
-            continue
-        if thing.mask[y - thing.box.y0, x - thing.box.x0]:
-            full = np.zeros(scene.size, bool)
-            full[thing.box.slices] = thing.mask
-            return full
+        if thing.covers(x, y):
+            return thing.full_mask(scene.size)
     return None
+
+
+def held_by(scene: Scene, people: Collection[int]) -> tuple[Thing, ...]:
+    """What these surely hold or ride. Nobody is asked whose pose is not known, or whose outline is the user's: there is
+    nothing beyond a mask by hand."""
+    asked = tuple(p.id for p in scene.people if p.id in people and p.keypoints is not None and p.source != "mask")
+    return tuple(thing for thing in things_with(scene, asked) if thing.held) if asked else ()
 
 
 def _with(net: NanoDet, picture: Picture, person: Person, taken: BoolMask) -> list[Thing]:
@@ -135,8 +161,33 @@ def _with(net: NanoDet, picture: Picture, person: Person, taken: BoolMask) -> li
         inside = cv2.distanceTransform(np.pad(mask.view(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         y, x = np.unravel_index(int(inside.argmax()), inside.shape)
         at = (box.x0 + int(x), box.y0 + int(y))
-        out.append(Thing(person.id, KINDS[int(kind)], float(score), box, at, mask))
+        name = KINDS[int(kind)]
+        out.append(Thing(person.id, name, float(score), box, at, mask, _is_held(name, box, person)))
     return out
+
+
+def _is_held(kind: str, box: Box, person: Person) -> bool:
+    if kind in HANDS:
+        return _apart(box, person, _WRISTS) <= IN_HAND
+    if kind in BOARDS:
+        return _apart(box, person, _ANKLES) <= ON_BOARD
+    theirs = box.intersect(person.box)
+    share = float(person.mask[theirs.inside(person.box).slices].sum()) / box.area if theirs.area else 0.0
+    if kind in RIDDEN:
+        return share >= ASTRIDE and _apart(box, person, (*_WRISTS, *_ANKLES)) <= ON_SEAT
+    return kind in WORN and share >= ON_BACK
+
+
+def _apart(box: Box, person: Person, points: tuple[int, ...]) -> float:
+    """How far the nearest of these points of a body is from a box, in parts of the body's longer side."""
+    if person.keypoints is None:
+        return np.inf
+    seen = person.keypoints[list(points)]
+    seen = seen[seen[:, 2] > _SEEN]
+    dx = np.maximum(np.maximum(box.x0 - seen[:, 0], seen[:, 0] - box.x1), 0)
+    dy = np.maximum(np.maximum(box.y0 - seen[:, 1], seen[:, 1] - box.y1), 0)
+    nearest = float(np.hypot(dx, dy).min(initial=np.inf))
+    return nearest / max(person.box.width, person.box.height)
 
 
 def _cut(pixels: NDArray[np.uint8], box: Box, taken: BoolMask) -> BoolMask | None:

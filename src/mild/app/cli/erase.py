@@ -170,6 +170,9 @@ def _show(result: EraseResult, target: Path, *, err: bool = False) -> None:
     who = ", ".join(str(n) for n in result.erased)
     took = sum(result.seconds.values())
     lines = [f"erased: {'person' if len(result.erased) == 1 else 'people'} {who} in {took:.1f} s"]
+    for person in result.scene.people:
+        if person.things:
+            lines.append(f"with person {person.id}: {', '.join(person.things)} (--no-things leaves what they hold)")
     if result.seen is not None:
         lines.append(f"seen in the other shots: {100 * result.seen:.0f} % of the hole")
     told = result.metadata

@@ -60,6 +60,10 @@ def who(
             help="A thing or a shadow there goes with the nearest of them.",
         ),
     ] = None,
+    no_things: Annotated[
+        bool,
+        typer.Option("--no-things", rich_help_panel=WHO, help="Leave what they hold or ride where it is."),
+    ] = False,
     box: Annotated[
         list[str] | None,
         typer.Option("--box", metavar="X0,Y0,X1,Y1", rich_help_panel=WHO, help="The person in this box, in pixels."),
@@ -82,6 +86,8 @@ def who(
         "keep_subjects": keep_subjects,
     }
     given = {name: value for name, value in fields.items() if value}
+    if no_things:
+        given["things"] = False
     if keep:
         given["keep"] = tuple(n for found in numbers("--keep", keep) for n in found)
     return {"selection": given}

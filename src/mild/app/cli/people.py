@@ -55,10 +55,11 @@ def people(
             report("find", 0.0)
         scene = find_people(Photo.open(source), request.finder)
         chosen: tuple[int, ...] = ()
+        alone = scene
         if not request.selection.empty:
-            scene, ids = select(scene, request.selection)
-            chosen = tuple(ids)
-        beside = things_with(scene, chosen or None)
+            alone, chosen = select(scene, request.selection.model_copy(update={"things": False}))
+            scene, chosen = select(scene, request.selection)
+        beside = things_with(alone, chosen or None)
         if picture is not None:
             from mild.people.overlay import draw_overlay
 
@@ -103,7 +104,10 @@ def _show(
         console.print("Nobody was found." if searched else "Nobody was searched for: the finder is none.")
     for thing in beside:
         x, y = thing.at
-        console.print(f"Person {thing.person}: perhaps a {thing.kind} goes along; say so with --also-at {x},{y}.")
+        if thing.held:
+            console.print(f"Person {thing.person}: a {thing.kind} goes along; --no-things leaves it.")
+        else:
+            console.print(f"Person {thing.person}: perhaps a {thing.kind} goes along; say so with --also-at {x},{y}.")
     console.print("Somebody missing? Point at them: `mild erase PHOTO --at X,Y`, or --box, or --mask.")
     if picture is not None:
         console.print(f"picture: {picture}", soft_wrap=True)

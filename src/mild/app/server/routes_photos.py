@@ -49,6 +49,7 @@ class PersonInfo(BaseModel):
     score: float
     sure: bool = Field(description="False: listed, but only erased when named.")
     role: str = Field(description="subject, bystander or unsure: is the photo of this person?")
+    things: list[str] = Field(description="Kinds of things that go along with them and are in the mask.")
     depth: int = Field(description="0 is the rearmost.")
     source: str
     keypoints: list[list[float]] | None = Field(description="17 COCO keypoints: x, y, confidence.")
@@ -63,13 +64,14 @@ class People(BaseModel):
 
 
 class ThingInfo(BaseModel):
-    """Something that may go with a person; nothing is erased for it."""
+    """Something that may go with a person."""
 
     person: int = Field(description="Whose it may be.")
     kind: str = Field(examples=["tennis racket"])
     score: float
     box: tuple[int, int, int, int]
     at: tuple[int, int] = Field(description="A pixel of it: named in a selection's `also`, it goes with that person.")
+    held: bool = Field(description="Surely theirs: it goes along by itself, unless the selection's `leave` names `at`.")
 
 
 class Things(BaseModel):

@@ -1,7 +1,7 @@
 // The list of people: the same toggles as on the photo, for whoever prefers or needs a list.
 
 import { app } from "./app.js";
-import { toggleThing } from "./photo.js";
+import { goesAlong, toggleThing } from "./photo.js";
 import { redraw } from "./stage.js";
 import { element, thumbnail } from "./rows.js";
 
@@ -34,9 +34,9 @@ function build() {
       const words = element("span", { className: "name" }, name, ...(doubt ? [element("small", {}, doubt)] : []));
       const button = element("button", { type: "button", className: "toggle", "data-person": id }, thumbnail(small, person.box, small.width / width), words, state);
       const along = app.beside.filter((thing) => mark < 0 && thing.person === id).map((thing) => {
-        const also = element("button", { type: "button", className: "along", title: `Erases the ${thing.kind}, too` }, `${thing.kind}?`);
-        also.addEventListener("click", () => toggleThing(thing.at));
-        return { also, at: thing.at };
+        const also = element("button", { type: "button", className: "along", title: `Erases the ${thing.kind}, too` }, `${thing.kind}${thing.held ? "" : "?"}`);
+        also.addEventListener("click", () => toggleThing(thing));
+        return { also, thing };
       });
       const row = element("li", { className: "row" }, button, ...along.map(({ also }) => also));
       button.addEventListener("click", () => app.toggle(id));
@@ -77,9 +77,9 @@ function show() {
     row.classList.toggle("going", going);
     button.setAttribute("aria-pressed", going);
     state.textContent = going ? "erase" : "keep";
-    for (const { also, at } of along) {
+    for (const { also, thing } of along) {
       also.hidden = !going;
-      also.setAttribute("aria-pressed", app.edits.now.things.some(([x, y]) => x === at[0] && y === at[1]));
+      also.setAttribute("aria-pressed", goesAlong(thing));
     }
   }
   both.hidden = app.everybody.length < 2;

@@ -1,7 +1,7 @@
-// What the user decided, with undo: who goes, what was marked by hand, what goes with them, what was brushed. Values are never altered in
-// place, so that a step back is the value from before.
+// What the user decided, with undo: who goes, what was marked by hand, what goes with them, what of that stays, what was brushed. Values
+// are never altered in place, so that a step back is the value from before.
 
-const NOTHING = { chosen: [], marks: [], things: [], strokes: [] };
+const NOTHING = { chosen: [], marks: [], things: [], left: [], strokes: [] };
 const DEPTH = 200;
 
 export class Edits extends EventTarget {
@@ -72,11 +72,12 @@ export function inServerOrder(marks) {
 /** Has a click points besides its first: of the same thing, or not of it? */
 const refined = (mark) => mark.kind === "point" && (mark.also?.length || mark.not?.length);
 
-/** A Selection of the API that says what these marks say, and what things (pixels) go with them and with the `chosen`. */
-export function selectionOf(marks, chosen = [], things = []) {
+/** A Selection of the API that says what these marks say, and what things (pixels) go with them and with the `chosen`, or are left. */
+export function selectionOf(marks, chosen = [], things = [], left = []) {
   return {
     people: chosen,
     also: chosen.length || marks.length ? things : [],
+    leave: left,
     points: marks.filter((mark) => mark.kind === "point" && !refined(mark)).map((mark) => mark.at),
     boxes: marks.filter((mark) => mark.kind === "box").map((mark) => mark.at),
     clicks: marks.filter(refined).map((mark) => ({ on: [mark.at, ...(mark.also ?? [])], off: mark.not ?? [] })),

@@ -42,7 +42,7 @@ const howNow = () => ({ ...methodNow(), ...outputNow() });
 export function requestNow() {
   const { photo, edits } = app;
   const { added, taken } = codesOf(edits.now.strokes, photo.width, photo.height);
-  const selection = selectionOf(marksOn(), edits.now.chosen, edits.now.things);
+  const selection = selectionOf(marksOn(), edits.now.chosen, edits.now.things, edits.now.left);
   if (added) selection.mask_rle = added;
   if (taken) selection.spare_rle = taken;
   return { selection, ...howNow(), ...app.wishes };

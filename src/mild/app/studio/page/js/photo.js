@@ -105,7 +105,9 @@ async function show(info, name, mine, edits = undefined, job = null) {
 /** What may go with them; it comes a little later, and nothing waits for it. */
 async function lookBeside(id, mine) {
   const { things } = await api.things(id).catch(() => ({ things: [] }));
-  if (mine === turn && things.length) app.set({ beside: things });
+  if (mine !== turn || !things.length) return;
+  app.set({ beside: things });
+  void syncRegions();
 }
 
 /** Look for people where a lost connection prevented it. */
@@ -132,13 +134,15 @@ async function syncRegions() {
   const { photo } = app;
   const { now } = app.edits;
   const { marks } = now;
-  const [chosen, things] = now.things.length ? [now.chosen, now.things] : [[], []];
-  const key = keyOf(marks, chosen, things);
+  // Who goes matters for the regions where something goes with them: what was clicked, or what they hold.
+  const holding = now.chosen.some((id) => app.beside.some((thing) => thing.held && thing.person === id));
+  const [chosen, things, left] = now.things.length || holding ? [now.chosen, now.things, now.left] : [[], [], []];
+  const key = keyOf(marks, chosen, things, left);
   const shown = app.crowd.key ?? "[]";
   if (key === shown) return;
   let people = app.found;
-  const asked = selectionOf(marks, chosen, things);
-  if (marks.length || asked.also.length) people = regions.get(key) ?? (await attempt(async () => (await api.select(photo.id, asked)).people));
+  const asked = selectionOf(marks, chosen, things, left);
+  if (marks.length || asked.also.length || holding) people = regions.get(key) ?? (await attempt(async () => (await api.select(photo.id, asked)).people));
   // Meanwhile the user may have gone on.
   if (!people || photo !== app.photo || now !== app.edits.now) return;
   regions.set(key, people);
@@ -150,8 +154,8 @@ function setCrowd(people, key) {
   app.tell();
 }
 
-const keyOf = (marks, chosen = [], things = []) =>
-  JSON.stringify([...marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]), ...(things.length ? [chosen, things] : [])]);
+const keyOf = (marks, chosen = [], things = [], left = []) =>
+  JSON.stringify([...marks.map(({ kind, at, also = [], not = [] }) => [kind, at, also, not]), ...(chosen.length ? [chosen, things, left] : things.length ? [things] : [])]);
 
 /** The thing or the shadow at a pixel goes with the nearest who goes. */
 export function addThing(at) {
@@ -160,13 +164,23 @@ export function addThing(at) {
   app.edits.change({ things: [...things, at] });
 }
 
-/** A suggested thing goes along, or stays after all. */
-export function toggleThing(at) {
-  const { things } = app.edits.now;
-  const there = things.findIndex(([x, y]) => x === at[0] && y === at[1]);
-  if (there < 0) addThing(at);
-  else app.edits.change({ things: things.filter((_, k) => k !== there) });
+/** A suggested thing goes along, or stays after all; what somebody holds (`held`) goes unless it is left. */
+export function toggleThing({ at, held }) {
+  const { things, left } = app.edits.now;
+  const there = (list) => list.some((one) => same(one, at));
+  const without = (list) => list.filter((one) => !same(one, at));
+  if (held) app.edits.change({ left: there(left) ? without(left) : [...left, at] });
+  else if (there(things)) app.edits.change({ things: without(things) });
+  else addThing(at);
 }
+
+/** Does a thing go along with whoever it is of? */
+export const goesAlong = ({ at, held }) => {
+  const { things, left } = app.edits.now;
+  return held ? !left.some((one) => same(one, at)) : things.some((one) => same(one, at));
+};
+
+const same = (one, other) => one[0] === other[0] && one[1] === other[1];
 
 /** One more point for the last click: of the same thing (`also`), or not of it (`not`). */
 export async function refineMark(how, at) {
