@@ -157,6 +157,19 @@ def test_what_counts_as_held(
     assert [thing.held for thing in things_with(posed(**at), (1,))] == [held]
 
 
+@pytest.mark.parametrize(("box", "held"), [(Box(150, 155, 200, 180), True), (Box(150, 100, 230, 175), False)])
+def test_the_box_of_skis_took_half_a_dog_along(net: Net, monkeypatch: pytest.MonkeyPatch, box: Box, held: bool) -> None:
+    """Cut out, skis go; a box of which the cut made nothing stays, whatever else is in it."""
+    there = posed(ankle=(150, 168))
+    pixels = there.photo.pixels.copy()
+    pixels[BAG.slices] = (205, 190, 160)
+    if held:
+        pixels[160:175, 150:195] = (20, 40, 120)
+    monkeypatch.setattr(Net, "seen", (("skis", box, 0.8),))
+    (skis,) = things_with(Scene(Photo.from_array(pixels), there.people), (1,))
+    assert skis.held == held
+
+
 @pytest.mark.parametrize(("kind", "least"), [("bicycle", 0.2), ("backpack", 0.5)])
 def test_what_is_ridden_or_worn_is_partly_the_person_s(
     net: Net, monkeypatch: pytest.MonkeyPatch, kind: str, least: float

@@ -32,11 +32,13 @@ KINDS = {
     38: "tennis racket",
 }  # fmt: skip
 #: What is held in a hand, stood on, sat on and worn. It is surely somebody's when a wrist or an ankle of theirs is this
-#: near to its box, as a part of their longer side, or this part of its box is theirs. A suitcase stands about.
+#: near to its box, as a part of their longer side, or this part of its box is theirs. A suitcase stands about. The box
+#: of skis is mostly snow, and whoever else stands there: they go by themselves only where they were cut out.
 HANDS, IN_HAND = {"baseball bat", "frisbee", "handbag", "tennis racket", "umbrella"}, 0.1
 BOARDS, ON_BOARD = {"skateboard", "skis", "snowboard", "surfboard"}, 0.03
 RIDDEN, ON_SEAT, ASTRIDE = {"bicycle", "motorcycle"}, 0.02, 0.2
 WORN, ON_BACK = {"backpack"}, 0.5
+LONG = {"skis"}
 #: COCO keypoints of them, and the confidence from which they count.
 _WRISTS, _ANKLES, _SEEN = (9, 10), (15, 16), 0.3
 #: From this score on something is suggested.
@@ -162,7 +164,8 @@ def _with(net: NanoDet, picture: Picture, person: Person, taken: BoolMask) -> li
         y, x = np.unravel_index(int(inside.argmax()), inside.shape)
         at = (box.x0 + int(x), box.y0 + int(y))
         name = KINDS[int(kind)]
-        out.append(Thing(person.id, name, float(score), box, at, mask, _is_held(name, box, person)))
+        boxed = name in LONG and not (~mask & ~taken[box.slices]).any()
+        out.append(Thing(person.id, name, float(score), box, at, mask, not boxed and _is_held(name, box, person)))
     return out
 
 
