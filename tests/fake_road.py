@@ -51,8 +51,9 @@ class FakeRoad:
         return Scene(photo, tuple(people))
 
     def things(self, scene: Scene) -> tuple[Thing, ...]:
-        box = Box(2, 3, 8, 9)
-        return (Thing(1, "tennis racket", 0.7, box, (5, 6), np.ones((6, 6), bool)),)
+        whole = np.ones((6, 6), bool)
+        racket = Thing(1, "tennis racket", 0.7, Box(2, 3, 8, 9), (5, 6), whole)
+        return racket, Thing(2, "umbrella", 0.8, Box(30, 3, 36, 9), (33, 6), whole, held=True)
 
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         return select(scene, selection)

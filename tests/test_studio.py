@@ -764,13 +764,13 @@ def test_what_may_go_along_is_offered_and_not_taken(fake: str, visit: Callable[.
     assert offer.is_hidden(), "nobody goes yet"
     it.people.nth(0).click()
     offer.wait_for()
-    assert offer.get_attribute("aria-pressed") == "false" and it.page.locator(".along").count() == 1
+    assert offer.get_attribute("aria-pressed") == "false" and it.page.locator(".along:visible").count() == 1
     with it.page.expect_response("**/select*") as answer:
         offer.click()
     assert answer.value.request.post_data_json["also"] == [[5, 6]]
-    it.page.locator('.along[aria-pressed="true"]').wait_for()
+    it.page.locator('.along[aria-pressed="true"]:visible').wait_for()
     it.page.get_by_role("button", name="tennis racket?").click()
-    it.page.locator('.along[aria-pressed="false"]').wait_for()
+    it.page.locator('.along[aria-pressed="false"]:visible').wait_for()
     it.page.get_by_role("button", name="tennis racket?").click()
     it.page.click("#erase")
     it.wait_mode("result")
@@ -852,6 +852,30 @@ def test_bystanders_are_chosen_with_one_click_and_the_list_corrects(
 def test_no_button_for_bystanders_where_there_are_none(fake: str, visit: Callable[..., Studio]) -> None:
     it = visit(fake, photo=png())
     assert it.page.locator("#everyone").is_visible() and it.page.locator("#bystanders").is_hidden()
+
+
+def test_what_somebody_holds_goes_unless_it_is_unpressed(fake: str, visit: Callable[..., Studio]) -> None:
+    it = visit(fake)
+    it.open(data=png(3))
+    it.wait_people()
+    with it.page.expect_response("**/select*") as answer:
+        it.people.nth(1).click()
+    asked = answer.value.request.post_data_json
+    assert asked["people"] == [2] and asked["leave"] == [], "what they hold is shown as going"
+    umbrella = it.page.locator(".along:visible")
+    assert umbrella.get_attribute("aria-pressed") == "true"
+    with it.page.expect_response("**/select*") as answer:
+        umbrella.click()
+    assert answer.value.request.post_data_json["leave"] == [[33, 6]]
+    it.page.locator('.along[aria-pressed="false"]:visible').wait_for()
+    it.page.keyboard.press("Control+z")
+    it.page.locator('.along[aria-pressed="true"]:visible').wait_for()
+    umbrella.click()
+    it.page.click("#erase")
+    it.wait_mode("result")
+    selection = httpx.get(f"{fake}/v1/jobs/{it.job()}").json()["request"]["selection"]
+    assert selection["leave"] == [[33, 6]] and selection["people"] == [2] and selection["things"]
+    assert it.faults == []
 
 
 def test_recent_photos_beside_the_examples_and_forgotten(fake: str, visit: Callable[..., Studio]) -> None:
