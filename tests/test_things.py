@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from mild.app.cli import app
 from mild.people import things
+from mild.people.finders import detectors, nanodet
 from mild.people.finders.blaze_nets import Picture
 from mild.people.finders.coco import encode_rle
 from mild.people.finders.nanodet import STRIDES, decode
@@ -45,7 +47,8 @@ class Net:
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> Net:
     made = Net()
-    monkeypatch.setattr(things, "_detector", lambda: made)
+    name = uuid.uuid4().hex
+    monkeypatch.setattr(things, "_detector", lambda: (made, (name, repr(made.seen))))
     return made
 
 
@@ -95,6 +98,30 @@ def test_the_thing_of_somebody_unsure_who_was_named_is_whole_too(net: Net) -> No
     (bike,) = things_with(doubtful, (2,))
     gone, _ = select(doubtful, Selection(people=(2,), also=(bike.at,)))
     assert (gone.mask_of((2,))[bike.box.slices] >= bike.mask).all()
+
+
+def test_another_pixel_of_the_same_photo_does_not_ask_the_detector_again(net: Net) -> None:
+    before = scene()
+    bag, bike = things_with(before)
+    asked = len(net.asked)
+    assert asked == 2
+    assert thing_at(before, (1,), *bag.at) is not None and thing_at(before, (1,), *bike.at) is not None
+    assert len(net.asked) == asked
+    other = Scene(Photo.from_array(255 - before.photo.pixels), before.people)
+    things_with(other)
+    assert len(net.asked) == 2 * asked, "of another photo it knows nothing"
+
+
+def test_the_finder_and_the_suggestions_share_one_net(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(nanodet.NanoDet, "__init__", lambda self, path: made.append(path))
+    monkeypatch.setattr(detectors, "MoveNet", lambda path: None)
+    nanodet.load.cache_clear()
+    monkeypatch.setattr(things.assets, "locate", lambda name: tmp_path)
+    detectors.TwoDetectors(tmp_path)
+    here = things._detector()
+    nanodet.load.cache_clear()
+    assert here is not None and made == [tmp_path / "nanodet.onnx"]
 
 
 def test_nobody_s_things_go_by_themselves(net: Net) -> None:

@@ -245,7 +245,7 @@ def _person_in(
             if wanted is None:
                 continue
             frame = wanted.box.intersect(box.grow(round(0.08 * max(box.width, box.height)), photo.size))
-            fit = _overlap(wanted.box, box)
+            fit = wanted.box.shared(box)
             if frame.width <= 0 or frame.height <= 0 or (best is not None and fit <= best[0]):
                 continue
             mask = wanted.mask[
@@ -279,9 +279,3 @@ def _on_picture(mask: BoolMask | None, picture: Picture) -> BoolMask | None:
 def _contains(box: Box, mask: NDArray[np.bool_], x: int, y: int) -> bool:
     inside = box.x0 <= x < box.x1 and box.y0 <= y < box.y1
     return inside and bool(mask[y - box.y0, x - box.x0])
-
-
-def _overlap(a: Box, b: Box) -> float:
-    common = a.intersect(b)
-    both = common.area if common.width > 0 and common.height > 0 else 0
-    return both / (a.area + b.area - both)

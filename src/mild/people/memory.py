@@ -20,7 +20,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from mild.people.scene import Box, Person
 from mild.reading import guarded, parse_json, read_arrays
 
 Found = tuple[tuple[Person, ...], tuple[int, ...]]
+Answer = TypeVar("Answer")
 
 #: Photos that are kept on disk, and in this process.
 MOST_FILES, MOST_HELD = 256, 8
@@ -42,7 +43,7 @@ _LARGEST = 512 * 2**20
 _ARRAYS = {"mask": "b", "keypoints": "f", "landmarks": "f", "parts": "u"}
 
 _held: OrderedDict[tuple[str, str], Found] = OrderedDict()
-_answers: OrderedDict[tuple[str, Hashable], tuple[Person, ...]] = OrderedDict()
+_answers: OrderedDict[tuple[str, Hashable], Any] = OrderedDict()
 _lock = threading.Lock()
 _folder: Path | None = None
 
@@ -111,8 +112,9 @@ def keep(pixels: str, key: Sequence[str], found: Found) -> None:
             scratch.unlink()
 
 
-def answer(pixels: str, key: Hashable, make: Callable[[], tuple[Person, ...]]) -> tuple[Person, ...]:
-    """Who may be meant by a click or a box on the photo with these pixels: made once in this process, never on disk.
+def answer(pixels: str, key: Hashable, make: Callable[[], Answer]) -> Answer:
+    """What was asked about the photo with these pixels (who is meant by a click, what is beside somebody): made once in
+    this process, never on disk.
 
     Whoever refines a mark by more of them asks for the first one each time. The key names what answers and does not
     hold it: these answers outlive the nets (see :func:`stamps`).
@@ -126,7 +128,7 @@ def answer(pixels: str, key: Hashable, make: Callable[[], tuple[Person, ...]]) -
             _answers[name] = known
             while len(_answers) > MOST_ANSWERS:
                 _answers.popitem(last=False)
-    return known
+    return cast(Answer, known)
 
 
 def stamps(*weights: str | Path) -> tuple[str, ...]:

@@ -66,6 +66,10 @@ class Box(NamedTuple):
         common = self.intersect(other).area
         return common / max(1, self.area + other.area - common)
 
+    def covered(self, other: Box) -> float:
+        """The part of the smaller of both that lies in both, 0..1."""
+        return self.intersect(other).area / max(1, min(self.area, other.area))
+
     def grow(self, pixels: int, size: tuple[int, int]) -> Box:
         """Enlarged by ``pixels`` on each side, cut at the photo of ``size = (height, width)``."""
         return Box(self.x0 - pixels, self.y0 - pixels, self.x1 + pixels, self.y1 + pixels).intersect(

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import cv2
@@ -20,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.models import assets
+from mild.people import memory
+from mild.people.finders import nanodet
 from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.boxes import Rows
 from mild.people.finders.nanodet import NanoDet
 from mild.people.scene import BoolMask, Box, Person, Scene
 from mild.photo.grid import fitted
@@ -106,21 +108,28 @@ def things_with(scene: Scene, people: tuple[int, ...] | None = None) -> tuple[Th
     Args:
         people: whom to ask about; None: those who were surely found.
     """
-    net = _detector()
-    if net is None:
+    here = _detector()
+    if here is None:
         return ()
+    net, stamps = here
     there = [p for p in scene.people if p.sure or p.id in (people or ())]
     asked = [p for p in there if p.box.height >= LOWEST and (people is None or p.id in people)]
     asked = sorted(asked, key=lambda p: -p.box.height)[:MOST_PEOPLE]
     picture = Picture(scene.photo.pixels)
     taken = scene.mask_of(p.id for p in there)
-    found = [thing for person in asked for thing in _with(net, picture, person, taken)]
+    found = []
+    for person in asked:
+        window = person.box.grow(round(AROUND * max(person.box.width, person.box.height)) + 8, scene.size)
+        # Each `--also-at` asks about everybody again: the net need not.
+        look = partial(net.things, picture, window, KINDS, LEAST)
+        rows = memory.answer(scene.photo.sha256, ("things", window, *stamps), look)
+        found += _with(rows, picture, person, taken)
     # Two people's windows show the same thing: it is of whoever is nearer, also of those who are not asked about.
     found.sort(key=lambda thing: scene.person(thing.person).away(*thing.at))
     kept: list[Thing] = []
     for thing in found:
         nearest = min(there, key=lambda p: p.away(*thing.at)).id
-        if nearest == thing.person and all(_overlap(thing.box, other.box) < 0.5 for other in kept):
+        if nearest == thing.person and all(thing.box.covered(other.box) < 0.5 for other in kept):
             kept.append(thing)
     return tuple(sorted(kept, key=lambda thing: (thing.person, -thing.score)))
 
@@ -140,22 +149,20 @@ def held_by(scene: Scene, people: Collection[int]) -> tuple[Thing, ...]:
     return tuple(thing for thing in things_with(scene, asked) if thing.held) if asked else ()
 
 
-def _with(net: NanoDet, picture: Picture, person: Person, taken: BoolMask) -> list[Thing]:
+def _with(rows: Rows, picture: Picture, person: Person, taken: BoolMask) -> list[Thing]:
     size = (picture.height, picture.width)
     longer = max(person.box.width, person.box.height)
-    window = person.box.grow(round(AROUND * longer) + 8, size)
     reach = person.box.grow(round(NEAR * longer) + 2, size)
     body = np.zeros((reach.height, reach.width), bool)
     body[person.box.inside(reach).slices] = person.mask
     near = cv2.distanceTransform((~body).view(np.uint8), cv2.DIST_L2, 5) <= NEAR * longer + 2
     out: list[Thing] = []
-    corners = (window.x0, window.y0, window.x1, window.y1)
-    for x0, y0, x1, y1, score, _, kind in net.things(picture, corners, KINDS, LEAST):
+    for x0, y0, x1, y1, score, _, kind in rows:
         box = Box(round(x0), round(y0), round(x1), round(y1)).intersect(Box(0, 0, size[1], size[0]))
         common = box.intersect(reach)
         if box.area < 16 or not common.area or not near[common.inside(reach).slices].any():
             continue
-        if any(_overlap(box, other.box) >= 0.5 for other in out):
+        if any(box.covered(other.box) >= 0.5 for other in out):
             continue
         mask = _cut(picture.pixels, box, taken)
         if mask is None:
@@ -216,16 +223,7 @@ def _cut(pixels: NDArray[np.uint8], box: Box, taken: BoolMask) -> BoolMask | Non
     return won if won.sum() >= FAILED * free.sum() else free
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Common area as a part of the smaller box."""
-    return a.intersect(b).area / max(1, min(a.area, b.area))
-
-
-def _detector() -> NanoDet | None:
+def _detector() -> tuple[NanoDet, tuple[str, ...]] | None:
+    """The finder's own net, and what names its file."""
     folder = assets.locate("nanodet")
-    return None if folder is None else _loaded(folder / "nanodet.onnx")
-
-
-@lru_cache(maxsize=1)
-def _loaded(path: Path) -> NanoDet:
-    return NanoDet(path)
+    return None if folder is None else (nanodet.load(folder / "nanodet.onnx"), memory.stamps(folder))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mild import machine
 from mild.models import assets
+from mild.people.finders import nanodet
 from mild.people.finders.blaze_nets import Picture
 from mild.people.finders.boxes import Detector, Judge, Place, merged
 from mild.people.finders.movenet import MoveNet
-from mild.people.finders.nanodet import NanoDet
 from mild.people.finders.ssd import Ssd
 
 
@@ -27,7 +27,7 @@ class TwoDetectors:
     _NEAR_MOVENET, _NEAR_NANODET = 0.1, 0.2
 
     def __init__(self, folder: Path) -> None:
-        self._nanodet = NanoDet(folder / "nanodet.onnx")
+        self._nanodet = nanodet.load(folder / "nanodet.onnx")
         self._movenet = MoveNet(folder / "movenet.onnx")
 
     def places(self, picture: Picture) -> list[Place]:

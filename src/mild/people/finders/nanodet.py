@@ -8,6 +8,7 @@ arXiv:2006.04388, section 3).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,12 @@ class NanoDet:
         rows[:, [0, 2]] = rows[:, [0, 2]].clip(0, x1 - x0) + x0
         rows[:, [1, 3]] = rows[:, [1, 3]].clip(0, y1 - y0) + y0
         return rows
+
+
+@lru_cache(maxsize=2)
+def load(path: Path) -> NanoDet:
+    """The net in a file, one for all who ask in this process."""
+    return NanoDet(path)
 
 
 def decode(
