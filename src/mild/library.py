@@ -71,7 +71,7 @@ def erase(
             :class:`mild.Cancelled` in it stops the job.
         models: models in memory, see :class:`mild.Models`; None: loaded for this call alone.
         options: any other field of the request by its own name: ``dilate``, ``feather``, ``resolution``, ``runtime``,
-            ``dtype``, ``denoise``, ``prompt``, ``annotations``, …
+            ``dtype``, ``denoise``, ``things``, ``prompt``, …
 
     Returns:
         The result: ``.image``, ``.photo``, ``.mask``, ``.layers``, ``.people``, ``.save(path)``.
