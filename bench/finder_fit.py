@@ -1,11 +1,12 @@
 """Fits the judge of a finder that goes by boxes: how sure is a place? Prints the numbers for ``detectors.py``.
 
     python bench/finder_fit.py look DATA OUT.jsonl [--finder nanodet] [--part 0/2]
-    python bench/finder_fit.py fit OUT.jsonl… [--finder nanodet]
+    python bench/finder_fit.py fit OUT.jsonl…
+    python bench/finder_fit.py thresholds OUT.jsonl… [--finder nanodet]
 
 DATA holds the unpacked scenes and backgrounds and their manifest.jsonl (docs/data-real.md). Only the train split is
 looked at. ``look`` writes one line per photo: for each place the cues and how well the mask meets a person; ``fit``
-does the logistic regression.
+does the logistic regression; ``thresholds`` says what the judge as it is keeps at which thresholds.
 """
 
 from __future__ import annotations
@@ -102,9 +103,13 @@ def auc(p: np.ndarray, y: np.ndarray) -> float:
     return float((order[positive].sum() - n * (n - 1) / 2) / (n * m))
 
 
-def fit(files: list[Path]) -> None:
+def read(files: list[Path]) -> list[dict[str, Any]]:
     photos = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
-    photos = [photo for photo in photos if not any(name in photo["file"] for name in PEOPLED)]
+    return [photo for photo in photos if not any(name in photo["file"] for name in PEOPLED)]
+
+
+def told(photos: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cues ``[n, k]`` of places that are surely somebody's or nobody's, 1 or 0 ``[n]``, the photo's number ``[n]``."""
     x, y, of = [], [], []
     for number, photo in enumerate(photos):
         for place in photo["places"]:
@@ -114,7 +119,31 @@ def fit(files: list[Path]) -> None:
                 x.append([place["peak"], *place["scores"], place["fit"]])
                 y.append(float(right))
                 of.append(number)
-    x, y, of = np.array(x), np.array(y), np.array(of)
+    return np.array(x), np.array(y), np.array(of)
+
+
+def thresholds(files: list[Path], finder: str) -> None:
+    photos = read(files)
+    x, y, of = told(photos)
+    judge = load(finder).judge
+    p = 1 / (1 + np.exp(-(x @ judge.weights + judge.bias)))
+    free = np.array([photo["kind"] == "background" for photo in photos])
+    surest = np.zeros(len(photos))
+    np.maximum.at(surest, of, p)
+    for sure in (0.5, 0.55, 0.6):
+        for first in sorted({sure, 0.6, 0.65, 0.7, 0.75}):
+            if first >= sure:
+                hit = (p >= sure) & (surest[of] >= first)
+                print(
+                    f"sure {sure:.2f}, first {first:.2f}: people's places kept {y[hit].sum() / y.sum():.3f}, of kept "
+                    f"in scenes right {y[hit & ~free[of]].mean():.3f}, photos without people with a find "
+                    f"{int((surest[free] >= first).sum())} of {int(free.sum())}"
+                )
+
+
+def fit(files: list[Path]) -> None:
+    photos = read(files)
+    x, y, of = told(photos)
     fold, p = of % 5, np.zeros(len(y))
     for k in range(5):
         w = logistic(x[fold != k], y[fold != k])
@@ -134,7 +163,7 @@ def fit(files: list[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("look", "fit"))
+    parser.add_argument("what", choices=("look", "fit", "thresholds"))
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--finder", default="nanodet")
     parser.add_argument("--kind", choices=("scene", "background"))
@@ -142,6 +171,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "fit":
         fit(options.paths)
+        return
+    if options.what == "thresholds":
+        thresholds(options.paths, options.finder)
         return
     data, out = options.paths
     kinds = (options.kind,) if options.kind else ("scene", "background")

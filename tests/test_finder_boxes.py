@@ -18,7 +18,7 @@ from mild.people.finders.blaze_nets import Landmarks, Picture, Square
 from mild.people.finders.boxes import Judge, Place, iou, merged, suppressed, tiles, whole_in
 from mild.people.finders.byboxes import assemble
 from mild.people.finders.cut import minimum_cut
-from mild.people.finders.looks import Find, clipped, head_of, look_again, mask_corners, regions_of, upper_bones
+from mild.people.finders.looks import Find, clipped, head_of, look_again, look_at, mask_corners, regions_of, upper_bones
 from mild.people.finders.onnx_net import OnnxNet
 from mild.people.finders.search import full_mask
 from mild.people.scene import Scene
@@ -110,9 +110,15 @@ def test_of_two_who_embrace_each_keeps_its_own() -> None:
 
 
 def test_the_judge_is_a_logistic_regression() -> None:
-    judge = Judge((2.0, 1.0, -1.0), 0.5, sure=0.6, maybe=0.4)
+    judge = Judge((2.0, 1.0, -1.0), 0.5, sure=0.6, maybe=0.4, first=0.8)
     place = Place((0, 0, 1, 1), (0.5,))
     assert judge(0.25, place, 0.75) == pytest.approx(1 / (1 + np.exp(-(0.5 + 0.5 - 0.75 + 0.5))))
+
+
+def test_the_surest_find_of_a_photo_must_be_surer_than_the_others() -> None:
+    judge = Judge((), 0.0, sure=0.6, maybe=0.4, first=0.8)
+    assert judge.least((0.9, 0.65, 0.5)) == 0.6
+    assert judge.least((0.79, 0.65)) == 0.8 and judge.least(()) == 0.8
 
 
 def standing(x: float, y: float, side: float, size: tuple[int, int]) -> Landmarks:
@@ -149,11 +155,12 @@ def test_regions_follow_the_pose_and_the_frame() -> None:
     points = np.zeros((17, 3))
     points[[5, 6], :2], points[[11, 12], :2] = ((90, 60), (90, 40)), ((50, 60), (50, 40))  # lying, head to the right
     points[[5, 6, 11, 12], 2] = 0.9
-    posed, plain = regions_of(Place((40, 30, 100, 130), (0.9,), points), 400)
+    posed, plain, wide = regions_of(Place((40, 30, 100, 130), (0.9,), points), 400)
     assert (posed.x, posed.y) == (50, 50) and posed.angle == pytest.approx(np.pi / 2)
     assert posed.side == pytest.approx(2.5 * 1.08 * np.hypot(40, 10)) and plain.angle == 0
-    assert len(regions_of(Place((40, 300, 80, 400), (0.9,)), 400)) == 2, "half bodies at the lower edge"
-    assert len(regions_of(Place((40, 100, 80, 300), (0.9,)), 400)) == 1
+    assert wide == plain._replace(side=pytest.approx(1.6 * 100))
+    assert len(regions_of(Place((40, 300, 80, 400), (0.9,)), 400)) == 3, "half bodies at the lower edge"
+    assert len(regions_of(Place((40, 100, 80, 300), (0.9,)), 400)) == 2
     assert upper_bones(points) is None, "no head"
     points[0] = (110, 50, 0.9)
     bones = upper_bones(points)
@@ -318,6 +325,27 @@ def test_a_second_look_does_not_overrule_the_first_alone() -> None:
     assert mask[60, 145] == pytest.approx(0, abs=0.03), "where it was not, the second alone"
     nets.presence = 0.1
     assert look_again(nets, picture, find, painted) is None  # type: ignore[arg-type]
+
+
+def test_a_body_without_presence_is_seen_where_a_box_says_so() -> None:
+    """The net says that nobody is there where a body fills the region badly; its mask was right all the same."""
+    look = standing(50, 50, 80, (100, 100))
+    box = mask_corners(look)
+
+    class Nets:
+        def landmarks(self, picture: Picture, region: Square) -> Landmarks:
+            wide = region.side > 1.5 * (box[3] - box[1])
+            return look if wide else replace(look, mask=np.roll(look.mask, 60, 1))
+
+    nets, judge = Nets(), Judge((2.0, 1.0, 1.0), -1.0, sure=0.6, maybe=0.4, first=0.6)
+    picture = Picture(np.zeros((100, 100, 3), np.uint8))
+    surely = look_at(nets, picture, Place(box, (0.5,)), judge)  # type: ignore[arg-type]
+    look = replace(look, presence=0.001)
+    seen = look_at(nets, picture, Place(box, (0.5,)), judge)  # type: ignore[arg-type]
+    assert surely is not None and seen is not None and seen.score == surely.score
+    assert seen.fit > 0.99, "the region whose mask has the box's shape"
+    look = replace(look, mask=np.zeros_like(look.mask))
+    assert look_at(nets, picture, Place(box, (0.5,)), judge) is None  # type: ignore[arg-type]
 
 
 def test_a_find_that_nobody_sees_again_keeps_its_mask() -> None:

@@ -6,7 +6,7 @@ is decided elsewhere (``looks.py``, ``search.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -44,19 +44,26 @@ class Place:
 @dataclass(frozen=True)
 class Judge:
     """How sure a place is: logistic regression on the mean heat-map peak of the landmark net, the detectors' scores,
-    and the fit of the mask to the box. ``bench/finder.py --fit`` makes the numbers.
+    and the fit of the mask to the box. ``bench/finder_fit.py`` makes the numbers.
 
     Attributes:
         weights: one per cue: peak, the detectors' scores, fit.
         bias: of the sum.
         sure: from here on a find counts.
         maybe: from here on it is listed.
+        first: nobody in a photo counts unless its surest find reaches this. Who looks a little like a person among
+            people is one more often than in a photo without anybody. At least ``sure``.
     """
 
     weights: tuple[float, ...]
     bias: float
     sure: float
     maybe: float
+    first: float
+
+    def least(self, scores: Iterable[float]) -> float:
+        """From which score on the finds of one photo count, given all of them."""
+        return self.sure if max(scores, default=0.0) >= self.first else self.first
 
     def __call__(self, peak: float, place: Place, fit: float) -> float:
         """Probability 0..1 that the place holds a person with about this mask."""

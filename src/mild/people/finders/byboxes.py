@@ -40,9 +40,11 @@ def find(photo: Photo, name: str) -> Scene:
         return Scene(photo)
     picture, scale = working_copy(photo)
     finds = search(nets, picture, detector)
+    least = detector.judge.least(found.score for found in finds)
     if not any(found.score >= detector.judge.sure for found in finds):
-        finds = on_its_side(nets, picture, detector) or finds
-    return assemble(photo, finds[:_NOBODY], scale, detector.judge.sure, name)
+        turned = on_its_side(nets, picture, detector)
+        finds, least = (turned, detector.judge.sure) if turned else (finds, least)
+    return assemble(photo, finds[:_NOBODY], scale, least, name)
 
 
 def assemble(photo: Photo, finds: Sequence[Find], scale: float, sure: float, source: str) -> Scene:

@@ -22,7 +22,7 @@ class TwoDetectors:
     """
 
     name = "nanodet"
-    judge = Judge((4.341, 1.541, 4.989, -1.0, 0.579), -4.683, sure=0.55, maybe=0.35)
+    judge = Judge((4.341, 1.541, 4.989, -1.0, 0.579), -4.683, sure=0.5, maybe=0.35, first=0.62)
     _MOVENET, _NANODET = 0.15, 0.3
     _NEAR_MOVENET, _NEAR_NANODET = 0.1, 0.2
 
@@ -51,7 +51,7 @@ class OneDetector:
     """SSD on the picture and its tiles; cue: its score."""
 
     name = "ssd"
-    judge = Judge((7.19, 3.0, 1.50), -5.79, sure=0.55, maybe=0.35)
+    judge = Judge((7.19, 3.0, 1.50), -5.79, sure=0.55, maybe=0.35, first=0.62)
     _LEAST, _NEAR = 0.3, 0.15
 
     def __init__(self, folder: Path) -> None:

@@ -45,8 +45,9 @@ class _Kept:
 
 def search(nets: BlazeNets, picture: Picture, detector: Detector) -> list[Find]:
     """The people of a picture whose score is at least the judge's ``maybe``, each once, best first."""
-    finds = [look_at(nets, picture, place, detector.judge) for place in detector.places(picture)]
-    kept, dropped = _each_once([find for find in finds if find is not None], picture, detector.judge.maybe)
+    judge = detector.judge
+    finds = [look_at(nets, picture, place, judge, judge.maybe) for place in detector.places(picture)]
+    kept, dropped = _each_once([find for find in finds if find is not None], picture, judge.maybe)
     kept += _second_looks(nets, picture, detector, kept, dropped)
     return remade(nets, picture, [k.find for k in kept])
 
@@ -79,7 +80,7 @@ def _second_looks(
         x0, y0, x1, y1 = (round(v) for v in box)
         if others[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].mean() > _COVERED:
             continue
-        seen = look_at(nets, greyed(picture, others), find.place, judge)
+        seen = look_at(nets, greyed(picture, others), find.place, judge, judge.sure)
         if seen is None or seen.score < judge.sure:
             continue
         mask = _coarse(seen, picture)
