@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,11 +25,21 @@ def test_lower_feet_and_larger_body_are_nearer() -> None:
     assert estimate_order(people, SIZE) == (2, 3, 1)
 
 
-def test_a_limb_under_a_mask_counts() -> None:
-    near, far = standing(1, 10, 80, 40), standing(2, 18, 80, 40)
-    far.keypoints[[7, 9]] = ((24, 60, 0.3), (14, 60, 0.3))  # type: ignore[index]
-    assert pair_votes(near, far, SIZE)["limbs"] > 0 > pair_votes(far, near, SIZE)["limbs"]
-    assert estimate_order([near, far], SIZE) == (2, 1)
+def test_of_two_as_large_a_part_of_the_taller_is_hidden() -> None:
+    whole, hidden = person(1, 10, 50, 40, 80), person(2, 100, 20, 115, 80)
+    votes = pair_votes(whole, hidden, SIZE)
+    assert votes["area"] == votes["lowest"] == votes["feet"] == 0 > votes["height"]
+    assert estimate_order([whole, hidden], SIZE) == (2, 1)
+    taller = person(2, 100, 20, 160, 80)
+    assert estimate_order([whole, taller], SIZE) == (1, 2), "as much larger as taller: nearer"
+
+
+def test_whoever_is_open_within_their_hull_is_behind() -> None:
+    mask = np.zeros(SIZE, bool)
+    mask[40:80, 40:80] = True
+    mask[45:80, 55:65] = False
+    open_, whole = Person.from_mask(1, mask), person(2, 78, 45, 113, 80)
+    assert pair_votes(whole, open_, SIZE)["solid"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_whose_outline_is_open_where_two_touch_is_behind() -> None:
@@ -60,7 +71,9 @@ def test_a_drawn_region_is_in_front_but_not_of_whoever_surely_hides_it() -> None
 
 
 def test_people_who_do_not_touch_are_judged_by_place_and_size_alone() -> None:
-    assert set(pair_votes(standing(1, 10, 80, 40), standing(2, 90, 80, 40), SIZE)) == {"lowest", "area", "feet"}
+    assert set(pair_votes(standing(1, 10, 80, 40), standing(2, 90, 80, 40), SIZE)) == {
+        "lowest", "area", "feet", "height",
+    }  # fmt: skip
 
 
 def test_a_body_cut_by_the_lower_edge_is_nearer_than_feet_above_it() -> None:
