@@ -20,8 +20,8 @@ from mild.people.finders.search import greyed
 from mild.people.scene import BoolMask
 
 _MOST_PLACES = 4
-#: The user's word stands for much of the evidence.
-_LEAST_SCORE = 0.15
+#: The user's word stands for much of the evidence: a doubtful find under a click is likelier than one without a box.
+_LEAST_SCORE = 0.05
 #: Two masks that share this part of both say the same.
 _ALIKE = 0.9
 
