@@ -11,6 +11,7 @@ from mild.photo import Photo
 from mild.plan.blur import edge_spread
 from mild.plan.margin import Margin, guided, things, widened
 from mild.plan.planning import plan_layers
+from mild.plan.wide import slack
 from mild.request import Region
 
 SIZE = (160, 200)
@@ -147,3 +148,28 @@ def test_a_sprayed_mask_falls_apart_and_a_found_person_not_at_all() -> None:
     parts = things(sprayed, Region())
     assert len(parts) == 144 and sum(part.area for part in parts) == sprayed.area
     assert things(Person.from_mask(1, mask, source="nanodet"), Region())[0].area == sprayed.area
+
+
+@pytest.mark.parametrize("ground", ["steel", "grass"])
+def test_a_wide_hurried_outline_took_the_door_behind_for_the_person(ground: str) -> None:
+    """A steel door around a dark dress: the strip of it that lay inside the outline spoke for the person."""
+    photo = photo_with_body()
+    if ground == "steel":
+        rng = np.random.default_rng(0)
+        door = 150 + 40 * np.sin(np.arange(SIZE[1]) / 9)[None, :, None] + rng.normal(0, 3, (*SIZE, 1))
+        photo = np.repeat(np.clip(door, 0, 255).astype(np.uint8), 3, axis=2)
+        dress = np.asarray((30, 25, 40)) + rng.normal(0, 6, (BODY.height, BODY.width, 3))
+        photo[BODY.slices] = np.clip(dress, 0, 255).astype(np.uint8)
+    wide = outlined(BODY.grow(6, SIZE))
+    assert np.array_equal(hole_of(photo, wide), wide.full_mask(SIZE))
+
+
+def test_an_outline_is_hurried_where_both_its_sides_are_the_surroundings() -> None:
+    photo = photo_with_body()
+    wide = BODY.grow(6, SIZE)
+    loose = slack(photo, outlined(wide), 2)
+    assert loose is not None and loose[:3].all() and loose[:, :3].all() and loose[:, -3:].all()
+    assert slack(photo, outlined(BODY), 2) is None
+    # Six pixels off: at the left both sides are the body.
+    shifted = slack(photo, outlined(Box(BODY.x0 + 6, BODY.y0, BODY.x1 + 6, BODY.y1)), 2)
+    assert shifted is None or (shifted[20:80, -3:].all() and not shifted[20:80, :3].any())

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mild.people.scene import Box, Person
 from mild.photo.grid import fitted
+from mild.plan.wide import slack
 from mild.request import Region
 
 BoolMask = NDArray[np.bool_]
@@ -32,6 +33,8 @@ FEATHER = 0.004
 SURELY = 0.5
 #: The filter looks this many times the reach around.
 SEEN = 3.0
+#: So wide a strip inside a hurried outline, in reaches, may be the surroundings'.
+STRIP = 1.5
 #: Variance of colours (in 0..1) below which the filter sees no difference.
 PLAIN = 2e-4
 #: Longest side, pixels, of what is looked at.
@@ -134,7 +137,7 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
     whole[person.box.inside(around).slices] = person.mask * np.uint8(255)
     drawn, seen, radius = shrunk(whole), shrunk(photo[around.slices]), max(2, round(SEEN * margin.reach * scale))
     # Twice: of a hurried outline, what looks like the surroundings is counted to them before the rest is judged.
-    theirs = guided(drawn, seen, radius) > SURELY
+    theirs = guided(drawn, seen, radius, _heard(photo, person, margin, drawn, scale, around)) > SURELY
     values = guided(drawn * theirs, seen, radius)
     values = np.asarray(cv2.resize(values, (around.width, around.height), interpolation=cv2.INTER_LINEAR))
     away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 5)
@@ -148,23 +151,51 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
     return box, fringe | mask, fringe | (mask & alike if _sureness(person) is BY_HAND else mask)
 
 
+def _heard(
+    photo: NDArray[np.uint8], person: Person, margin: Margin, drawn: Float, scale: float, around: Box
+) -> Float | None:
+    """Which pixels say what a person looks like, 0 or 1: not the surroundings inside a hurried outline. None: all do.
+
+    ``drawn [h, w]`` is the outline, filled, at ``scale`` of the window ``around``.
+    """
+    loose = slack(photo, person, margin.sure + 1) if _sureness(person) is BY_HAND else None
+    if loose is None:
+        return None
+    whole = np.zeros((around.height, around.width), np.uint8)
+    whole[person.box.inside(around).slices] = loose * np.uint8(255)
+    strip = cv2.resize(whole, drawn.shape[::-1], interpolation=cv2.INTER_AREA) > 127
+    depth = cv2.distanceTransform((drawn > 0.5).view(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(~strip | (depth > STRIP * margin.reach * scale), np.float32)
+
+
 def _sureness(person: Person) -> tuple[float, float, float]:
     return SURENESS.get(person.source, BY_NET)
 
 
-def guided(mask: Float, photo: Float, radius: int) -> Float:
-    """The guided filter: ``mask [h, w]`` as a linear function of the colours of ``photo [h, w, 3]`` (0..1) nearby."""
+def guided(mask: Float, photo: Float, radius: int, weight: Float | None = None) -> Float:
+    """The guided filter: ``mask [h, w]`` as a linear function of the colours of ``photo [h, w, 3]`` (0..1) nearby.
+
+    ``weight`` ``[h, w]``: how much each pixel says of that function; None: all the same.
+    """
 
     def mean(image: Float) -> Float:
         side = 2 * radius + 1
         return np.asarray(cv2.blur(image, (side, side), borderType=cv2.BORDER_REFLECT_101), np.float32)
 
-    centre, share = mean(photo), mean(mask)
-    with_mask = mean(photo * mask[..., None]) - centre * share[..., None]
+    heard = None if weight is None else np.maximum(mean(weight), 1e-3)
+
+    def known(image: Float) -> Float:
+        if weight is None or heard is None:
+            return mean(image)
+        planes = (..., None) if image.ndim == 3 else ...
+        return np.asarray(mean(image * weight[planes]) / heard[planes], np.float32)
+
+    centre, share = known(photo), known(mask)
+    with_mask = known(photo * mask[..., None]) - centre * share[..., None]
     spread = np.empty((*mask.shape, 3, 3), np.float32)
     for i in range(3):
         for j in range(i, 3):
-            spread[..., i, j] = mean(photo[..., i] * photo[..., j]) - centre[..., i] * centre[..., j]
+            spread[..., i, j] = known(photo[..., i] * photo[..., j]) - centre[..., i] * centre[..., j]
             spread[..., j, i] = spread[..., i, j]
         spread[..., i, i] += PLAIN
     slope = np.linalg.solve(spread, with_mask[..., None])[..., 0].astype(np.float32)
