@@ -12,6 +12,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     paint: detail (the road's), enlarged (the canvas as it is), copied (own pixels painted whatever the size)
     hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
     mirror: yes (the mean with the mirrored row)              model: a folder
+    steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
 
@@ -35,7 +36,7 @@ from mild.diffusion.bodies import BodyRow
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.one_step import LAYER_INPUTS, OneStep
-from mild.diffusion.rows import LayerRows
+from mild.diffusion.sampling import denoised
 from mild.fill.canvas import LayerCrop, View, content_of
 from mild.fill.first import diffused_fill
 from mild.fill.prior import exemplar_fill
@@ -72,6 +73,7 @@ class Variant:
     hmg: str = "all"
     sma: str = "on"
     adapters: str = "on"
+    steps: str = "1"
     alone: str = ""
 
     @classmethod
@@ -91,7 +93,7 @@ class Variant:
         model = _model(self.model)
         body = BodyRow.of(scene, row)
         sources: Any = self.hmg if self.hmg in ("all", "none") else tuple(self.hmg.split("+"))
-        if self.sma != "on" or self.adapters != "on":
+        if self.sma != "on" or self.adapters != "on" or self.steps != "1":
             made = self._in_torch(crop, scene, row, sources)
         else:
             made = model.rows([crop], [body], sources)[0]
@@ -111,11 +113,14 @@ class Variant:
         denoiser = Denoiser(pipe.unet, pipe.codec, adapters, pipe.modulation, self.sma, morphology=pipe.morphology)
         noise = pipe.prepare_latents(row, torch.Generator().manual_seed(0))
         bodies = MorphologyRows.of([(scene, row)], hmg)
-        rows = LayerRows.of([crop])
-        with torch.no_grad(), denoiser.installed(rows, bodies) as predict:
-            time = torch.full((1,), int(pipe.scheduler.config.num_train_timesteps) - 1)
-            clean = predict(noise, time, torch.zeros(1))
-        return np.asarray(pipe.codec.decode(clean, rows)[0].numpy(), np.float32)
+        (made,) = denoised(
+            denoiser, pipe.scheduler, [crop], bodies, noise, steps=int(self.steps), strength=1.0,
+            device=torch.device("cpu"), on_step=lambda number, count, time, latents: latents,
+        )  # fmt: skip
+        h, w = made.shape[:2]
+        out = np.zeros((4, *row.bucket), np.float32)
+        out[:, :h, :w] = np.moveaxis(made, 2, 0)
+        return out
 
     def _cut(self, photo: Rgb, row: LayerPlan) -> LayerCrop:
         if self.fill == "person":

@@ -443,6 +443,25 @@ def test_what_is_not_quite_likely_is_made_for_the_overlap_and_left_empty_for_the
     assert float(losses.overlap_loss(outside, target, rows)) == pytest.approx(0, abs=1e-6)
 
 
+def test_structure_asks_for_contrast_where_the_square_asks_for_the_mean() -> None:
+    """Stripes of which half the contrast is known: blurred or at full strength, the square is the same."""
+    rows = layer_rows(2)
+    stripes = torch.where(torch.arange(16) % 4 < 2, 0.4, -0.4).expand(2, 3, 16, 16)
+    target = torch.cat([stripes, torch.ones(2, 1, 16, 16)], 1)
+
+    def costs(colour: torch.Tensor) -> tuple[float, float]:
+        answer = torch.cat([colour, target[:, 3:]], 1)
+        square = losses.colour_loss(answer, target, rows, LossConfig(coarse=0))
+        return float(losses.structure_loss(answer, target, rows)), float(square)
+
+    (blur, one), (shift, other) = costs(0 * stripes), costs(stripes + 0.4)
+    assert one == pytest.approx(other, rel=1e-3)
+    assert shift < 0.5 * blur
+    assert costs(stripes)[0] == pytest.approx(0, abs=1e-5)
+    # The rest is known: nothing there costs anything.
+    assert costs(stripes + (1 - rows.hole))[0] == pytest.approx(0, abs=1e-5)
+
+
 def test_recomposition_costs_what_can_be_seen() -> None:
     rows = layer_rows()
     target = torch.full((2, 4, 16, 16), -0.5)

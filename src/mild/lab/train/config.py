@@ -117,6 +117,7 @@ class LossConfig(_Section):
     outside: float = Field(0.1, ge=0, le=1, description="Weight of what is not hole; models with an autoencoder only.")
     alpha: float = Field(0.1, ge=0)
     overlap: float = Field(0.0, ge=0, description="People's opacity by what it shares with the truth (a soft IoU).")
+    structure: float = Field(0.0, ge=0, description="One minus SSIM of the colour, where the truth is opaque.")
     recomposition: float = Field(0.05, ge=0, description="People over backgrounds must look as they truly do.")
     cag: float = Field(0.0, ge=0, description="Attention of holes to what is foreign.")
     gradient: float = Field(0.0, ge=0, description="Differences between neighbours.")

@@ -92,6 +92,31 @@ def gradient_loss(answer: torch.Tensor, target: torch.Tensor, hole: torch.Tensor
     return (error.diff(dim=2).abs().sum() + error.diff(dim=3).abs().sum()) / inside
 
 
+def structure_loss(answer: torch.Tensor, target: torch.Tensor, rows: LayerRows, window: int = 7) -> torch.Tensor:
+    """``1 - SSIM`` (Wang et al. 2004) of the layer over grey, ``window x window`` box means, where the truth is opaque
+    and in the hole; 0 to 2.
+
+    The truth's opacity covers both: colours are judged, not the outline. Squared errors ask for the mean of all that may
+    be there; this one asks for its contrast, too, where that is known.
+    """
+    cover = opacity(target[:, 3:])
+    a, b = (torch.where(rows.hole > 0, x[:, :3], target[:, :3]) * cover for x in (answer, target))
+
+    def mean(image: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(image, window, 1, window // 2, count_include_pad=False)
+
+    # The usual constants (0.01 L)² and (0.03 L)², L = 2 for colours in [-1, 1].
+    c1, c2 = 0.02**2, 0.06**2
+    ma, mb = mean(a), mean(b)
+    va, vb, both = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
+    # Of values in [0, 2], as SSIM is defined for: black is 0.
+    la, lb = ma + 1, mb + 1
+    alike = (2 * la * lb + c1) * (2 * both + c2) / ((la * la + lb * lb + c1) * (va + vb + c2))
+    weight = rows.hole * cover
+    error = (weight * (1 - alike.mean(1, keepdim=True))).sum((1, 2, 3))
+    return (error / (weight.sum((1, 2, 3)) + 16)).mean()
+
+
 def texture_loss(answer: torch.Tensor, target: torch.Tensor, hole: torch.Tensor, window: int = 8) -> torch.Tensor:
     """``| log s' - log s |`` of the local strength ``s`` of the texture: the mean absolute difference of neighbours in
     each window. It asks for as much grain as the truth has, not for the same grain: blur is not the best bet."""

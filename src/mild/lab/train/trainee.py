@@ -98,6 +98,9 @@ class Trainee(nn.Module):
         if weights.overlap:
             out["overlap"] = losses.overlap_loss(made, target, rows)
             out["loss"] = out["loss"] + weights.overlap * out["overlap"]
+        if weights.structure:
+            out["structure"] = losses.structure_loss(made, target, rows)
+            out["loss"] = out["loss"] + weights.structure * out["structure"]
         if weights.recomposition:
             out["recomposition"] = losses.recomposition_loss(made, target, rows)
             out["loss"] = out["loss"] + weights.recomposition * out["recomposition"]
