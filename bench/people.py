@@ -113,10 +113,11 @@ class Variant:
         denoiser = Denoiser(pipe.unet, pipe.codec, adapters, pipe.modulation, self.sma, morphology=pipe.morphology)
         noise = pipe.prepare_latents(row, torch.Generator().manual_seed(0))
         bodies = MorphologyRows.of([(scene, row)], hmg)
-        (made,) = denoised(
-            denoiser, pipe.scheduler, [crop], bodies, noise, steps=int(self.steps), strength=1.0,
-            device=torch.device("cpu"), on_step=lambda number, count, time, latents: latents,
-        )  # fmt: skip
+        with torch.no_grad():
+            (made,) = denoised(
+                denoiser, pipe.scheduler, [crop], bodies, noise, steps=int(self.steps), strength=1.0,
+                device=torch.device("cpu"), on_step=lambda number, count, time, latents: latents,
+            )  # fmt: skip
         h, w = made.shape[:2]
         out = np.zeros((4, *row.bucket), np.float32)
         out[:, :h, :w] = np.moveaxis(made, 2, 0)
