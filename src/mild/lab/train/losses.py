@@ -96,8 +96,8 @@ def structure_loss(answer: torch.Tensor, target: torch.Tensor, rows: LayerRows, 
     """``1 - SSIM`` (Wang et al. 2004) of the layer over grey, ``window x window`` box means, where the truth is opaque
     and in the hole; 0 to 2.
 
-    The truth's opacity covers both: colours are judged, not the outline. Squared errors ask for the mean of all that may
-    be there; this one asks for its contrast, too, where that is known.
+    The truth's opacity covers both: colours are judged, not the outline. Squared errors ask for the mean of all that
+    may be there; this one asks for its contrast, too, where that is known.
     """
     cover = opacity(target[:, 3:])
     a, b = (torch.where(rows.hole > 0, x[:, :3], target[:, :3]) * cover for x in (answer, target))
