@@ -131,7 +131,7 @@ def thresholds(files: list[Path], finder: str) -> None:
     surest = np.zeros(len(photos))
     np.maximum.at(surest, of, p)
     for sure in (0.5, 0.55, 0.6):
-        for first in sorted({sure, 0.6, 0.65, 0.7, 0.75}):
+        for first in sorted({sure, 0.6, 0.62, 0.65, 0.7}):
             if first >= sure:
                 hit = (p >= sure) & (surest[of] >= first)
                 print(

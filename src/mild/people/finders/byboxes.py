@@ -41,7 +41,7 @@ def find(photo: Photo, name: str) -> Scene:
     picture, scale = working_copy(photo)
     finds = search(nets, picture, detector)
     least = detector.judge.least(found.score for found in finds)
-    if not any(found.score >= detector.judge.sure for found in finds):
+    if not any(found.score >= least for found in finds):
         turned = on_its_side(nets, picture, detector)
         finds, least = (turned, detector.judge.sure) if turned else (finds, least)
     return assemble(photo, finds[:_NOBODY], scale, least, name)
