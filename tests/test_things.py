@@ -156,6 +156,19 @@ def test_what_is_in_a_hand_goes_along_unless_it_is_left(net: Net) -> None:
         assert left.person(1).area == before.person(1).area and left.person(1).things == ()
 
 
+def test_the_handle_of_a_racket_stayed_in_the_air(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its colours are others than the frame's: what joins a thing to the hand that holds it is the thing's."""
+    before = posed(wrist=(152, 168))
+    frame = np.zeros((BAG.height, BAG.width), bool)
+    frame[:25, 15:] = True
+    monkeypatch.setattr(things, "_cut", lambda *_: frame)
+    monkeypatch.setattr(Net, "seen", (("tennis racket", BAG, 0.8),))
+    (racket,) = things_with(before, (1,))
+    whole = racket.full_mask(SIZE)
+    assert racket.held and whole[BAG.slices][frame].all() and whole[[148, 153, 158, 163], [163, 160, 157, 154]].all()
+    assert whole.sum() < frame.sum() + 200 and not (whole & before.mask_of((1, 2))).any()
+
+
 def test_beyond_a_mask_by_hand_nothing_goes(net: Net) -> None:
     before = posed(wrist=(155, 125))
     mask = before.person(1).full_mask(SIZE)

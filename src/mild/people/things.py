@@ -38,6 +38,8 @@ KINDS = {
 #: of skis is mostly snow, and whoever else stands there: they go by themselves only where they were cut out.
 HANDS, IN_HAND = {"baseball bat", "frisbee", "handbag", "tennis racket", "umbrella"}, 0.1
 BOARDS, ON_BOARD = {"skateboard", "skis", "snowboard", "surfboard"}, 0.03
+#: How thick a handle is, in parts of the longer side of the thing.
+HANDLE = 0.08
 RIDDEN, ON_SEAT, ASTRIDE = {"bicycle", "motorcycle"}, 0.02, 0.2
 WORN, ON_BACK = {"backpack"}, 0.5
 LONG = {"skis"}
@@ -172,7 +174,10 @@ def _with(rows: Rows, picture: Picture, person: Person, taken: BoolMask) -> list
         at = (box.x0 + int(x), box.y0 + int(y))
         name = KINDS[int(kind)]
         boxed = name in LONG and not (~mask & ~taken[box.slices]).any()
-        out.append(Thing(person.id, name, float(score), box, at, mask, not boxed and _is_held(name, box, person)))
+        held = not boxed and _is_held(name, box, person)
+        if held and name in HANDS:
+            box, mask = _with_handle(box, mask, person, taken)
+        out.append(Thing(person.id, name, float(score), box, at, mask, held))
     return out
 
 
@@ -186,6 +191,23 @@ def _is_held(kind: str, box: Box, person: Person) -> bool:
     if kind in RIDDEN:
         return share >= ASTRIDE and _apart(box, person, (*_WRISTS, *_ANKLES)) <= ON_SEAT
     return kind in WORN and share >= ON_BACK
+
+
+def _with_handle(box: Box, mask: BoolMask, person: Person, taken: BoolMask) -> tuple[Box, BoolMask]:
+    """The thing with what joins it to the nearest wrist: a handle, a pole, a strap, of other colours than the rest."""
+    assert person.keypoints is not None
+    wrists = person.keypoints[list(_WRISTS)]
+    rows, columns = np.nonzero(mask)
+    spots = np.stack([columns + box.x0, rows + box.y0], 1)
+    ways = [(np.hypot(*(spots - wrist[:2]).T), wrist[:2]) for wrist in wrists if wrist[2] > _SEEN]
+    away, wrist = min(ways, key=lambda way: float(way[0].min()))
+    ends = np.rint([spots[away.argmin()], wrist]).astype(np.int32)
+    full = np.zeros(taken.shape, np.uint8)
+    full[box.slices] = mask
+    cv2.line(full, ends[0], ends[1], 1, max(3, round(HANDLE * max(box.width, box.height))))
+    whole = (full > 0) & ~taken
+    box = Box.around(whole)
+    return box, np.ascontiguousarray(whole[box.slices])
 
 
 def _apart(box: Box, person: Person, points: tuple[int, ...]) -> float:
