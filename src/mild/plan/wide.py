@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.people.scene import Person
+from mild.photo.grid import fitted
 
 BoolMask = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -39,12 +40,11 @@ def slack(photo: NDArray[np.uint8], person: Person, beside: int) -> BoolMask | N
     """
     size = (photo.shape[0], photo.shape[1])
     box = person.box.grow(4 * max(LEAST, beside), size)
-    scale = min(1.0, LOOKED_AT / max(box.width, box.height))
+    shape, scale = fitted(box.width, box.height, LOOKED_AT)
     whole = np.zeros((box.height, box.width), np.uint8)
     whole[person.box.inside(box).slices] = person.mask * np.uint8(255)
     seen = photo[box.slices]
     if scale < 1:
-        shape = max(1, round(box.width * scale)), max(1, round(box.height * scale))
         whole, seen = (np.asarray(cv2.resize(i, shape, interpolation=cv2.INTER_AREA), np.uint8) for i in (whole, seen))
     mask = whole > 127
     width = max(LEAST, round(beside * scale))

@@ -62,7 +62,11 @@ def who(
     ] = None,
     no_things: Annotated[
         bool,
-        typer.Option("--no-things", rich_help_panel=WHO, help="Leave what they hold or ride where it is."),
+        typer.Option(
+            "--no-things",
+            rich_help_panel=WHO,
+            help="Leave what they hold or ride where it is; `mild layers` always does.",
+        ),
     ] = False,
     box: Annotated[
         list[str] | None,

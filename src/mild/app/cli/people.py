@@ -57,7 +57,7 @@ def people(
         chosen: tuple[int, ...] = ()
         alone = scene
         if not request.selection.empty:
-            alone, chosen = select(scene, request.selection.model_copy(update={"things": False}))
+            alone, _ = select(scene, request.selection.model_copy(update={"things": False}))
             scene, chosen = select(scene, request.selection)
         beside = things_with(alone, chosen or None)
         if picture is not None:
