@@ -3,14 +3,16 @@ const { study, pairs } = JSON.parse(document.getElementById("data").textContent)
 const by = (id) => document.getElementById(id);
 const store = `mild-study-${study}`;
 let state = { study, rater: "", answers: {}, seconds: {} };
-try {
-  const kept = JSON.parse(localStorage.getItem(store));
-  if (kept && kept.study === study) state = kept;
-} catch { /* a page opened from a file may have no store: the answers then live as long as the page */ }
+let stored = null;
+try { stored = JSON.parse(localStorage.getItem(store)); } catch { /* a page opened from a file may have no store */ }
+// A browser that has just started may lose what a page stored; the tab's own history does not: the longer one counts.
+for (const kept of [stored, history.state])
+  if (kept?.study === study && Object.keys(kept.answers).length >= Object.keys(state.answers).length) state = kept;
 let at = 0;
 let since = performance.now();
 
 function keep() {
+  history.replaceState(state, "");
   try { localStorage.setItem(store, JSON.stringify(state)); } catch { /* as above */ }
 }
 function show(part) {
