@@ -510,6 +510,19 @@ def test_people_as_json(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert contents(photo.parent) == before
 
 
+def test_people_refines_what_several_points_mean_once(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It was done once for what is erased, and again for what is suggested beside it."""
+    from mild.people import selection
+
+    refined, calls = selection.refined, list[int]()
+    monkeypatch.setattr(selection, "refined", lambda *a: calls.append(1) or refined(*a))
+    asked_for = ["people", "photo.png", "--coco", "people.json", "--json", "--at", "30,40+90,40-5,5"]
+    assert app.run(asked_for) == 0
+    assert json.loads(capfd.readouterr().out)["chosen"] and calls == [1]
+
+
 def test_not_searched_is_not_nobody_found(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert app.run(["people", "photo.png", "--finder", "none"]) == 0
     out = capfd.readouterr().out

@@ -51,6 +51,11 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         UsageError: nobody is chosen or found, a number does not exist, a point or box is outside the photo, a mask is
             empty or covers the whole photo or a person who is to be kept.
     """
+    return with_things(*chosen_in(scene, selection), selection)
+
+
+def chosen_in(scene: Scene, selection: Selection) -> tuple[Scene, frozenset[int]]:
+    """The first half of :func:`select`: everybody who is named or marked, without what goes along with them."""
     if selection.empty:
         raise UsageError("Nobody is chosen: name people by number, say everyone, or mark a point, a box or a mask.")
     chosen = set(_by_number(scene, selection))
@@ -70,13 +75,19 @@ def select(scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
     if selection.mask_rle is not None:
         scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
         chosen |= numbers
+    return scene, frozenset(chosen)
+
+
+def with_things(scene: Scene, numbers: frozenset[int], selection: Selection) -> tuple[Scene, tuple[int, ...]]:
+    """The second half of :func:`select`: what goes along with those of ``numbers``, and what is spared of all."""
+    chosen = set(numbers)
     if selection.things:
         scene = _with_held(scene, chosen, selection.leave)
     for x, y in selection.also:
         scene = _with_belonging(scene, chosen, x, y)
     if selection.spare_rle is not None:
         scene, chosen = spare(scene, decode_rle(selection.spare_rle, scene.size), chosen)
-    both = sorted(chosen & kept)
+    both = sorted(chosen & set(selection.keep or ()))
     if both:
         raise UsageError(f"Person {both[0]} is to be kept and is marked for erasing as well; say only one.")
     if not chosen:

@@ -45,7 +45,8 @@ def people(
     if picture is not None:
         output.check_file(picture, suffixes=(".png",), force=force, photo=source)
 
-    from mild.people.find import find_people, select
+    from mild.people.find import find_people
+    from mild.people.selection import chosen_in, with_things
     from mild.people.things import things_with
     from mild.photo import Photo, write_image
 
@@ -57,8 +58,9 @@ def people(
         chosen: tuple[int, ...] = ()
         alone = scene
         if not request.selection.empty:
-            alone, _ = select(scene, request.selection.model_copy(update={"things": False}))
-            scene, chosen = select(scene, request.selection)
+            taken, numbers = chosen_in(scene, request.selection)
+            alone, _ = with_things(taken, numbers, request.selection.model_copy(update={"things": False}))
+            scene, chosen = with_things(taken, numbers, request.selection)
         beside = things_with(alone, chosen or None)
         if picture is not None:
             from mild.people.overlay import draw_overlay
