@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mild.errors import MildError
 from mild.lab.data.store import write_shard
 from mild.lab.train import things_run
+from mild.lab.train.checkpoint import AVERAGE, checkpoint_of
 from mild.lab.train.config import read_yaml
+from mild.lab.train.loop import fit
 from mild.lab.train.things_net import INPUTS, SIDE, ThingsNet, loss_of
 from mild.lab.train.things_rows import KEPT, RowStore, cropped, drawn, make_rows, rows_of, window_of
-from mild.lab.train.things_run import STATE, ThingsConfig
+from mild.lab.train.things_run import ThingsConfig, ThingsTask
 from mild.people.finders.onnx_net import OnnxNet
 from mild.people.scene import Box
 from samples import tiny_sample
@@ -77,30 +81,49 @@ def test_a_loss_is_nothing_where_all_is_right() -> None:
     assert all(float(right[name]) < 0.02 < float(wrong[name]) for name in right)
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(rows: Path, tmp_path: Path) -> None:
-    def config(name: str) -> ThingsConfig:
-        return ThingsConfig(rows=rows, out=tmp_path / name, widths=NARROW, steps=3, batch=2, every=1)
+def config_of(rows: Path, out: Path, steps: int) -> ThingsConfig:
+    short: dict[str, Any] = {"optimiser": {"steps": steps, "batch": 2, "warmup": 0}, "log": {"every": 1, "pictures": 0}}
+    return ThingsConfig.model_validate({"rows": str(rows), "out": str(out), "widths": NARROW, **short})
 
-    assert things_run.train(config("whole")) == 3
-    assert things_run.train(config("twice"), most_steps=1) == 1
-    assert things_run.train(config("twice")) == 3
-    whole, twice = (things_run.load_file(str(tmp_path / name / STATE)) for name in ("whole", "twice"))
-    assert whole.keys() == twice.keys() and all(torch.equal(whole[k], twice[k]) for k in whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "twice" / "log.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 3]
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(rows: Path, tmp_path: Path) -> None:
+    def trained(name: str, most_steps: int | None = None) -> bool:
+        config = config_of(rows, tmp_path / name, 3)
+        return fit(ThingsTask(config), config, most_steps=most_steps)
+
+    assert trained("whole") and not trained("twice", most_steps=1) and trained("twice")
+    for name in ("model.safetensors", AVERAGE):
+        whole, twice = (load_file(str(checkpoint_of(tmp_path / run) / name)) for run in ("whole", "twice"))
+        assert whole.keys() == twice.keys() and all(torch.equal(whole[k], twice[k]) for k in whole)
+    lines = (tmp_path / "twice" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
 
 
 def test_its_onnx_says_the_same(rows: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(MildError, match="no checkpoint"):
+    with pytest.raises(MildError, match="no complete checkpoint"):
         things_run.export(run, tmp_path / "net.onnx")
-    things_run.train(ThingsConfig(rows=rows, out=run, widths=NARROW, steps=1, batch=2))
+    config = config_of(rows, run, 1)
+    fit(ThingsTask(config), config)
     things_run.export(run, tmp_path / "net.onnx")
     crops = np.random.default_rng(1).random((2, INPUTS, SIDE, SIDE), np.float32)
     with torch.no_grad():
         expected = things_run.averaged(run)(torch.from_numpy(crops)).sigmoid().numpy()
     got = OnnxNet(tmp_path / "net.onnx")({"crops": crops})["maps"]
     assert np.abs(got - expected).max() < 1e-4
+
+
+def test_what_is_exported_is_the_average_with_the_statistics_of_the_last_step(rows: Path, tmp_path: Path) -> None:
+    config = config_of(rows, tmp_path, 3)
+    fit(ThingsTask(config), config)
+    net, last = (
+        things_run.averaged(tmp_path).state_dict(),
+        load_file(str(checkpoint_of(tmp_path) / "model.safetensors")),
+    )
+    assert torch.equal(net["stem.1.running_mean"], last["net.stem.1.running_mean"])
+    average = load_file(str(checkpoint_of(tmp_path) / AVERAGE))
+    assert torch.equal(net["stem.0.weight"], average["things.net.stem.0.weight"])
+    assert not torch.equal(net["stem.0.weight"], last["net.stem.0.weight"])
 
 
 def test_the_recipe_is_good_and_the_net_is_small() -> None:

@@ -161,21 +161,26 @@ class LogConfig(_Section):
     tensorboard: bool = False
 
 
-class RunConfig(_Section):
-    """One stage of training."""
+class LoopConfig(_Section):
+    """What the loop asks of a run, whatever is trained."""
 
-    stage: Stage
     out: str = Field(min_length=1, description="Folder of the run.")
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 on a GPU that has it, else fp32."
     )
+    optimiser: OptimiserConfig = OptimiserConfig()
+    log: LogConfig = LogConfig()
+
+
+class RunConfig(LoopConfig):
+    """One stage of training."""
+
+    stage: Stage
     model: ModelConfig = ModelConfig()
     data: DataConfig
     noise: NoiseConfig = NoiseConfig()
     loss: LossConfig = LossConfig()
-    optimiser: OptimiserConfig = OptimiserConfig()
-    log: LogConfig = LogConfig()
 
     @property
     def trained(self) -> tuple[PartName, ...]:

@@ -11,7 +11,7 @@ import torch
 
 from mild.errors import MildError, UsageError
 from mild.files import read_json_lines
-from mild.lab.train.config import RunConfig, dump_yaml, read_yaml
+from mild.lab.train.config import LoopConfig, dump_yaml, read_yaml
 
 #: What may differ when a run is continued: how long, how watched, and where.
 FREE = ("out", "log", "optimiser.steps", "data.test")
@@ -20,7 +20,7 @@ FREE = ("out", "log", "optimiser.steps", "data.test")
 class Journal:
     """Writes the diary; only the main process does. ``accelerator`` is accelerate's."""
 
-    def __init__(self, config: RunConfig, accelerator: Any) -> None:
+    def __init__(self, config: LoopConfig, accelerator: Any) -> None:
         self.config, self.accelerator = config, accelerator
         self.folder, self.main = Path(config.out), accelerator.is_main_process
         self._sums: dict[str, torch.Tensor] = {}
@@ -118,7 +118,7 @@ def plot(runs: Sequence[Path], to: Path) -> bool:
     return True
 
 
-def _same_run(config: RunConfig, path: Path) -> None:
+def _same_run(config: LoopConfig, path: Path) -> None:
     """Refuse to continue a run with other settings than it was begun with."""
     if not path.exists():
         return

@@ -21,7 +21,7 @@ from torch import nn
 
 from mild.errors import MildError
 from mild.lab.train.checkpoint import Averages, Checkpoints
-from mild.lab.train.config import OptimiserConfig, RunConfig
+from mild.lab.train.config import LoopConfig, OptimiserConfig
 from mild.lab.train.journal import Journal
 from mild.lab.train.meter import Meter
 
@@ -103,7 +103,7 @@ def rate_at(config: OptimiserConfig, step: int) -> float:
 
 def fit(
     task: Task,
-    config: RunConfig,
+    config: LoopConfig,
     *,
     most_steps: int | None = None,
     minutes: float | None = None,
@@ -188,7 +188,7 @@ def fit(
     return step >= setting.steps
 
 
-def make_accelerator(config: RunConfig) -> Any:
+def make_accelerator(config: LoopConfig) -> Any:
     """The accelerate object of a run.
 
     Raises:
