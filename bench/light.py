@@ -30,15 +30,15 @@ def figures(item: Item, on: bool, kept: Kept) -> tuple[float, float]:
     if item.truth is None:
         raise SystemExit(f"{item.id} has no truth.")
     asked: dict[str, Any] = {"people": tuple(item.erase), "dilate": 0.015, "feather": 0.008, "backend": "none"}
-    levelled, key = assemble._levelled, assemble._key
+    levelled, key = assemble.levelled, assemble._key
     if not on:
-        assemble._levelled = lambda crop, fill: fill
+        assemble.levelled = lambda fill, *seen: fill
     # The search is shared, the painting is not.
     assemble._key = lambda *given: f"{key(*given)}{on}"
     try:
         made = road.run(mild.build_request(**asked), item.scene.photo, scene=item.scene, kept=kept)
     finally:
-        assemble._levelled, assemble._key = levelled, key
+        assemble.levelled, assemble._key = levelled, key
     hole = np.zeros(item.scene.size, bool)
     for box, matte in made.plan.mattes.values():
         hole[box.slices] |= matte > 0

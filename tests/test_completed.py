@@ -30,7 +30,7 @@ def shaded(seed: int) -> np.ndarray:
 def test_the_network_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Going over the fill brings it nearer to the truth: the fill copies brightness from elsewhere."""
     # Without a network something else sees to that (tests/test_level.py).
-    monkeypatch.setattr("mild.paint.assemble._levelled", lambda crop, fill: fill)
+    monkeypatch.setattr("mild.paint.assemble.levelled", lambda fill, *seen: fill)
     gains = []
     for seed in range(3):
         truth = shaded(seed)
@@ -42,6 +42,35 @@ def test_the_network_helps(monkeypatch: pytest.MonkeyPatch) -> None:
             figures.append(psnr(made.photo.pixels, truth, who))
         gains.append(figures[0] - figures[1])
     assert min(gains) > 0, gains
+
+
+def test_the_network_helps_in_the_default_job() -> None:
+    """What it makes of a covered person is nearer to their truth than the fill alone, which completes nobody."""
+    truth = meadow(160, 120, 3)
+    behind, front = ellipse(160, 120, 80, 52, 66, 20), ellipse(160, 120, 84, 76, 60, 16)
+    truth[behind] = np.clip(truth[behind].astype(int) // 6 + (150, 20, 20), 0, 255)
+    photo = np.where(front[..., None], np.uint8(230), truth)
+    people = (Person.from_mask(1, behind & ~front), Person.from_mask(2, front))
+    scene, hidden = Scene(Photo(photo), people, (1, 2)), behind & front
+    made = {}
+    for denoise in (True, False):
+        request = mild.build_request(people=(2,), denoise=denoise, backend="none")
+        assert not denoise or chosen_runtime(request.method) == "onnx"
+        made[denoise] = psnr(mild.run(request, scene.photo, scene=scene).photo.pixels, truth, hidden)
+    assert hidden.sum() > 500 and made[True] > made[False] + 1, made
+
+
+def test_the_light_is_judged_by_the_view_that_was_searched() -> None:
+    """It was made once more, for the same pixels."""
+    scene = three((1, 2, 3))
+    plan = plan_layers(scene, (3,), Region(), resolution=64, budget=None)
+    background, *people = cut_layers(scene, plan, 0)
+    row, seen = background.plan, background.searched
+    visible = np.where(row.own[..., None], background.photo, np.uint8(0))
+    again = View.of(visible, row.own, row.hole, background.fill.shape[:2])
+    assert all(np.array_equal(getattr(seen, name), getattr(again, name)) for name in ("rgb", "own", "hole"))
+    assert people and all(crop.searched is None and crop.fill is not None for crop in people)
+    assert all(crop.searched is None for crop in cut_layers(scene, plan, None))
 
 
 def three(order: tuple[int, int, int]) -> Scene:

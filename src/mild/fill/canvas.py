@@ -55,14 +55,14 @@ class LayerCrop:
         canvas: the crop at ``content``.
         fill: uint8 ``[h', w', 3]``, the first fill in the hole, at the size at which it was searched; elsewhere the
             layer's own pixels. None without a prior.
-        copied: the fill was copied by the built-in search.
+        searched: the crop as the built-in search saw it, where the fill was copied by it; None of all other fills.
     """
 
     plan: LayerPlan
     photo: NDArray[np.uint8]
     canvas: View
     fill: NDArray[np.uint8] | None
-    copied: bool = False
+    searched: View | None = None
 
     @classmethod
     def cut(
@@ -72,16 +72,17 @@ class LayerCrop:
         of backgrounds, None: the built-in (people are completed from themselves)."""
         visible = np.asarray(cv2.copyTo(photo, plan.own.view(np.uint8)), np.uint8)
         canvas = View.of(visible, plan.own, plan.hole, plan.sizes.content)
-        fill, copied = None, seed is not None and plan.domain == "background" and filler is None
+        fill, searched = None, None
         if seed is not None:
             theirs = filler if plan.domain == "background" else None
             size = plan.sizes.searched if theirs is None else shown_size(plan.crop, theirs.side)
             view = View.of(visible, plan.own, plan.hole, size)
             if theirs is None:
                 fill = first_fill(plan.domain, view.rgb, view.own, view.hole, seed=seed)
+                searched = view if plan.domain == "background" else None
             else:
                 fill = theirs(view.rgb, view.own, view.hole, seed=seed)
-        return cls(plan, photo, canvas, fill, copied)
+        return cls(plan, photo, canvas, fill, searched)
 
     @property
     def canvas_fill(self) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.fill.canvas import LayerCrop, View
+from mild.fill.canvas import LayerCrop
 from mild.layers import Layer, LayerStack, rounded
 from mild.paint.detail import enlarge, match_ring, with_texture
 from mild.paint.level import levelled
@@ -89,8 +89,8 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
     fill = None if crop.fill is None else crop.fill.astype(np.float32)
     if clean is None:
         guide = crop.canvas.rgb.astype(np.float32) if fill is None else fill
-        if detail and crop.copied and fill is not None:
-            guide = _levelled(crop, fill)
+        if detail and fill is not None and (seen := crop.searched) is not None:
+            guide = levelled(fill, seen.rgb, seen.own, seen.hole)
     else:
         guide = np.clip(clean[..., :3], -1, 1) * 127.5 + 127.5
         if detail and texture and place and fill is not None:
@@ -111,12 +111,6 @@ def _colour(crop: LayerCrop, clean: Float | None, mattes: Mattes, detail: bool, 
     if soft is not None:
         matched = join_rim(matched, crop.photo[window.slices], hole, own, soft == 1)
     return matched[focus.inside(window).slices]
-
-
-def _levelled(crop: LayerCrop, fill: Float) -> Float:
-    visible = np.asarray(cv2.copyTo(crop.photo, crop.plan.own.view(np.uint8)), np.uint8)
-    view = View.of(visible, crop.plan.own, crop.plan.hole, (fill.shape[0], fill.shape[1]))
-    return levelled(fill, view.rgb, view.own, view.hole)
 
 
 def _softness(plan: LayerPlan, mattes: Mattes, window: Box) -> Float:
