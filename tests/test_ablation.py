@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from mild.app.cli.app import run
-from mild.errors import UsageError
+from mild.errors import MildError, UsageError
 from mild.lab.data.sample import Tags
 from mild.lab.data.store import write_shard
 from mild.lab.train.ablate import ablate, chosen
@@ -72,7 +73,8 @@ def test_one_command_trains_scores_and_draws(folder: Path, capsys: pytest.Captur
             assert more["low"] <= more["mean"] <= more["high"]
     assert "| prior alone \u2212 backbone |" in said
     # Only what has layers completes those who stay.
-    assert 0 <= everything["full + detail"]["hidden_iou"]["mean"] <= 1 and "hidden_iou" not in everything["backbone"]
+    for figure in ("hidden_iou", "left", "completion_ssim"):
+        assert 0 <= everything["full + detail"][figure]["mean"] <= 1 and figure not in everything["backbone"]
     # Again: nothing is trained, nothing is scored, the table is the same.
     before = {path: path.stat().st_mtime_ns for path in out.glob("scores/*.jsonl")}
     text = (out / "table.md").read_text()
@@ -111,6 +113,28 @@ def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None
     write_shard(tmp_path / "empty" / "a.tar", [tiny_sample("a", truth="none", layers=(), background=None)])
     with pytest.raises(UsageError, match="holds no sample"):
         chosen(AblationRecipe.load(folder / "recipe.yaml").model_copy(update={"test": str(tmp_path / "empty")}))
+
+
+def test_only_samples_in_which_somebody_who_stays_is_covered(folder: Path, tmp_path: Path) -> None:
+    behind = tiny_sample("behind", 5, (64, 96))
+    others = tuple(replace(person, erase=not person.erase) for person in behind.people)
+    front = tiny_sample("front", 6, (64, 96), people=others, tags=Tags(scenario="human-object"))
+    write_shard(tmp_path / "test-00000.tar", [front, behind])
+    recipe = AblationRecipe.load(folder / "recipe.yaml").model_copy(update={"test": str(tmp_path)})
+    assert [case.key for case in chosen(recipe)] == ["front", "behind"]
+    assert [case.key for case in chosen(recipe.model_copy(update={"covered": True}))] == ["behind"]
+
+
+def test_a_training_that_was_stopped_went_on_with_the_next_variant(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SIGTERM ended one training alone, and the scores then found no model."""
+    asked = []
+    monkeypatch.setattr("mild.lab.train.ablate.train", asked.append)
+    recipe = AblationRecipe.load(folder / "recipe.yaml").model_copy(update={"out": str(tmp_path)})
+    with pytest.raises(MildError, match="was stopped; the same command goes on"):
+        ablate(recipe)
+    assert len(asked) == 1
 
 
 def test_the_figures_of_the_truth() -> None:
@@ -159,7 +183,10 @@ def test_the_ready_configs_are_good() -> None:
     stages = {str(p.relative_to(root)): RunConfig.load(p).stage for p in root.glob("*/*.yaml")}
     assert set(stages.values()) == {"base", "adapters", "distill", "alpha"} and len(stages) >= 10
     assert len(AblationRecipe.load(root / "ablation.yaml").variants) == len(VARIANTS)
-    assert all("full" in AblationRecipe.load(root / f"{name}.yaml").variants for name in ("ablation_longer", "twin"))
+    assert all(
+        "full" in AblationRecipe.load(root / f"{name}.yaml").variants
+        for name in ("ablation_longer", "ablation_seeds", "twin")
+    )
 
 
 def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:

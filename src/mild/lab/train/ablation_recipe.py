@@ -21,6 +21,7 @@ class AblationRecipe(BaseModel):
     out: str = Field(min_length=1)
     test: str = Field(description="Samples to erase from: shards or folders, split test.")
     samples: int = Field(60, ge=1, description="So many of them, evenly from all scenarios.")
+    covered: bool = Field(False, description="Only those in which somebody who stays is covered, of any scenario.")
     variants: tuple[str, ...] = tuple(VARIANTS)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Of sampling.")
     training_seeds: tuple[int, ...] = Field((0,), min_length=1)

@@ -31,6 +31,10 @@ from mild.people.scene import Box, Scene
 from mild.plan.planning import Plan
 from mild.request import Region
 
+#: Of people who stay: the IoU of their alpha in the hole, what of the hidden part is left empty, what is made where
+#: nothing is (in parts of it), and the colour's SSIM (``layered.py``).
+HIDDEN = ("hidden_iou", "left", "invented", "completion_ssim")
+
 
 def score(recipe: AblationRecipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
     """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each.
@@ -123,9 +127,9 @@ def measured(answer: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[
 
 
 def hidden(stack: LayerStack, item: Item, hole: NDArray[np.bool_]) -> dict[str, float]:
-    """How well those who stay are completed: the IoU of their alpha in the hole; nothing where nobody was covered."""
-    found = layer_figures(stack, item, hole).get("hidden_iou")
-    return {} if found is None else {"hidden_iou": round(found, 5)}
+    """How well those who stay are completed: figures of :data:`HIDDEN`; nothing where nobody was covered."""
+    found = layer_figures(stack, item, hole)
+    return {name: round(found[name], 5) for name in HIDDEN if name in found}
 
 
 def scores_name(variant: str, seed: int) -> str:

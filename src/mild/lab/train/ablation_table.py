@@ -17,19 +17,23 @@ from mild.files import read_json_lines
 from mild.lab.bench.stats import item_means, mean_of, paired
 from mild.lab.data.sample import SCENARIOS
 from mild.lab.train.ablation_recipe import AblationRecipe
-from mild.lab.train.ablation_scores import scores_name
+from mild.lab.train.ablation_scores import HIDDEN, scores_name
 from mild.lab.train.variants import VARIANTS
 
-#: Figures of the table, larger is better but for the sharpness, whose best value is 1. A single path completes nobody.
-FIGURES = ("psnr", "ssim", "haarpsi", "sharpness", "hidden_iou")
+#: Figures of the table; larger is better, but for the sharpness, whose best value is 1, and what is left or invented. A
+#: single path completes nobody.
+FIGURES = ("psnr", "ssim", "haarpsi", "sharpness", *HIDDEN)
 HEADINGS = {
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "haarpsi": "HaarPSI",
     "sharpness": "sharpness",
     "hidden_iou": "hidden people, IoU",
+    "left": "hidden, left empty",
+    "invented": "made where nobody is",
+    "completion_ssim": "hidden people, SSIM",
 }
-DIGITS = {"psnr": 2, "ssim": 3, "haarpsi": 3, "sharpness": 3, "hidden_iou": 3}
+DIGITS = {"psnr": 2}
 #: Where people stand before people, and where they are entangled.
 PLACES = ("all", *SCENARIOS)
 
@@ -120,7 +124,7 @@ def _lines_of(first: str, rows: Sequence[Mapping[str, Any]], of: Any) -> list[st
     """A Markdown table of means with intervals; ``of(row, figure)`` is a mean or None."""
     out = [f"| {first} | " + " | ".join(HEADINGS[f] for f in FIGURES) + " |", "| --- |" + " --- |" * len(FIGURES)]
     for entry in rows:
-        cells = [_cell(of(entry, figure), DIGITS[figure], signed=first == "difference") for figure in FIGURES]
+        cells = [_cell(of(entry, figure), DIGITS.get(figure, 3), signed=first == "difference") for figure in FIGURES]
         out.append(f"| {entry['variant']} | " + " | ".join(cells) + " |")
     return [*out, ""]
 

@@ -67,6 +67,7 @@ VARIANTS: Mapping[str, Variant] = {
             against="layers + HMG",
         ),
         Variant("full", _layers(hmg="all", sma="on"), against="layers + HMG"),
+        Variant("full without HMG", _layers(sma="on"), against="full"),
         Variant(
             "full, pose lost",
             _layers(hmg="all", sma="on"),
