@@ -1,4 +1,4 @@
-"""Who is under a click, when the detectors are in doubt."""
+"""Who is under a click: what the looks at a detector's doubtful boxes are taken for."""
 
 from __future__ import annotations
 
@@ -11,32 +11,47 @@ import pytest
 from mild.people.finders import clicked
 from mild.people.finders.blaze_nets import Picture
 from mild.people.finders.boxes import Place
+from mild.people.finders.detectors import TwoDetectors
+from mild.people.finders.looks import Look
+from mild.people.guesses import Guesses
+from mild.people.scene import Box
+
+SIZE, SPOT = 60, (30.0, 20.0)
 
 
-def _found(monkeypatch: pytest.MonkeyPatch, scores: dict[float, float]) -> list[Any]:
-    """What a click finds where the boxes at these left edges have these scores."""
-    marks = SimpleNamespace(to_net=np.eye(2, 3))
+def _found(monkeypatch: pytest.MonkeyPatch, peaks: dict[float, float], scale: float = 1.0) -> tuple[Guesses, Any]:
+    """What a click finds where the boxes at these left edges have looks with these peaks, masks as wide as the box."""
 
-    def look(nets: Any, seen: Any, place: Place, judge: Any) -> Any:
-        mask = np.zeros((60, 60), np.float32)
+    def looks(nets: Any, seen: Any, place: Place) -> list[Look]:
+        mask = np.zeros((256, 256), np.float32)
         mask[5:40, int(place.box[0]) : 40] = 1
-        candidate = SimpleNamespace(landmarks=marks, mask=mask)
-        return SimpleNamespace(candidate=candidate, place=place, fit=0.5, score=scores[place.box[0]])
+        marks: Any = SimpleNamespace(to_net=np.eye(2, 3), mask=mask, peak=peaks[place.box[0]], presence=0.5)
+        return [Look(marks, 0.5, 0.5)]
 
-    monkeypatch.setattr(clicked, "look_at", look)
-    monkeypatch.setattr(clicked, "coarse_mask", lambda landmarks, size, mask: mask > 0.5)
-    places = [Place((left, 5.0, 40.0, 40.0), (0.1,)) for left in scores]
-    detector: Any = SimpleNamespace(judge=None, places_near=lambda picture, x, y: places)
+    monkeypatch.setattr(clicked, "all_looks", looks)
+    places = [Place((left, 5.0, 40.0, 40.0), (0.1, 0.1, 0.0)) for left in peaks]
+    detector: Any = SimpleNamespace(judge=TwoDetectors.judge, places_near=lambda picture, x, y: places)
     nets: Any = None
-    return clicked.at_click(nets, detector, Picture(np.zeros((60, 60, 3), np.uint8)), 30.0, 20.0, None)
+    return clicked.at_click(nets, detector, Picture(np.zeros((SIZE, SIZE, 3), np.uint8)), *SPOT, None, scale)
 
 
-def test_a_doubtful_find_under_a_click_is_taken_rather_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_doubtful_look_under_a_click_is_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     """000000013659: a find of .1 with an IoU of .7 was refused, and the landmark net alone took somebody else."""
-    (find,) = _found(monkeypatch, {2.0: 0.1})
-    assert find.score == 0.1
-    assert [f.score for f in _found(monkeypatch, {2.0: 0.1, 20.0: 0.6})] == [0.6, 0.1], "the likelier first"
+    guesses, best = _found(monkeypatch, {2.0: 0.02, 20.0: 0.6})
+    assert len(guesses) == 2 and best is not None
+    assert guesses.values[0] >= guesses.values[1], "the best first"
+    assert np.array_equal(guesses.masks[0], best.landmarks.mask * 255)
 
 
-def test_next_to_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _found(monkeypatch, {2.0: 0.02}) == []
+def test_a_look_beside_the_click_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    guesses, _ = _found(monkeypatch, {2.0: 0.6, 35.0: 0.9})
+    assert len(guesses) == 1 and guesses.inside(Box(0, 0, SIZE, SIZE), (SIZE, SIZE))[0, 20, 10] == 1
+    assert len(_found(monkeypatch, {35.0: 0.9})[0]) == 0
+
+
+def test_guesses_are_in_the_pixels_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nets see a smaller picture of a large photo."""
+    guesses, _ = _found(monkeypatch, {10.0: 0.6}, scale=0.5)
+    mask = guesses.outline((2 * SIZE, 2 * SIZE))
+    assert mask is not None and abs(mask.sum() - 4 * 35 * 30) < 0.05 * 4 * 35 * 30
+    assert mask[40, 60] and not mask[40, 10]

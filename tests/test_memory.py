@@ -12,6 +12,7 @@ import pytest
 
 from mild.people import find as perception
 from mild.people import manual, memory
+from mild.people.guesses import Guesses
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
 from mild.request import Finder
@@ -122,9 +123,9 @@ def test_answers_to_clicks_keep_no_nets(folder: Path, monkeypatch: pytest.Monkey
     class Nets:
         name = "nanodet"
 
-    def clicked(photo: Photo, x: int, y: int, *_: object) -> tuple[Person, ...]:
+    def clicked(photo: Photo, x: int, y: int, *_: object) -> tuple[Person, Guesses]:
         asked.append((x, y))
-        return people()[:1]
+        return people()[0], Guesses.none()
 
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(manual, "_clicked", clicked)

@@ -24,6 +24,7 @@ from mild.people.finders.blaze_nets import BlazeNets, Landmarks, Picture, Square
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.blazepose import SMALLEST_SIDE, person_of, working_copy
 from mild.people.finders.boxes import Detector
+from mild.people.guesses import Guesses
 from mild.people.scene import BoolMask, Box, Person
 from mild.photo import Photo
 from mild.photo.grid import fitted
@@ -42,13 +43,6 @@ _GROW_LIMIT = 0.15
 def at_point(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None) -> Person:
     """What is at a pixel: as a click segmenter sees it, or else the person there, or the region of similar colour.
 
-    The likeliest of :func:`guesses`."""
-    return guesses(photo, x, y, id, others)[0]
-
-
-def guesses(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None) -> tuple[Person, ...]:
-    """What a click on a pixel may mean, at least one, likeliest first.
-
     Args:
         photo: the photo.
         x, y: the pixel.
@@ -58,38 +52,43 @@ def guesses(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = Non
     Raises:
         UsageError: the point is outside the photo.
     """
+    return meant(photo, x, y, id, others)[0]
+
+
+def meant(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None) -> tuple[Person, Guesses]:
+    """What is at a pixel, as :func:`at_point`, and all that the click may mean."""
     height, width = photo.size
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(f"The point ({x}, {y}) is outside the photo ({width} x {height} pixels).")
     cut = clicks.cut_out(photo, clicks.Clicks(on=((x, y),)))
     if cut is not None:
-        return (Person.from_mask(id, cut[0], source="click"),)
+        return Person.from_mask(id, cut[0], source="click"), Guesses.none()
     nets = _nets_for(photo)
     detector = None if nets is None else clicked.detector_here()
     key = ("point", x, y, _digest(others), *_who_answers(nets, detector))
-    known = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
-    return tuple(replace(person, id=id) for person in known)
+    person, guesses = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
+    return replace(person, id=id), guesses
 
 
 def _clicked(
     photo: Photo, x: int, y: int, others: BoolMask | None, nets: BlazeNets | None, detector: Detector | None
-) -> tuple[Person, ...]:
-    people = []
+) -> tuple[Person, Guesses]:
+    guesses = Guesses.none()
     if nets is not None:
         picture, scale = working_copy(photo)
         spot = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
-        found = list[Candidate]()
+        best: Candidate | None = None
         if detector is not None:
-            others = _on_picture(others, picture)
-            found = [f.candidate for f in clicked.at_click(nets, detector, picture, *spot, others)]
-        if not found:
-            best = _person_at(nets, picture, *spot)
-            found = [] if best is None else [best]
-        for candidate in found:
-            wanted = claim(candidate, photo.size, scale)
-            if wanted is not None and _contains(wanted.box, wanted.mask, x, y):
-                people.append(person_of(candidate, wanted.box, wanted.mask, scale, photo.size, id=0, source="click"))
-    return tuple(people) or (Person.from_mask(0, grow_from(photo, x, y), source="click"),)
+            guesses, best = clicked.at_click(nets, detector, picture, *spot, _on_picture(others, picture), scale)
+            mask = guesses.outline(photo.size, others)
+            if best is not None and mask is not None and mask[y, x]:
+                box = Box.around(mask)
+                return person_of(best, box, mask[box.slices], scale, photo.size, source="click"), guesses
+        best = _person_at(nets, picture, *spot)
+        wanted = None if best is None else claim(best, photo.size, scale)
+        if best is not None and wanted is not None and _contains(wanted.box, wanted.mask, x, y):
+            return person_of(best, wanted.box, wanted.mask, scale, photo.size, source="click"), guesses
+    return Person.from_mask(0, grow_from(photo, x, y), source="click"), guesses
 
 
 def _who_answers(nets: BlazeNets | None, detector: Detector | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mild.errors import NobodyError, UsageError
 from mild.people import belongings, clicks, manual, things
 from mild.people.finders.coco import decode_rle
+from mild.people.guesses import Guesses
 from mild.people.order import placed
 from mild.people.refine import refined
 from mild.people.roles import subjects
@@ -134,26 +135,23 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
     if cut is not None:
         return cut[0]
     others = scene.mask_of(p.id for p in scene.sure)
+    guesses = Guesses.none()
     if box is not None:
         start = manual.in_box(scene.photo, box, scene.next_id, others).full_mask(scene.size)
     else:
-        start = _start(scene, click, others)
-    return refined(scene.photo, start, click.on, click.off, others) if click.on or click.off else start
+        there = _there(scene, *click.on[0])
+        if there is not None and all(there[y, x] for x, y in click.on) and not any(there[y, x] for x, y in click.off):
+            return there
+        seen, guesses = manual.meant(scene.photo, *click.on[0], scene.next_id, others)
+        start = seen.full_mask(scene.size) if there is None else there
+        others = others & ~start
+    return refined(scene.photo, start, click.on, click.off, others, guesses)
 
 
-def _start(scene: Scene, click: Click, others: BoolMask) -> BoolMask:
-    """What the first of several points means ``[H, W]``: whoever was found there, else of all guesses the likeliest of
-    those that agree with most of the points."""
-    x, y = click.on[0]
-    masks = [mask for p in scene.people if (mask := p.full_mask(scene.size))[y, x]]
-    if not masks:
-        seen = manual.guesses(scene.photo, x, y, scene.next_id, others)
-        masks = [person.full_mask(scene.size) for person in seen]
-
-    def agrees(mask: BoolMask) -> int:
-        return sum(bool(mask[v, u]) for u, v in click.on) + sum(not mask[v, u] for u, v in click.off)
-
-    return max(masks, key=agrees)
+def _there(scene: Scene, x: int, y: int) -> BoolMask | None:
+    """The mask ``[H, W]`` of whoever was surely found at a pixel."""
+    masks = (person.full_mask(scene.size) for person in scene.sure)
+    return next((mask for mask in masks if mask[y, x]), None)
 
 
 def _with_held(scene: Scene, chosen: set[int], leave: tuple[tuple[int, int], ...]) -> Scene:
@@ -209,10 +207,22 @@ def _at_point(scene: Scene, x: int, y: int) -> tuple[Scene, int]:
         hits = [(_pixels_in(p, near), p.id) for p in scene.people]
         best = max(hits, default=(0, 0))
         if best[0]:
-            return scene, best[1]
+            return _drawn_anew(scene, scene.person(best[1]), x, y), best[1]
     number = scene.next_id
     others = scene.mask_of(p.id for p in scene.sure)
     return scene.with_person(manual.at_point(scene.photo, x, y, number, others)), number
+
+
+def _drawn_anew(scene: Scene, person: Person, x: int, y: int) -> Scene:
+    """The scene with a better outline of somebody who is clicked and was not surely found, if there is one."""
+    if person.sure:
+        return scene
+    seen, guesses = manual.meant(scene.photo, x, y, person.id, scene.mask_of(p.id for p in scene.sure))
+    mask = seen.full_mask(scene.size) & ~scene.mask_of(p.id for p in scene.people if p.id != person.id)
+    if not len(guesses) or not mask[y, x]:
+        return scene
+    anew = with_mask(person, mask)
+    return Scene(scene.photo, tuple(anew if p.id == person.id else p for p in scene.people), scene.order)
 
 
 def _in_box(scene: Scene, box: Box) -> tuple[Scene, set[int]]:

@@ -48,7 +48,7 @@ def claim(candidate: Candidate, size: tuple[int, int], scale: float) -> Claim | 
     Args:
         scale: pixels of the picture that the nets saw per pixel of the photo, at most 1.
     """
-    to_net = _compose(candidate.landmarks.to_net, scale)
+    to_net = compose(candidate.landmarks.to_net, scale)
     back = cv2.invertAffineTransform(to_net)
     y, x = np.nonzero(candidate.mask > 0.3)
     if not len(y):
@@ -112,7 +112,7 @@ def without_specks(mask: BoolMask, share: float = SPECK) -> BoolMask:
     return out
 
 
-def _compose(to_net: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+def compose(to_net: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """From photo pixels to the net: pixel p of the photo lies at (p + 1/2) scale - 1/2 of the smaller picture."""
     out = to_net.copy()
     out[:, :2] = to_net[:, :2] * scale
@@ -144,7 +144,7 @@ def field(
     """
     soft = _sample(
         np.rint(candidate.mask * 255).astype(np.uint8),
-        _compose(candidate.landmarks.to_net, scale),
+        compose(candidate.landmarks.to_net, scale),
         box,
         grid,
         cv2.INTER_LINEAR,

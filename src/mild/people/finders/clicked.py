@@ -1,29 +1,55 @@
 """The person under a click or in a box whom the search has missed: less is asked of detectors where the user points.
 
-Up to four boxes that hold the point are looked at, each in the photo as it is and with the people already known painted
-grey, since who was missed most often stands right behind somebody.
+Up to eight boxes that hold the point are looked at in all regions where a body may be, each in the photo as it is and
+with the people already known painted grey, since who was missed most often stands right behind somebody. How right each
+look is, is estimated; none is thrown away (:mod:`mild.people.guesses`).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mild.errors import MildError
 from mild.models import assets
 from mild.people.finders import detectors
-from mild.people.finders.blaze_candidates import coarse_mask
+from mild.people.finders.blaze_candidates import Candidate
+from mild.people.finders.blaze_masks import compose
 from mild.people.finders.blaze_nets import BlazeNets, Picture
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.boxes import Corners, Detector, Place, iou
-from mild.people.finders.looks import Find, look_at
+from mild.people.finders.looks import BEYOND, Find, Look, all_looks, clipped, look_at
 from mild.people.finders.search import greyed
+from mild.people.guesses import Guesses, shrunk
 from mild.people.scene import BoolMask
+from mild.photo.grid import fitted
 
-_MOST_PLACES = 4
-#: The user's word stands for much of the evidence: a doubtful find under a click is likelier than one without a box.
-_LEAST_SCORE = 0.05
-#: Two masks that share this part of both say the same.
-_ALIKE = 0.9
+_MOST_PLACES = 8
+#: So many looks are kept, the best; more change nothing.
+MOST_GUESSES = 24
+#: The long side of the grid on which looks are compared; a mask of fewer cells is nobody's.
+_GRID, _LEAST_CELLS = 192, 6
+#: The IoU to be expected of a look, a weighted sum of its cues: the judge's sum, peak, fit, logit of the presence, are
+#: the others painted grey; the click's depth in the mask as a part of the greatest, the soft mask there, its place
+#: across and down in the box and the squares of these; the part of the mask that is others', logarithm of its part of
+#: the picture, its part of the box, logarithm of the box's shape; its agreement with all looks.
+#: ``bench/clicks_fit.py``.
+WEIGHTS = (
+    -0.0005, -0.0263, 0.0295, 0.0036, 0.0055, 0.1792, 0.0339, -0.0247,
+    -0.0384, -0.0538, -0.1038, -0.3848, 0.0040, 0.0744, 0.0339, 0.2436,
+)  # fmt: skip
+BIAS = 0.1441
+
+
+class Seen(NamedTuple):
+    """A look at a place under a click; in the picture with others painted grey?"""
+
+    place: Place
+    look: Look
+    grey: bool
 
 
 def detector_here() -> Detector | None:
@@ -38,29 +64,98 @@ def detector_here() -> Detector | None:
 
 
 def at_click(
-    nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
-) -> list[Find]:
-    """The people whose masks hold a pixel of the picture, likeliest first; of two that are much alike the likelier.
+    nets: BlazeNets,
+    detector: Detector,
+    picture: Picture,
+    x: float,
+    y: float,
+    others: BoolMask | None,
+    scale: float = 1.0,
+) -> tuple[Guesses, Candidate | None]:
+    """What a click may mean, and whom the best of these guesses shows; none, and None, if nobody is seen there.
 
     Args:
         nets, detector: what looks.
         picture: where.
-        x, y: the pixel.
+        x, y: the pixel of the picture.
         others: pixels ``[H, W]`` of the picture that are known to be other people's.
+        scale: pixels of the picture per pixel of the photo, in whose pixels the guesses are.
     """
-    found: list[Find] = []
-    for seen in _pictures(picture, others):
-        for place in detector.places_near(picture, x, y)[:_MOST_PLACES] if seen is picture else places_of(found):
-            find = look_at(nets, seen, place, detector.judge)
-            if find is not None:
-                found.append(find)
-    hits = [f for f in found if holds(f.candidate.landmarks, f.candidate.mask, x, y) and f.score >= _LEAST_SCORE]
-    distinct: list[tuple[Find, BoolMask]] = []
-    for find in sorted(hits, key=lambda f: -f.score * (0.3 + f.fit)):
-        mask = coarse_mask(find.candidate.landmarks, (picture.height, picture.width), find.candidate.mask)
-        if all((mask & other).sum() <= _ALIKE * (mask | other).sum() for _, other in distinct):
-            distinct.append((find, mask))
-    return [find for find, _ in distinct]
+    cues, seen = cues_of(seen_at(nets, detector, picture, x, y, others), detector, picture, x, y, others)
+    if not seen:
+        return Guesses.none(), None
+    values = cues @ np.array(WEIGHTS) + BIAS
+    guesses = guesses_of(seen, values, scale).best(MOST_GUESSES)
+    best = seen[int(values.argmax())]
+    marks = best.look.marks
+    score = detector.judge(marks.peak, best.place, best.look.fit)
+    return guesses, Candidate(marks, clipped(marks, marks.mask, best.place.box), score)
+
+
+def seen_at(
+    nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
+) -> list[Seen]:
+    """Every look at the boxes under a pixel whose mask holds it. Arguments as of :func:`at_click`."""
+    places = detector.places_near(picture, x, y)[:_MOST_PLACES]
+    return [
+        Seen(place, look, shown is not picture)
+        for shown in _pictures(picture, others)
+        for place in places
+        for look in all_looks(nets, shown, place)
+        if holds(look.marks, look.marks.mask, x, y)
+    ]
+
+
+def guesses_of(seen: list[Seen], values: NDArray[np.float64], scale: float) -> Guesses:
+    """Looks, at least one, as guesses in the photo's pixels."""
+    boxes = np.array([one.place.box for one in seen])
+    room = BEYOND * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    return Guesses(
+        np.stack([np.rint(one.look.marks.mask * 255).astype(np.uint8) for one in seen]),
+        np.stack([compose(one.look.marks.to_net, scale) for one in seen]),
+        (boxes + room * (-1, -1, 1, 1) + 0.5) / scale - 0.5,
+        values,
+    )
+
+
+def cues_of(
+    seen: list[Seen], detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
+) -> tuple[NDArray[np.float64], list[Seen]]:
+    """What tells how right a look is, ``[n, 16]``, and the looks whose masks hold the pixel on the coarse grid."""
+    grid, shrink = fitted(picture.width, picture.height, _GRID)
+    theirs = np.zeros(grid[::-1], bool) if others is None else shrunk(others, grid)
+    column, row = (min(n - 1, int((v + 0.5) * shrink)) for v, n in zip((x, y), grid, strict=True))
+    rows, masks, kept = list[list[float]](), list[BoolMask](), list[Seen]()
+    for one in seen:
+        marks, (x0, y0, x1, y1) = one.look.marks, one.place.box
+        affine, whole = compose(marks.to_net, 1 / shrink), clipped(marks, marks.mask, one.place.box)
+        soft = cv2.warpAffine(whole, affine, grid, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        mask = np.asarray(soft > 0.5)
+        if not mask[row, column] or mask.sum() < _LEAST_CELLS:
+            continue
+        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        wide, tall, area = x1 - x0, y1 - y0, float(mask.mean())
+        across, down = (x - (x0 + x1) / 2) / wide, (y - (y0 + y1) / 2) / tall
+        judged = np.dot(detector.judge.weights, (marks.peak, *one.place.scores, one.look.fit)) + detector.judge.bias
+        presence = float(np.log((marks.presence + 1e-4) / (1 - marks.presence + 1e-4)))
+        rows.append(
+            [
+                float(judged), marks.peak, one.look.fit, presence, float(one.grey),
+                float(depth[row, column] / depth.max()), float(soft[row, column]), across, down, across**2, down**2,
+                float((mask & theirs).mean() / area), float(np.log(area)),
+                area * picture.width * picture.height / max(1.0, wide * tall), float(np.log(tall / wide)),
+            ]
+        )  # fmt: skip
+        masks.append(mask)
+        kept.append(one)
+    if not kept:
+        return np.zeros((0, len(WEIGHTS))), kept
+    flat = np.stack(masks).reshape(len(masks), -1).astype(np.float32)
+    common, cells = flat @ flat.T, flat.sum(1)
+    alike = common / (cells[:, None] + cells - common)
+    belief = 1 / (1 + np.exp(-np.array(rows)[:, 0]))
+    agreed = (alike * belief).sum(1) / max(1e-6, belief.sum())
+    return np.concatenate([np.array(rows), agreed[:, None]], 1), kept
 
 
 def in_frame(
@@ -74,11 +169,6 @@ def in_frame(
     place = Place(box, scores, None if best is None else best.points)
     looks = [look_at(nets, seen, place, detector.judge) for seen in _pictures(picture, others)]
     return max((f for f in looks if f is not None), key=lambda f: f.fit * f.candidate.landmarks.peak, default=None)
-
-
-def places_of(found: list[Find]) -> list[Place]:
-    """The places that were looked at, each once."""
-    return list({find.place.box: find.place for find in found}.values())
 
 
 def _pictures(picture: Picture, others: BoolMask | None) -> list[Picture]:

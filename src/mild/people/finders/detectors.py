@@ -24,7 +24,7 @@ class TwoDetectors:
     name = "nanodet"
     judge = Judge((4.341, 1.541, 4.989, -1.0, 0.579), -4.683, sure=0.5, maybe=0.35, first=0.62)
     _MOVENET, _NANODET = 0.15, 0.3
-    _NEAR_MOVENET, _NEAR_NANODET = 0.1, 0.2
+    _NEAR_MOVENET, _NEAR_NANODET = 0.07, 0.12
 
     def __init__(self, folder: Path) -> None:
         self._nanodet = nanodet.load(folder / "nanodet.onnx")

@@ -76,13 +76,15 @@ class Find:
         return self.candidate.score
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
+    """What the landmark net says of one region, how well its mask fits the place, and how good it is among others."""
+
     marks: Landmarks
     fit: float
     quality: float
 
     @classmethod
-    def at(cls, nets: BlazeNets, picture: Picture, region: Square, place: Place) -> _Look:
+    def at(cls, nets: BlazeNets, picture: Picture, region: Square, place: Place) -> Look:
         marks = nets.landmarks(picture, region)
         fit = iou(mask_corners(marks), place.box)
         return cls(marks, fit, marks.peak * (_FIT_FREE + fit))
@@ -96,9 +98,9 @@ def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge, least
     somebody is there. Of 1080 boxes of people in the train scenes 91 had no presence in any region; for 71 of these
     the mask or its box was right.
     """
-    seen = list[_Look]()
+    seen = list[Look]()
     for region in regions_of(place, picture.height):
-        seen.append(_Look.at(nets, picture, region, place))
+        seen.append(Look.at(nets, picture, region, place))
         best = max(seen, key=lambda look: look.quality)
         surely = seen[-1].marks.presence > _ENOUGH_PRESENCE and seen[-1].fit > _ENOUGH_FIT
         if surely or judge(best.marks.peak, place, best.fit) < _HOPELESS * least:
@@ -107,7 +109,7 @@ def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge, least
         region, longest = best.marks.next_region, max(picture.width, picture.height)
         ill = best.fit < _ILL_FITTING and best.marks.presence > _SOME_PRESENCE
         if ill and _LEAST_SIDE < region.side < _MOST_SIDES * longest:
-            best = max(best, _Look.at(nets, picture, region, place), key=lambda look: look.quality)
+            best = max(best, Look.at(nets, picture, region, place), key=lambda look: look.quality)
     fit, look = best.fit, best.marks
     if fit == 0:
         return None
@@ -121,6 +123,15 @@ def look_at(nets: BlazeNets, picture: Picture, place: Place, judge: Judge, least
         bones = np.concatenate([bones, *(look.points[None, [a, b]].astype(np.float64) for a, b in legs)])
     candidate = Candidate(look, clipped(look, mask, place.box), score, bones=bones)
     return Find(replace(candidate, head=head_of(candidate, place)), place, fit)
+
+
+def all_looks(nets: BlazeNets, picture: Picture, place: Place) -> list[Look]:
+    """Every guess of where in a place the body is, and the one that the net itself makes after the best of these."""
+    seen = [Look.at(nets, picture, region, place) for region in regions_of(place, picture.height)]
+    region, longest = max(seen, key=lambda look: look.quality).marks.next_region, max(picture.width, picture.height)
+    if _LEAST_SIDE < region.side < _MOST_SIDES * longest:
+        seen.append(Look.at(nets, picture, region, place))
+    return seen
 
 
 def look_again(nets: BlazeNets, picture: Picture, find: Find, painted: BoolMask) -> Find | None:
