@@ -305,7 +305,7 @@ def test_the_ready_recipes_need_a_folder_that_the_user_names(capfd: pytest.Captu
     configs = Path(__file__).resolve().parent.parent / "configs"
     for path in configs.rglob("*.yaml"):
         assert "../" not in path.read_text("utf-8"), f"{path.name} names what lies beside somebody's repository"
-    for name in ("bench", "through_training"):
+    for name in ("bench", "bench_parts", "through_training"):
         path = configs / f"{name}.yaml"
         with pytest.raises(UsageError, match="--photos FOLDER"):
             BenchRecipe.open(path)
