@@ -61,7 +61,7 @@ class Selection(_Part):
     points: tuple[tuple[int, int], ...] = Field((), description="Pixels (x, y): the person there, or what is there.")
     boxes: tuple[tuple[int, int, int, int], ...] = Field((), description="Boxes (x0, y0, x1, y1) around a person.")
     clicks: tuple[Click, ...] = Field(
-        (), description="Things said by several points each; by a click model where there is one, else by colours."
+        (), description="Things said by several points each; by a click model where there is one, else by a small net."
     )
     also: tuple[tuple[int, int], ...] = Field(
         (), description="Pixels (x, y) of things or shadows that go with the nearest person who is erased."
