@@ -11,7 +11,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
     paint: detail (the road's), enlarged (the canvas as it is), copied (own pixels painted whatever the size)
     hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
-    mirror: yes (the mean with the mirrored row)              model: a folder
+    mirror: yes (the mean with the mirrored row), no          model: a folder
     steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
@@ -22,7 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,9 @@ from numpy.typing import NDArray
 
 from mild.diffusion.bodies import BodyRow
 from mild.diffusion.denoiser import Denoiser
-from mild.diffusion.morphology_rows import MorphologyRows
-from mild.diffusion.one_step import LAYER_INPUTS, OneStep
-from mild.diffusion.sampling import denoised
-from mild.fill.canvas import LayerCrop, View, content_of
+from mild.diffusion.one_step import OneStep
+from mild.diffusion.sampling import denoised_both_ways
+from mild.fill.canvas import LayerCrop, View
 from mild.fill.first import diffused_fill
 from mild.fill.prior import exemplar_fill
 from mild.lab.bench.items import Item
@@ -46,7 +45,6 @@ from mild.lab.bench.metrics.fidelity import psnr, ssim_map
 from mild.lab.bench.sets.samples import SampleSet
 from mild.models import assets
 from mild.paint import assemble
-from mild.people.body import mirrored_keypoints
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
 from mild.plan.planning import LayerPlan, Plan, plan_layers
@@ -67,7 +65,7 @@ class Variant:
     name: str
     fill: str = "person"
     canvas: str = "fine"
-    mirror: str = "no"
+    mirror: str = "yes"
     model: str = "mild-small"
     paint: str = "detail"
     hmg: str = "all"
@@ -94,34 +92,27 @@ class Variant:
         body = BodyRow.of(scene, row)
         sources: Any = self.hmg if self.hmg in ("all", "none") else tuple(self.hmg.split("+"))
         if self.sma != "on" or self.adapters != "on" or self.steps != "1":
-            made = self._in_torch(crop, scene, row, sources)
+            clean = self._in_torch(crop, body, sources)
         else:
-            made = model.rows([crop], [body], sources)[0]
-        if self.mirror == "yes":
-            made = (made + _mirrored(model, crop, body)) / 2
-        clean = content_of(made, row)
+            clean = model.layer(crop, body, sources, mirrored=self.mirror == "yes")
         with patch.object(assemble, "ENLARGED", 0.0 if self.paint == "copied" else assemble.ENLARGED):
             colour = assemble._colour(crop, clean, plan.mattes, self.paint != "enlarged", True)
         return np.clip(np.rint(colour), 0, 255).astype(np.uint8), assemble._alpha(row, clean)[inner]
 
-    def _in_torch(self, crop: LayerCrop, scene: Scene, row: LayerPlan, hmg: Any) -> NDArray[np.float32]:
-        """The row by the pipeline's parts, some of them off; float32 ``[4, h, w]``."""
+    def _in_torch(self, crop: LayerCrop, body: BodyRow, hmg: Any) -> NDArray[np.float32]:
+        """The clean layer ``[h, w, 4]`` by the pipeline's parts, some of them off."""
         import torch
 
         pipe = _pipeline(self.model)
         adapters = pipe.adapters if self.adapters == "on" else None
         denoiser = Denoiser(pipe.unet, pipe.codec, adapters, pipe.modulation, self.sma, morphology=pipe.morphology)
-        noise = pipe.prepare_latents(row, torch.Generator().manual_seed(0))
-        bodies = MorphologyRows.of([(scene, row)], hmg)
+        noise = pipe.prepare_latents(crop.plan, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            (made,) = denoised(
-                denoiser, pipe.scheduler, [crop], bodies, noise, steps=int(self.steps), strength=1.0,
+            (made,) = denoised_both_ways(
+                denoiser, pipe.scheduler, [crop], [body], noise, hmg=hmg, steps=int(self.steps), strength=1.0,
                 device=torch.device("cpu"), on_step=lambda number, count, time, latents: latents,
             )  # fmt: skip
-        h, w = made.shape[:2]
-        out = np.zeros((4, *row.bucket), np.float32)
-        out[:, :h, :w] = np.moveaxis(made, 2, 0)
-        return out
+        return made
 
     def _cut(self, photo: Rgb, row: LayerPlan) -> LayerCrop:
         if self.fill == "person":
@@ -134,26 +125,6 @@ class Variant:
         return LayerCrop(
             row, photo, View.of(visible, row.own, row.hole, row.sizes.content), make(view.rgb, view.own, view.hole)
         )
-
-
-def _mirrored(model: OneStep, crop: LayerCrop, body: BodyRow) -> NDArray[np.float32]:
-    """The answer to the mirrored row, mirrored back."""
-    width = body.canvas[1]
-    points = None if body.keypoints is None else mirrored_keypoints(body.keypoints, width)
-    others = tuple(replace(o, box=(width - o.box[2], o.box[1], width - o.box[0], o.box[3])) for o in body.others)
-    turned = replace(
-        body,
-        own=np.ascontiguousarray(body.own[:, ::-1]),
-        hole=np.ascontiguousarray(body.hole[:, ::-1]),
-        keypoints=points,
-        parts=None if body.parts is None else np.ascontiguousarray(body.parts[:, ::-1]),
-        others=others,
-    )
-    feeds = model.feeds([crop], [turned])
-    for name in LAYER_INPUTS[:4]:
-        feeds[name] = np.ascontiguousarray(feeds[name][..., ::-1])
-    (made,) = model._session.run(None, feeds)
-    return np.asarray(made[0, :, :, ::-1], np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from mild.diffusion.bodies import BodyRow
 from mild.diffusion.one_step import FILE, OneStep
 from mild.errors import MildError, UsageError
+from mild.fill.canvas import LayerCrop
 from mild.models import assets
 from mild.people.scene import Person, Scene
 from mild.photo import Photo
@@ -51,6 +53,21 @@ def test_the_graph_gives_what_the_pipeline_gives(switches: dict[str, object]) ->
             # The painter looks for places by the answer alone: of two as good as equal either may be taken.
             assert (difference > 1).mean() < 2e-3 and (difference > 0).mean() < 4e-3
     assert np.array_equal(one.compose()[:40], two.compose()[:40])
+
+
+@pytest.mark.parametrize("size", [(210, 300), (190, 290), (230, 250)])
+def test_a_person_in_a_mirror_is_completed_in_a_mirror(size: tuple[int, int]) -> None:
+    here, model = scene(size), OneStep(FOLDER)
+    (row,) = [row for row in plan_layers(here, (1,), Region()).layers if row.owner is not None]
+    crop, body = LayerCrop.cut(here.photo.pixels[row.crop.slices], row, 0), BodyRow.of(here, row)
+    width = row.sizes.content[1]
+    made, turned = model.layer(crop, body), model.layer(crop.mirrored(), body.mirrored(width))
+    assert np.abs(made - turned[:, ::-1]).max() < 1e-4
+    alone = model.layer(crop, body, mirrored=False)
+    assert np.abs(made - alone).max() > 0.01
+    again = body.mirrored(width).mirrored(width)
+    assert np.array_equal(again.own, body.own) and np.allclose(again.keypoints, body.keypoints)  # type: ignore[arg-type]
+    assert [o.box for o in again.others] == [o.box for o in body.others]
 
 
 @pytest.mark.parametrize("size", [(64, 256), (256, 192), (256, 256)])

@@ -7,15 +7,15 @@ about bodies would invite it to paint one. Its sources are all missing, so it eq
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import UsageError
-from mild.people.body import LIMBS, PART_NAMES, checked_keypoints, coarse_parts, limb_map
+from mild.people.body import LIMBS, PART_NAMES, checked_keypoints, coarse_parts, limb_map, mirrored_keypoints
 from mild.people.scene import Box, Scene
 from mild.plan.planning import LayerPlan
 from mild.request import HmgSource
@@ -119,6 +119,23 @@ class BodyRow:
                 Other(_scaled(p.box, plan.crop, scale), float(np.clip(p.score, 0, 1)), scene.in_front(p.id, person.id))
                 for p in others[:MOST_OTHERS]
             ),
+        )
+
+    def mirrored(self, width: int) -> BodyRow:
+        """Left and right exchanged in the canvas's first ``width`` columns, which are all that the crop fills."""
+
+        def turned(image: NDArray[Any]) -> NDArray[Any]:
+            out = image.copy()
+            out[:, :width] = image[:, :width][:, ::-1]
+            return out
+
+        return replace(
+            self,
+            own=turned(self.own),
+            hole=turned(self.hole),
+            keypoints=None if self.keypoints is None else mirrored_keypoints(self.keypoints, width),
+            parts=None if self.parts is None else turned(self.parts),
+            others=tuple(replace(o, box=(width - o.box[2], o.box[1], width - o.box[0], o.box[3])) for o in self.others),
         )
 
 

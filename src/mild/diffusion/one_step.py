@@ -96,10 +96,22 @@ class OneStep:
         for i, crop in enumerate(crops):
             progress("denoise", i / len(crops))
             if correct or crop.plan.domain != "background":
-                (image,) = self.rows([crop], [BodyRow.of(scene, crop.plan)], hmg)
-                clean[i] = content_of(image, crop.plan)
+                clean[i] = self.layer(crop, BodyRow.of(scene, crop.plan), hmg)
         progress("denoise", 1.0)
         return assemble(scene, plan, crops, clean, detail=detail, tell=lambda done: progress("paint", done), kept=kept)
+
+    def layer(self, crop: LayerCrop, body: BodyRow, hmg: Hmg = "all", mirrored: bool = True) -> NDArray[np.float32]:
+        """One clean layer, float32 ``[h, w, 4]`` in [-1, 1], the canvas's part that the crop fills.
+
+        Args:
+            mirrored: of a person, the mean of the answers to the row and to the row in a mirror.
+        """
+        (image,) = self.rows([crop], [body], hmg)
+        made = content_of(image, crop.plan)
+        if not mirrored or crop.plan.domain == "background":
+            return made
+        (image,) = self.rows([crop.mirrored()], [body.mirrored(made.shape[1])], hmg)
+        return (made + content_of(image, crop.plan)[:, ::-1]) / np.float32(2)
 
     def rows(self, crops: Sequence[LayerCrop], bodies: Sequence[BodyRow], hmg: Hmg = "all") -> NDArray[np.float32]:
         """Clean layers of one canvas size, float32 ``[B, 4, h, w]`` in [-1, 1]."""

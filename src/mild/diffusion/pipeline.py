@@ -22,15 +22,14 @@ from mild.diffusion import inputs, prompts
 from mild.diffusion.adapters import DomainAdapters
 from mild.diffusion.alpha import AlphaDecoder
 from mild.diffusion.attention import FixedModulation, SmaTerms, SpatialModulation
-from mild.diffusion.bodies import Hmg, sources_of
+from mild.diffusion.bodies import BodyRow, Hmg, sources_of
 from mild.diffusion.cag import CagProbe
 from mild.diffusion.codec import Codec, PixelCodec
 from mild.diffusion.denoiser import Denoiser
 from mild.diffusion.loading import check_components, told_in_a_sentence
 from mild.diffusion.morphology import MorphologyGuidance
-from mild.diffusion.morphology_rows import MorphologyRows
 from mild.diffusion.prompts import DomainText, Words
-from mild.diffusion.sampling import OnStep, denoised
+from mild.diffusion.sampling import OnStep, denoised_both_ways
 from mild.diffusion.vae_codec import VaeCodec
 from mild.errors import Cancelled, MildError, UsageError
 from mild.fill.canvas import LayerCrop, batched, cut_layers
@@ -257,14 +256,11 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             jobs = [job for job in jobs if probe is not None or job in wanted]
             batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
-                bodies = (
-                    None
-                    if self.morphology is None
-                    else MorphologyRows.of([(scenes[i], crops[i][j].plan) for i, j in batch], hmg)
-                )
-                done = denoised(
-                    denoiser, self.scheduler, [crops[i][j] for i, j in batch], bodies,
-                    torch.cat([noises[i][j] for i, j in batch]), steps=num_inference_steps,
+                row_crops = [crops[i][j] for i, j in batch]
+                bodies = [BodyRow.of(scenes[i], crops[i][j].plan) for i, j in batch]
+                done = denoised_both_ways(
+                    denoiser, self.scheduler, row_crops, None if self.morphology is None else bodies,
+                    torch.cat([noises[i][j] for i, j in batch]), hmg=hmg, steps=num_inference_steps,
                     strength=kind(batch[0])[1], device=self._execution_device,
                     on_step=after_step(share("denoise", number, len(batches))),
                 )  # fmt: skip

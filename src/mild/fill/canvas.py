@@ -92,6 +92,13 @@ class LayerCrop:
         seen = np.rint(shrink(self.fill, self.plan.sizes.content)).astype(np.uint8)
         return np.where(self.canvas.hole[..., None], seen, self.canvas.rgb)
 
+    def mirrored(self) -> LayerCrop:
+        """What the denoiser is given of it, left and right exchanged; nothing can be painted from that."""
+        rgb, own, hole = self.canvas.rgb, self.canvas.own, self.canvas.hole
+        canvas = View(rgb[:, ::-1].copy(), own[:, ::-1].copy(), hole[:, ::-1].copy())
+        fill = None if self.fill is None else self.fill[:, ::-1].copy()
+        return replace(self, canvas=canvas, fill=fill, searched=None)
+
     def on_canvas(self) -> tuple[Float, Float, Float, Float]:
         """``(rgb, own, hole, fill)`` for the denoiser: colours ``[3, bucket]`` in [-1, 1], masks ``[1, bucket]`` in
         {0, 1}. What the crop does not reach is neutral grey and foreign. Without a prior the fill is grey."""
