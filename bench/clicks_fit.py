@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 import torch
 
-import mild
 from finder import masks_of, matched
 from finder_clicks import LEAST, innermost, worst_piece
 from finder_fit import box_of, read_index, read_rgb, rows_of
@@ -41,7 +40,6 @@ from mild.photo import Photo
 from mild.request import Finder
 
 FOLDS, EPOCHS, HIDDEN, SAMPLED = 4, 3, (24, 12), 1000
-says = refine.says
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -152,8 +150,8 @@ def rolled(case: Case, clicks: int, rng: np.random.Generator, blind: bool = Fals
     return out
 
 
-def fitted_net(shown: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Layers ``w0``, ``b0``, …, the scales of the cues in the first."""
+def fitted_net(shown: list[tuple[np.ndarray, np.ndarray]]) -> torch.nn.Module:
+    """From cues ``[cells, n]`` to logits ``[cells, 1]``; the scales of the cues are in the first layer."""
     torch.manual_seed(0)
     x, y = np.concatenate([a for a, _ in shown]), np.concatenate([b for _, b in shown]).astype(np.float32)
     middle, spread = x.mean(0), x.std(0) + 1e-6
@@ -171,20 +169,23 @@ def fitted_net(shown: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarr
         loss.backward()
         adam.step()
         rate.step()
-    layers = dict[str, np.ndarray]()
-    for number, one in enumerate(linear):
-        layers[f"w{number}"] = one.weight.detach().numpy().T.astype(np.float32)
-        layers[f"b{number}"] = one.bias.detach().numpy().astype(np.float32)
-    layers["b0"] = layers["b0"] - (middle / spread).astype(np.float32) @ layers["w0"]
-    layers["w0"] = layers["w0"] / spread[:, None].astype(np.float32)
-    return layers
+    with torch.no_grad():
+        first, scale = linear[0], torch.tensor((1 / spread).astype(np.float32))
+        first.weight *= scale
+        first.bias -= first.weight @ torch.tensor(middle.astype(np.float32))
+    return net.eval()
 
 
-def use(layers: dict[str, np.ndarray] | None) -> None:
-    """Let ``refine`` ask these layers; None: keep the region, but for the guesses that agree."""
-    refine._layers = lambda: layers  # type: ignore[assignment]
+def use(net: torch.nn.Module | None) -> None:
+    """Let ``refine`` ask this net; None: keep the region, but for the guesses that agree."""
+
+    @torch.no_grad()
+    def asked(cues: np.ndarray) -> np.ndarray:
+        assert net is not None
+        return net(torch.from_numpy(cues.reshape(-1, cues.shape[-1]))).numpy().reshape(cues.shape[:-1])
+
     kept: Callable[[np.ndarray], np.ndarray] = lambda cues: cues[..., 0] + cues[..., 2] + cues[..., 4]  # noqa: E731
-    refine.says = kept if layers is None else says
+    refine.says = kept if net is None else asked
 
 
 def report(name: str, cases: list[Case], met: list[list[float]]) -> None:
@@ -209,7 +210,7 @@ def fit(data: Path, files: list[Path], write: bool) -> None:
     print("weights", [round(float(w), 4) for w in weights], "bias", round(bias, 4))
     rng, begun = np.random.default_rng(0), time.process_time()
     shown: list[tuple[int, list[tuple[np.ndarray, np.ndarray]]]] = []
-    nets: list[dict[str, np.ndarray]] | None = None
+    nets: list[torch.nn.Module] | None = None
     for rounds in range(3):
         met = []
         for number, case in enumerate(cases):
@@ -224,8 +225,11 @@ def fit(data: Path, files: list[Path], write: bool) -> None:
             nets = [fitted_net([s for fold, part in shown for s in part if fold != k]) for k in range(FOLDS)]
         print(f"{time.process_time() - begun:.0f} s", flush=True)
     if write:
-        layers = fitted_net([s for _, part in shown for s in part])
-        np.savez_compressed(Path(mild.__file__).parent / "weights" / "clicks.npz", **layers)  # type: ignore[arg-type]
+        net = fitted_net([s for _, part in shown for s in part])
+        torch.onnx.export(
+            net, (torch.zeros(2, shown[0][1][0][0].shape[1]),), str(refine.NET), dynamo=False, opset_version=17,
+            input_names=["cues"], output_names=["says"], dynamic_axes={"cues": {0: "cells"}, "says": {0: "cells"}},
+        )  # fmt: skip
 
 
 def main() -> None:

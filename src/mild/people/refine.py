@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import mild
+from mild.models import onnx
 from mild.people.finders.cut import minimum_cut
 from mild.people.guesses import Guesses, Points, shrunk
 from mild.people.scene import BoolMask
@@ -24,6 +26,8 @@ from mild.photo.grid import fitted
 
 Floats = NDArray[np.float32]
 
+#: The net, ``[cells, cues]`` to logits ``[cells, 1]``.
+NET = Path(mild.__file__).parent / "weights" / "clicks.onnx"
 #: What a click says of its spot, and how much what the net says counts beside edges.
 _CERTAIN, _GAIN = 50.0, 2.0
 #: More points are not taken one after the other, but at once.
@@ -85,19 +89,13 @@ def outlined(view: View, before: BoolMask, on: Points, off: Points) -> BoolMask:
 
 def says(cues: Floats) -> Floats:
     """The net's word on each cell ``[h, w]``: the logit of its being of the region."""
-    layers = _layers()
-    out = cues.reshape(-1, cues.shape[-1])
-    for number in range(len(layers) // 2):
-        out = out @ layers[f"w{number}"] + layers[f"b{number}"]
-        if 2 * number + 2 < len(layers):
-            out = np.maximum(out, 0)
-    return np.asarray(out.reshape(cues.shape[:-1]), np.float32)
+    (logits,) = _net().run(None, {"cues": np.ascontiguousarray(cues.reshape(-1, cues.shape[-1]), np.float32)})
+    return np.asarray(logits, np.float32).reshape(cues.shape[:-1])
 
 
 @lru_cache(maxsize=1)
-def _layers() -> dict[str, Floats]:
-    with np.load(Path(mild.__file__).parent / "weights" / "clicks.npz", allow_pickle=False) as held:
-        return {name: held[name].astype(np.float32) for name in held.files}
+def _net() -> Any:
+    return onnx.open_session(NET)
 
 
 def _depth(region: BoolMask, point: tuple[int, int]) -> float:
