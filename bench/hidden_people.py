@@ -38,8 +38,8 @@ Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: Of a body: less hidden than this is nothing to look at.
 LEAST = 0.03
-#: Longest side of a cell, pixels.
-CELL = 360
+#: Longest side of a cell, pixels; and how many pairs stand side by side in a sheet.
+CELL, ABREAST = 250, 2
 QUESTION = "Of the one who stays: which looks more like a whole person?"
 
 
@@ -130,9 +130,10 @@ def pairs(args: argparse.Namespace) -> None:
         three = cells(item, hidden_of(item), both)
         found.append(Pair(item.id, "hidden people", left, right, item.id))
         shown.append(tuple(three))
-        rows.append((f"{number}   photo | left | right", three))
+        rows.append((f"{number}: photo | left | right", three))
     page, key = write_study(args.output, found, shown, QUESTION)
-    sheets(rows, args.output)
+    beside = [rows[k : k + ABREAST] for k in range(0, len(rows), ABREAST)]
+    sheets([("   ".join(t for t, _ in some), [c for _, three in some for c in three]) for some in beside], args.output)
     print(f"{len(found)} pairs\npage: {page}\nkey, to be read afterwards: {key}")
 
 
