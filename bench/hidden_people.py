@@ -74,7 +74,8 @@ def answers(item: Item, models: dict[str, str]) -> dict[str, Rgb]:
     """The default job by each model; all but the people's layers is made once."""
     kept, made = Kept(), {}
     for name, model in models.items():
-        request = mild.build_request(people=tuple(item.erase), backend="none", model=model)
+        # A folder is not taken for the embedded model, whose backgrounds keep their fill.
+        request = mild.build_request(people=tuple(item.erase), backend="none", model=model, correct=False)
         made[name] = np.asarray(road.run(request, item.scene.photo, scene=item.scene, kept=kept).photo.pixels)
     return made
 
