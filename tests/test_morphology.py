@@ -340,7 +340,7 @@ def test_rows_of_a_scene() -> None:
     assert other.front and other.score == pytest.approx(0.8)
     assert other.box[0] == pytest.approx((110 - plan.crop.x0) * plan.scale, abs=0.6)
     assert other.box[2] > other.box[0]
-    built = MorphologyRows.of([(given, plan)], hmg=("pose",))
+    built = MorphologyRows.build([BodyRow.of(given, plan)]).only(("pose",))
     assert built.point_confidence.max() > 0 and built.limbs.max() > 0
     assert not built.part_confidence.any() and not built.part_maps.any() and not built.other_confidence.any()
     inside = built.points[0, :, 4] + built.points[0, :, 5]

@@ -227,6 +227,14 @@ def test_same_seed_same_pixels_other_seed_others(backbone: Any) -> None:
     assert not same(first, run(pipeline, scene, plan, seed=2))
 
 
+def test_a_model_without_guidance_asks_for_no_body(plain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on a last reading: bodies were described for models that know of none."""
+    scene, plan = job()
+    assert any(row.owner is not None for row in plan.layers)
+    monkeypatch.setattr("mild.diffusion.pipeline.BodyRow", None)
+    run(MildPipeline.from_pipe(plain), scene, plan, num_inference_steps=1)
+
+
 @pytest.mark.parametrize("scheduler", [None, EulerAncestralDiscreteScheduler])
 def test_a_batch_of_photos_equals_photos_one_by_one(plain: Any, scheduler: Any) -> None:
     """Also with a scheduler that draws noise in every step: a row's noise is its own."""

@@ -10,8 +10,6 @@ import torch
 from numpy.random import Generator
 
 from mild.diffusion.bodies import SOURCES, BodyRow, Hmg, described, sources_of
-from mild.people.scene import Scene
-from mild.plan.planning import LayerPlan
 from mild.request import HmgSource
 
 
@@ -43,11 +41,6 @@ class MorphologyRows:
         count = max(len(b.others) for b in bodies)
         columns = zip(*(described(body, count) for body in bodies), strict=True)
         return cls(*(torch.from_numpy(np.stack(column)) for column in columns))
-
-    @classmethod
-    def of(cls, rows: Sequence[tuple[Scene, LayerPlan]], hmg: Hmg = "all") -> MorphologyRows:
-        """The bodies of a batch of layers, with the sources that ``hmg`` leaves on."""
-        return cls.build([BodyRow.of(scene, plan) for scene, plan in rows]).only(hmg)
 
     def __len__(self) -> int:
         return len(self.points)

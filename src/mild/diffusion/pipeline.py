@@ -257,9 +257,11 @@ class MildPipeline(DiffusionPipeline):  # type: ignore[misc]
             batches = batched(jobs, kind, rows_per_batch)
             for number, batch in enumerate(batches):
                 row_crops = [crops[i][j] for i, j in batch]
-                bodies = [BodyRow.of(scenes[i], crops[i][j].plan) for i, j in batch]
+                bodies = None
+                if self.morphology is not None:
+                    bodies = [BodyRow.of(scenes[i], crops[i][j].plan) for i, j in batch]
                 done = denoised_both_ways(
-                    denoiser, self.scheduler, row_crops, None if self.morphology is None else bodies,
+                    denoiser, self.scheduler, row_crops, bodies,
                     torch.cat([noises[i][j] for i, j in batch]), hmg=hmg, steps=num_inference_steps,
                     strength=kind(batch[0])[1], device=self._execution_device,
                     on_step=after_step(share("denoise", number, len(batches))),
