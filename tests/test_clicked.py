@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mild.people import memory
 from mild.people.finders import clicked
 from mild.people.finders.blaze_nets import Picture
 from mild.people.finders.boxes import Place
@@ -55,3 +56,27 @@ def test_guesses_are_in_the_pixels_of_the_photo(monkeypatch: pytest.MonkeyPatch)
     mask = guesses.outline((2 * SIZE, 2 * SIZE))
     assert mask is not None and abs(mask.sum() - 4 * 35 * 30) < 0.05 * 4 * 35 * 30
     assert mask[40, 60] and not mask[40, 10]
+
+
+def test_boxes_of_a_photo_that_was_searched_are_not_looked_for_again() -> None:
+    """A click waited a quarter of a second for boxes that the search had seen already."""
+    asked = list[float]()
+
+    def boxes(picture: Picture, least: float) -> np.ndarray:
+        asked.append(least)
+        rows = np.array([(2.0, 5.0, 40.0, 40.0, 0.5, 0.0), (20.0, 5.0, 40.0, 40.0, 0.2, 0.0)])
+        return rows[rows[:, 4] > least]
+
+    detector: Any = object.__new__(TwoDetectors)
+    detector._key = ("boxes", "a stand-in")
+    detector._nanodet = SimpleNamespace(boxes=boxes)
+    detector._movenet = SimpleNamespace(people=lambda picture, least: (np.zeros((0, 5)), np.zeros((0, 17, 3))))
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    memory.forget("a photo")
+    for photo, times in (("a photo", 1), ("", 2)):
+        asked.clear()
+        picture = Picture(pixels, photo)
+        assert len(detector.places(picture)) == 1, "the search believes less"
+        assert len(detector.places_near(picture, *SPOT)) == 2
+        assert len(asked) == times
+    memory.forget("a photo")

@@ -121,10 +121,13 @@ class Landmarks:
 
 
 class Picture:
-    """uint8 ``[H, W, 3]`` pixels with halved copies, so that a large region is not sampled with gaps."""
+    """uint8 ``[H, W, 3]`` pixels with halved copies, so that a large region is not sampled with gaps.
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self.pixels = np.ascontiguousarray(pixels)
+    ``photo`` is the fingerprint of the photo whose working copy this is; empty: of none.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], photo: str = "") -> None:
+        self.pixels, self.photo = np.ascontiguousarray(pixels), photo
         self._levels = [self.pixels]
 
     @property

@@ -60,9 +60,10 @@ def working_copy(photo: Photo) -> tuple[Picture, float]:
     height, width = photo.size
     scale = min(1.0, WORKING_SIDE / max(height, width))
     if scale == 1:
-        return Picture(photo.pixels), 1.0
+        return Picture(photo.pixels, photo.sha256), 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Picture(np.asarray(cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)), scale
+    small = np.asarray(cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Picture(small, photo.sha256), scale
 
 
 def assemble(photo: Photo, candidates: list[Candidate], scale: float) -> Scene:

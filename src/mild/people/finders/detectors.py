@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mild import machine
 from mild.models import assets
+from mild.people import memory
 from mild.people.finders import nanodet
 from mild.people.finders.blaze_nets import Picture
-from mild.people.finders.boxes import Detector, Judge, Place, merged
+from mild.people.finders.boxes import Corners, Detector, Judge, Place, Rows, merged
 from mild.people.finders.movenet import MoveNet
 from mild.people.finders.ssd import Ssd
 
@@ -29,6 +33,7 @@ class TwoDetectors:
     def __init__(self, folder: Path) -> None:
         self._nanodet = nanodet.load(folder / "nanodet.onnx")
         self._movenet = MoveNet(folder / "movenet.onnx")
+        self._key = ("boxes", self.name, *memory.stamps(folder))
 
     def places(self, picture: Picture) -> list[Place]:
         return self._merged(picture, self._MOVENET, self._NANODET)
@@ -38,13 +43,22 @@ class TwoDetectors:
         return [place for place in found if holds(place, x, y)]
 
     def _merged(self, picture: Picture, movenet: float, nanodet: float) -> list[Place]:
-        rows, points = self._movenet.people(picture, movenet)
-        moves = [Place((r[0], r[1], r[2], r[3]), (float(r[4]), 0.0, 0.0), p) for r, p in zip(rows, points, strict=True)]
-        nanos = [
-            Place((r[0], r[1], r[2], r[3]), (0.0, float(r[4]), float(r[5])))
-            for r in self._nanodet.boxes(picture, nanodet)
-        ]
-        return merged(nanos, moves)
+        rows, points, nanos = self._doubtful(picture)
+        sure = rows[:, 4] > movenet
+        bodies = zip(rows[sure], points[sure], strict=True)
+        return merged(
+            [Place(_corners(r), (0.0, float(r[4]), float(r[5]))) for r in nanos[nanos[:, 4] > nanodet]],
+            [Place(_corners(r), (float(r[4]), 0.0, 0.0), p) for r, p in bodies],
+        )
+
+    def _doubtful(self, picture: Picture) -> tuple[Rows, NDArray[np.float64], Rows]:
+        """MoveNet's rows and keypoints and NanoDet's rows, with less asked of them. Of a photo's working copy they are
+        kept: whoever clicks into a photo that was searched need not wait for them again."""
+
+        def seen() -> tuple[Rows, NDArray[np.float64], Rows]:
+            return *self._movenet.people(picture, self._NEAR_MOVENET), self._nanodet.boxes(picture, self._NEAR_NANODET)
+
+        return memory.answer(picture.photo, self._key, seen) if picture.photo else seen()
 
 
 class OneDetector:
@@ -65,6 +79,10 @@ class OneDetector:
 
     def _places(self, picture: Picture, least: float) -> list[Place]:
         return [Place((r[0], r[1], r[2], r[3]), (float(r[4]),)) for r in self._ssd.boxes(picture, least)]
+
+
+def _corners(row: NDArray[np.float64]) -> Corners:
+    return float(row[0]), float(row[1]), float(row[2]), float(row[3])
 
 
 def holds(place: Place, x: float, y: float) -> bool:
