@@ -1,9 +1,9 @@
 """CAG of every layer on real photos, with the attention terms on and off.
 
-    python bench/cag_table.py [--model FOLDER] [--sma on,off] [--steps 4] [--no-prior] [PHOTO ...]
+    python bench/cag_table.py --model FOLDER [--sma on,off] [--steps 4] [--no-prior] [PHOTO ...]
 
-Without photos: the examples, with the demo's choice of whom to erase (in other photos, the smallest person surely
-found); both the erasing, and the decomposition, whose layers of people have the most to lose. Ends with 1 if any layer
+The model is one that has them; mild-small has not. Without photos: the examples, with the demo's choice of whom to
+erase (in other photos, the smallest person surely found); both the erasing, and the decomposition, whose layers of people have the most to lose. Ends with 1 if any layer
 that has a foreign region has no larger CAG under the first setting than under the last.
 """
 
@@ -60,13 +60,15 @@ def measured(pipeline: Any, scene: Scene, plan: Plan, sma: str, steps: int, prio
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", type=Path)
-    parser.add_argument("--model", default="mild-small")
+    parser.add_argument("--model", required=True)
     parser.add_argument("--sma", default="on,off")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--no-prior", action="store_true", help="without the exemplar fill; much quicker")
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
     pipeline, terms = Models().pipeline(Model(name=args.model)), args.sma.split(",")
+    if pipeline.modulation is None and pipeline.codec is not None:
+        parser.error("this model has no attention terms to compare")
     print(f"model {args.model}, {args.steps} steps, {'no prior' if args.no_prior else 'with the exemplar prior'}")
     heads = "".join(f"{'CAG ' + t:>11}{'per area':>11}" for t in terms)
     print(f"{'photo, job':28}{'layer':15}{'foreign':>8}{heads}")

@@ -86,7 +86,8 @@ def main() -> None:
         return sampled(parts, changed, batch, 1, hmg=hmg)
 
     table = {"everything": figures(made)}
-    table["without SMA"] = figures(lambda batch: made(batch, sma="off"))
+    if parts.pipeline.modulation is not None:
+        table["without SMA"] = figures(lambda batch: made(batch, sma="off"))
     table["without HMG"] = figures(lambda batch: made(batch, hmg="none"))
     without = {
         "without self-attention": ends(unet, "attn1"),

@@ -89,9 +89,22 @@ def test_auto_takes_the_graph_for_the_default_job_only() -> None:
         return chosen_runtime(EraseRequest.build(method=method).method)
 
     assert chosen() == "onnx" and chosen(hmg="none", prior=False, layers=False) == "onnx"
-    assert chosen(steps=4) == chosen(sma="off") == chosen(adapters=False) == chosen(denoise=False) == "torch"
+    assert chosen(steps=4) == chosen(adapters=False) == chosen(denoise=False) == "torch"
+    assert chosen(sma="off") == "onnx"  # the embedded model has no amplitudes to switch off
     assert chosen(runtime="torch") == "torch"
     assert chosen_runtime(EraseRequest.build().method, probed=True) == "torch"
+
+
+def test_amplitudes_that_a_model_has_are_switched_off_by_torch(tmp_path: Path) -> None:
+    for part in ("codec", "modulation"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "one_step.onnx").touch()
+    (tmp_path / "model_index.json").touch()
+
+    def chosen(**method: object) -> str:
+        return chosen_runtime(EraseRequest.build(method={"model": str(tmp_path), **method}).method)
+
+    assert chosen() == "onnx" and chosen(sma="off") == "torch"
 
 
 def test_onnx_that_cannot_is_refused_in_a_sentence() -> None:

@@ -182,7 +182,9 @@ class Switches(_Part):
     )
     detail: bool = Field(True, description="The photo's own texture at its resolution; off: the denoiser's pixels.")
     adapters: bool = Field(True, description="The LoRA of each layer's domain.")
-    sma: Literal["on", "off", "beta", "gamma"] = Field("on", description="Spatially-modulated attention.")
+    sma: Literal["on", "off", "beta", "gamma"] = Field(
+        "on", description="Spatially-modulated attention, where a model has it (mild-small has not)."
+    )
     hmg: HmgSources = Field(
         "all", description="Human morphology guidance: all, none, or a list of pose, parsing, relations."
     )

@@ -35,7 +35,9 @@ def chosen_runtime(method: Method, *, probed: bool = False) -> Literal["torch", 
     model, parts = method.model, method.parts
     if model.runtime == "torch":
         return "torch"
-    plain = method.sampling.steps == 1 and parts.denoise and parts.adapters and parts.sma == "on" and not probed
+    # Where there are no amplitudes of attention, there is nothing to switch.
+    modulated = parts.sma == "on" or not (assets.model_folder(model.name) / "modulation").is_dir()
+    plain = method.sampling.steps == 1 and parts.denoise and parts.adapters and modulated and not probed
     # A device of torch's own, or another type of weights, is a wish for torch.
     plain = plain and model.device in ("auto", "cpu", "cuda") and model.dtype in ("auto", "float32")
     if plain and one_step.available(assets.model_folder(model.name)):
@@ -47,7 +49,7 @@ def chosen_runtime(method: Method, *, probed: bool = False) -> Literal["torch", 
             )
     if model.runtime == "onnx":
         raise UsageError(
-            "The runtime onnx does one step of mild-small with every part on, and needs onnxruntime: "
+            "The runtime onnx does one step of mild-small with its adapters on, and needs onnxruntime: "
             "choose runtime torch or auto."
         )
     return "torch"

@@ -74,7 +74,7 @@ class Denoiser:
             if self.modulation is not None or self.probe is not None:
                 stack.enter_context(sma_installed(self.unet, regions, self.sma, self.probe))
             if self.morphology is not None and bodies is not None:
-                stack.enter_context(self.morphology.attached(self.unet, bodies, modulate=self.sma != "off"))
+                stack.enter_context(self.morphology.attached(self.unet, bodies))
             yield BatchDenoiser(self, rows, regions)
 
 

@@ -143,7 +143,7 @@ class MorphologyGuidance(ModelMixin, ConfigMixin):
         return tokens, confidence, torch.cat([owner, torch.arange(1, rest + 1, device=tokens.device)])
 
     @contextmanager
-    def attached(self, unet: Any, rows: MorphologyRows, modulate: bool = True) -> Iterator[None]:
+    def attached(self, unet: Any, rows: MorphologyRows) -> Iterator[None]:
         """While open, row ``i`` of every forward of ``unet`` is guided by row ``i`` of ``rows``.
 
         Forward hooks only: the UNet's modules, processors and weights stay as they are, and the hooks go whatever
@@ -151,7 +151,6 @@ class MorphologyGuidance(ModelMixin, ConfigMixin):
 
         Args:
             rows: of as many rows as the UNet's batch, or a divisor of it (classifier-free guidance).
-            modulate: the spatial term of the attention.
 
         Raises:
             MildError: the guidance was made for another architecture.
@@ -169,7 +168,7 @@ class MorphologyGuidance(ModelMixin, ConfigMixin):
             first = self.dense(torch.cat([rows.limbs, rows.part_maps], 1))
             handles.append(unet.conv_in.register_forward_hook(_first_hook(first, grid)))
             for path, attention in self._attentions():
-                hook = _attention_hook(attention, tokens, grid, modulate)
+                hook = _attention_hook(attention, tokens, grid)
                 handles.append(modules[path].register_forward_hook(hook, with_kwargs=True))
             yield
         finally:
@@ -250,7 +249,7 @@ def guided_attention(
 
 
 def _attention_hook(
-    attention: DecoupledAttention, tokens: torch.Tensor, grid: _Grid, modulate: bool
+    attention: DecoupledAttention, tokens: torch.Tensor, grid: _Grid
 ) -> Callable[..., torch.Tensor]:
     heads = attention.shape[2]
     key, value = (_split(project(tokens), heads) for project in (attention.to_k, attention.to_v))
@@ -259,11 +258,8 @@ def _attention_hook(
         hidden = args[0] if args else kwargs["hidden_states"]
         query = _split(module.to_q(hidden), heads)
         repeat = query.shape[0] // key.shape[0]
-        bias = None
-        if modulate:
-            bias = -attention.beta.float().view(1, -1, 1, 1) * grid.away(query.shape[2])[:, None]
-        k, v, weight = (_repeated(t, repeat) for t in (key, value, grid.weight))
-        bias = None if bias is None else _repeated(bias, repeat)
+        bias = -attention.beta.float().view(1, -1, 1, 1) * grid.away(query.shape[2])[:, None]
+        k, v, weight, bias = (_repeated(t, repeat) for t in (key, value, grid.weight, bias))
         mixed = guided_attention(query, k.to(query.dtype), v.to(query.dtype), weight, bias)
         mixed = mixed.transpose(1, 2).flatten(2)
         return output + attention.to_out(mixed.to(attention.to_out.weight.dtype)).to(output.dtype)

@@ -48,7 +48,7 @@ def available(folder: Path) -> bool:
 
 
 class OneStep:
-    """One denoising step of a model, with its adapters, modulation and morphology guidance.
+    """One denoising step of a model, with its adapters, morphology guidance and, where it has any, modulation.
 
     Args:
         folder: of the model.

@@ -244,7 +244,8 @@ def switches(
         typer.Option(
             "--sma",
             rich_help_panel=SWITCHES,
-            help="Spatially-modulated attention: on, off, beta or gamma. [default: on]",
+            help="Spatially-modulated attention, of models that have it (mild-small has not): on, off, beta or gamma. "
+            "[default: on]",
         ),
     ] = None,
     hmg: Annotated[

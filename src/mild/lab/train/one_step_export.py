@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from mild.diffusion.rows import LayerRows
 from mild.errors import MildError
 from mild.extras import needs
 
-#: Components whose weights the graph reads, and the file that each keeps them in.
-PARTS = ("unet", "adapters", "modulation", "morphology")
+#: Components whose weights the graph reads (SMA's amplitudes, where a model has them), and the file that each keeps
+#: them in.
+PARTS = ("unet", "adapters", "morphology")
+OPTIONAL = ("modulation",)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 OPSET = 17
 
@@ -96,7 +99,7 @@ def export(pipeline: Any, folder: Path) -> Path:
     """
     missing = [name for name in (*PARTS, "codec") if getattr(pipeline, name, None) is None]
     if missing or pipeline.adapters.domains != ("background", "person"):
-        raise MildError("A one-step graph is for models like mild-small: a codec, adapters, modulation and morphology.")
+        raise MildError("A one-step graph is for models like mild-small: a codec, adapters and morphology.")
     with needs("Writing a graph", "train"):
         import onnx
     step = _Step(pipeline.to(torch.float32)).eval()
@@ -117,16 +120,16 @@ def export(pipeline: Any, folder: Path) -> Path:
             input_names=names, output_names=["rgba"], dynamic_axes=axes,
         )  # fmt: skip
     model = onnx.load(str(path))
-    _read_weights_from(model, folder)
+    _read_weights_from(model, folder, [*PARTS, *(n for n in OPTIONAL if getattr(pipeline, n, None) is not None)])
     onnx.save(model, str(path))
     return path
 
 
-def _read_weights_from(model: Any, folder: Path) -> None:
+def _read_weights_from(model: Any, folder: Path, parts: Sequence[str]) -> None:
     """Replace the graph's weights by places in the safetensors files; half precision is widened when it is loaded."""
     from onnx import TensorProto, helper
 
-    places = {f"{part}.{name}": place for part in PARTS for name, place in _places(folder / part / WEIGHTS).items()}
+    places = {f"{part}.{name}": place for part in parts for name, place in _places(folder / part / WEIGHTS).items()}
     kinds = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
     kept, widened = [], []
     for tensor in model.graph.initializer:
