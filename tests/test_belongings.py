@@ -47,6 +47,17 @@ def test_one_click_takes_the_thing_or_the_shadow(box: Box, at: tuple[int, int]) 
     assert iou(attached(before.photo, *at, taken), wanted & ~taken) > 0.85
 
 
+def test_a_click_in_the_rim_of_a_shadow_takes_its_dark_core_too() -> None:
+    before = scene()
+    pixels = before.photo.pixels.copy()
+    core = Box(165, 207, 250, 218)
+    pixels[core.slices] = (52, 48, 42)
+    wanted = np.zeros(SIZE, bool)
+    wanted[SHADOW.slices] = True
+    found = attached(Photo.from_array(pixels), 255, 203, before.mask_of((1, 2)))
+    assert found[core.slices].mean() > 0.95 and iou(found, wanted & ~before.mask_of((1, 2))) > 0.7
+
+
 def test_it_goes_with_the_nearest_who_is_erased() -> None:
     before = scene()
     after, ids = select(before, Selection(people=(1,), also=((175, 150), (220, 214))))

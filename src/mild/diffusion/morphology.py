@@ -248,9 +248,7 @@ def guided_attention(
     )
 
 
-def _attention_hook(
-    attention: DecoupledAttention, tokens: torch.Tensor, grid: _Grid
-) -> Callable[..., torch.Tensor]:
+def _attention_hook(attention: DecoupledAttention, tokens: torch.Tensor, grid: _Grid) -> Callable[..., torch.Tensor]:
     heads = attention.shape[2]
     key, value = (_split(project(tokens), heads) for project in (attention.to_k, attention.to_v))
 

@@ -87,7 +87,22 @@ def _shadow(lab: NDArray[np.uint8], rough: BoolMask, people: BoolMask, spot: tup
     alike = np.hypot(*(values[..., 1:] - ground[1:]).transpose(2, 0, 1)) < _SAME_COLOUR
     dark = (lightness < middle) & (lightness > 0.6 * own[0]) & alike & ~people
     piece = _piece(dark, spot)
+    piece |= _enclosed(piece, people, lightness < own[0])
     return piece if piece.any() and piece.mean() < _LARGEST else None
+
+
+def _enclosed(piece: BoolMask, people: BoolMask, darker: BoolMask) -> BoolMask:
+    """What a shadow and people enclose, where most of it is darker yet: its core, when the click was in its rim."""
+    count, rest, stats, _ = cv2.connectedComponentsWithStats((~(piece | people)).astype(np.uint8), connectivity=4)
+    height, width = piece.shape
+    out = np.zeros_like(piece)
+    for number in range(1, count):
+        x, y, w, h = (int(v) for v in stats[number, :4])
+        inner = x > 0 and y > 0 and x + w < width and y + h < height
+        where = rest == number
+        if inner and darker[where].mean() > 0.5:
+            out |= where
+    return out
 
 
 def _piece(mask: BoolMask, spot: tuple[int, int]) -> BoolMask:
