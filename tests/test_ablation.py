@@ -106,6 +106,7 @@ def test_recipes_are_refused_in_a_sentence(folder: Path, tmp_path: Path) -> None
         return str(told.value)
 
     assert "There is no variant 'magic'" in refused(variants=["magic"])
+    assert "The reference 'layers' is none of the variants" in refused(reference="layers")
     assert "The stage of run must be base" in refused(run={**values["run"], "stage": "distill"})
     assert "colour: there is no such setting." in refused(run={**values["run"], "colour": 1})
     assert "there is no such setting" in refused(speed=1)
@@ -187,6 +188,7 @@ def test_the_ready_configs_are_good() -> None:
         "full" in AblationRecipe.load(root / f"{name}.yaml").variants
         for name in ("ablation_longer", "ablation_seeds", "twin")
     )
+    assert AblationRecipe.load(root / "ablation_parts.yaml").reference == "layers + HMG"
 
 
 def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:
@@ -194,3 +196,22 @@ def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:
     assert compared_with("full", ["prior alone", "backbone", "full"]) == "backbone"
     assert compared_with("full, 20 steps", ["full, 20 steps", "layers"]) == "layers"
     assert compared_with("layers", ["layers"]) is None and compared_with("backbone", VARIANTS) is None
+    assert compared_with("backbone", VARIANTS, "layers") == "layers" and compared_with("layers", VARIANTS, "layers") is None
+
+
+def test_everything_against_one_and_one_set_of_weights_for_all_layers(folder: Path, tmp_path: Path) -> None:
+    whole = AblationRecipe.load(folder / "recipe.yaml")
+    one = "layers + HMG without adapters"
+    names = ("layers + HMG", one, "layers + HMG without prior")
+    recipe = whole.model_copy(
+        update={"out": str(tmp_path), "variants": names, "reference": "layers + HMG", "seeds": (0,)}
+    )
+    text = ablate(recipe).read_text()
+    assert "Sample by sample, against layers + HMG:" in text and f"| {one} \u2212 layers + HMG |" in text
+    assert {name: trains_adapters(tmp_path, name) for name in names} == dict(zip(names, (True, False, True), strict=True))
+
+
+def trains_adapters(out: Path, name: str) -> bool:
+    """Does a variant's model hold adapters?"""
+    index = out / "runs" / f"{name.replace(' ', '_')}-0" / "pipeline" / "model_index.json"
+    return bool(json.loads(index.read_text())["adapters"][0])

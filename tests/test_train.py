@@ -218,6 +218,19 @@ def test_a_run_can_start_from_the_backbone_alone(rows: Path, tmp_path: Path) -> 
     assert make_parts(tiny(rows, tmp_path / "twin", model=single)).pipeline.adapters is None
 
 
+def test_one_set_of_weights_for_layers_of_all_domains(rows: Path, tmp_path: Path) -> None:
+    """`model.adapters: false`: no adapter is made, and the start's are not used."""
+    train(tiny(rows, tmp_path / "run", optimiser={"steps": 1}))
+    config = tiny(rows, tmp_path / "next", model={"start": str(tmp_path / "run"), "adapters": False})
+    parts = make_parts(config)
+    assert "adapters" not in config.trained and "unet" in config.trained
+    assert parts.pipeline.adapters is not None and parts.denoiser(config).adapters is None
+    assert make_parts(tiny(rows, tmp_path / "fresh", model={"adapters": False})).pipeline.adapters is None
+    for model in ({"adapters": False}, {"layers": False, "sma": "off"}):
+        with pytest.raises(UsageError, match="Adapters cannot learn while"):
+            tiny(rows, tmp_path / "none", model={**model, "train": ["unet", "adapters"]})
+
+
 def test_adapters_of_stable_diffusion(rows: Path, tmp_path: Path) -> None:
     """SD 1.5 in shape: LoRAs, SMA and HMG on a frozen backbone, then the alpha decoder, then distilled."""
     sd15().save_pretrained(tmp_path / "sd")

@@ -23,6 +23,9 @@ class AblationRecipe(BaseModel):
     samples: int = Field(60, ge=1, description="So many of them, evenly from all scenarios.")
     covered: bool = Field(False, description="Only those in which somebody who stays is covered, of any scenario.")
     variants: tuple[str, ...] = tuple(VARIANTS)
+    reference: str | None = Field(
+        None, description="The variant that all others are compared with; none: each with the nearest before it."
+    )
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Of sampling.")
     training_seeds: tuple[int, ...] = Field((0,), min_length=1)
     steps: int = Field(1, ge=1, le=100, description="Denoising steps when erasing, where a variant says nothing.")
@@ -38,6 +41,8 @@ class AblationRecipe(BaseModel):
         unknown = [name for name in self.variants if name not in VARIANTS]
         if unknown:
             raise ValueError(f"there is no variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
+        if self.reference is not None and self.reference not in self.variants:
+            raise ValueError(f"the reference {self.reference!r} is none of the variants")
         if self.run.get("stage") != "base":
             raise ValueError("the stage of run must be base: every variant is trained from the start")
         return self

@@ -46,7 +46,7 @@ def write_table(recipe: AblationRecipe) -> Path:
     """``table.md``, ``table.json`` and ``plot.png``, from the scores that there are; returns the first."""
     out = Path(recipe.out)
     scores = {name: _scores(recipe, name) for name in recipe.variants}
-    table = [_entry(scores, name, place) for name in recipe.variants for place in PLACES]
+    table = [_entry(scores, name, place, recipe.reference) for name in recipe.variants for place in PLACES]
     (out / "table.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
     path = out / "table.md"
     path.write_text(_markdown(recipe, table), encoding="utf-8")
@@ -63,11 +63,11 @@ def _scores(recipe: AblationRecipe, name: str) -> Lines:
     ]
 
 
-def _entry(scores: Mapping[str, Lines], name: str, place: str) -> dict[str, Any]:
+def _entry(scores: Mapping[str, Lines], name: str, place: str, reference: str | None) -> dict[str, Any]:
     """A variant's means in one kind of scene, and its differences to what it is compared with."""
     entry: dict[str, Any] = {"variant": name, "scenario": place}
     clusters = {line["sample"]: line["cluster"] for line in scores[name] if "cluster" in line}
-    other = compared_with(name, scores)
+    other = compared_with(name, scores, reference)
     for figure in FIGURES:
         values = _values(scores[name], place, figure)
         mean = mean_of(values, clusters=clusters)
@@ -83,8 +83,11 @@ def _entry(scores: Mapping[str, Lines], name: str, place: str) -> dict[str, Any]
     return entry
 
 
-def compared_with(name: str, present: Collection[str]) -> str | None:
-    """The nearest variant before this one, of those that are there: with fewer rows, steps are taken together."""
+def compared_with(name: str, present: Collection[str], reference: str | None = None) -> str | None:
+    """The reference, or the nearest variant before this one, of those that are there: with fewer rows, steps are taken
+    together."""
+    if reference is not None:
+        return reference if reference != name else None
     other = VARIANTS[name].against
     while other is not None and other not in present:
         other = VARIANTS[other].against
@@ -115,7 +118,8 @@ def _markdown(recipe: AblationRecipe, table: Sequence[Mapping[str, Any]]) -> str
         text += _lines_of("variant", rows, lambda entry, figure: entry.get(figure))
         compared = [{**e, "variant": f"{e['variant']} − {e['against']}"} for e in rows if "against" in e]
         if compared:
-            text += ["Sample by sample, against the nearest variant before it that is here:", ""]
+            other = recipe.reference or "the nearest variant before it that is here"
+            text += [f"Sample by sample, against {other}:", ""]
             text += _lines_of("difference", compared, lambda entry, figure: entry.get(figure, {}).get("more"))
     return "\n".join(text)
 

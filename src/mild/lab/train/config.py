@@ -36,6 +36,7 @@ class ModelConfig(_Section):
     rank: int = Field(8, ge=1, le=256, description="Of every domain's LoRA, where it is made anew or was narrower.")
     train: tuple[PartName, ...] | None = Field(None, description="Parts that learn; none: the stage's usual ones.")
     layers: bool = Field(True, description="Off: the single-path twin, all masks as one, no adapters.")
+    adapters: bool = Field(True, description="Off: the same weights for layers of all domains.")
     prior: bool = Field(True, description="The exemplar fill as a condition.")
     sma: Literal["on", "off", "beta", "gamma"] = "on"
     hmg: HmgSources = Field("none", description="Morphology guidance: all, none, or some of pose, parsing, relations.")
@@ -193,7 +194,8 @@ class RunConfig(LoopConfig):
         wanted: tuple[PartName, ...] = ("adapters", "modulation", "morphology")
         if self.stage != "adapters":
             wanted = ("unet", *wanted)
-        left_out = {"adapters": not model.layers, "modulation": model.sma == "off", "morphology": model.hmg == "none"}
+        one_for_all = not (model.layers and model.adapters)
+        left_out = {"adapters": one_for_all, "modulation": model.sma == "off", "morphology": model.hmg == "none"}
         return tuple(part for part in wanted if not left_out.get(part, False))
 
     @model_validator(mode="after")
@@ -211,6 +213,8 @@ class RunConfig(LoopConfig):
             raise ValueError("model.kept names parts of model.start, and the unet is always one of them")
         if "morphology" in self.trained and model.hmg == "none":
             raise ValueError("morphology cannot learn while model.hmg is none")
+        if "adapters" in self.trained and not (model.layers and model.adapters):
+            raise ValueError("adapters cannot learn while model.layers or model.adapters is false")
         if ("alpha_decoder" in self.trained) != (self.stage == "alpha"):
             raise ValueError("the alpha decoder is trained by the stage alpha, and by no other")
         if self.stage == "adapters" and "unet" in self.trained:

@@ -74,7 +74,7 @@ class Parts:
         if text is not None and wordless:
             text = {d: DomainText(w.no_tokens, w.no_tokens, w.no_pooled, w.no_pooled) for d, w in text.items()}
         layers = config.model.layers
-        adapters = pipe.adapters if layers else None
+        adapters = pipe.adapters if layers and config.model.adapters else None
         return Denoiser(
             pipe.unet, self.codec, adapters, pipe.modulation if layers else None, config.model.sma, probe, text,
             morphology=pipe.morphology if config.model.hmg != "none" else None,

@@ -58,6 +58,18 @@ VARIANTS: Mapping[str, Variant] = {
         ),
         Variant("layers + HMG", _layers(hmg="all"), against="layers"),
         Variant(
+            "layers + HMG without adapters",
+            _layers(hmg="all", adapters=False),
+            switches={"use_adapters": False},
+            against="layers + HMG",
+        ),
+        Variant(
+            "layers + HMG without prior",
+            _layers(hmg="all", prior=False),
+            switches={"prior": False},
+            against="layers + HMG",
+        ),
+        Variant(
             "layers + HMG + SMA beta", _layers(hmg="all", sma="beta"), switches={"sma": "beta"}, against="layers + HMG"
         ),
         Variant(
