@@ -196,7 +196,10 @@ def test_a_shorter_ablation_compares_across_what_was_left_out() -> None:
     assert compared_with("full", ["prior alone", "backbone", "full"]) == "backbone"
     assert compared_with("full, 20 steps", ["full, 20 steps", "layers"]) == "layers"
     assert compared_with("layers", ["layers"]) is None and compared_with("backbone", VARIANTS) is None
-    assert compared_with("backbone", VARIANTS, "layers") == "layers" and compared_with("layers", VARIANTS, "layers") is None
+    assert (
+        compared_with("backbone", VARIANTS, "layers") == "layers"
+        and compared_with("layers", VARIANTS, "layers") is None
+    )
 
 
 def test_everything_against_one_and_one_set_of_weights_for_all_layers(folder: Path, tmp_path: Path) -> None:
@@ -208,7 +211,9 @@ def test_everything_against_one_and_one_set_of_weights_for_all_layers(folder: Pa
     )
     text = ablate(recipe).read_text()
     assert "Sample by sample, against layers + HMG:" in text and f"| {one} \u2212 layers + HMG |" in text
-    assert {name: trains_adapters(tmp_path, name) for name in names} == dict(zip(names, (True, False, True), strict=True))
+    assert {name: trains_adapters(tmp_path, name) for name in names} == dict(
+        zip(names, (True, False, True), strict=True)
+    )
 
 
 def trains_adapters(out: Path, name: str) -> bool:

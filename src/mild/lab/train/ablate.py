@@ -32,15 +32,15 @@ def ablate(recipe: AblationRecipe, *, score_only: bool = False) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     dump_yaml(recipe, out / "recipe.yaml")
     cases = chosen(recipe)
-    for seed in recipe.training_seeds:
-        if not score_only:
+    if not score_only:
+        for seed in recipe.training_seeds:
             for variant in runs_of(list(recipe.variants)):
                 for config in recipe.configs(variant, seed):
                     if not (Path(config.out) / PIPELINE / "model_index.json").exists():
                         print(f"training {variant.name}, seed {seed}: {config.stage}", flush=True)
                         if train(config) is None:
                             raise MildError("The training was stopped; the same command goes on where it was.")
-        score(recipe, [VARIANTS[name] for name in recipe.variants], seed, cases)
+    score(recipe, [VARIANTS[name] for name in recipe.variants], cases)
     return write_table(recipe)
 
 

@@ -36,25 +36,26 @@ from mild.request import Region
 HIDDEN = ("hidden_iou", "left", "invented", "completion_ssim")
 
 
-def score(recipe: AblationRecipe, variants: Sequence[Variant], seed: int, cases: Sequence[Sample]) -> None:
-    """Erase from every sample with every sampling seed; figures go to ``scores/NAME-SEED.jsonl``, a line each.
+def score(recipe: AblationRecipe, variants: Sequence[Variant], cases: Sequence[Sample]) -> None:
+    """Erase from every sample with every model and sampling seed, a line each of ``scores/NAME-SEED.jsonl``.
 
-    Sample by sample, all variants in turn: those that are shown the same fill share its search.
+    Sample by sample, all trainings of all variants in turn: those that are shown the same fill share its search.
     """
     folder = Path(recipe.out) / "scores"
     folder.mkdir(exist_ok=True)
-    paths = {variant.name: folder / scores_name(variant.name, seed) for variant in variants}
+    models = [(variant, seed) for seed in recipe.training_seeds for variant in variants]
+    paths = {(variant.name, seed): folder / scores_name(variant.name, seed) for variant, seed in models}
     done = {
-        (name, line["sample"], line["seed"]) for name, path in paths.items() for line in read_json_lines(path)
+        (*model, line["sample"], line["seed"]) for model, path in paths.items() for line in read_json_lines(path)
     }  # fmt: skip
     pipelines: dict[str, Any] = {}
     with ExitStack() as stack:
-        files = {name: stack.enter_context(path.open("a", encoding="utf-8")) for name, path in paths.items()}
+        files = {model: stack.enter_context(path.open("a", encoding="utf-8")) for model, path in paths.items()}
         for case in cases:
             for sampling in recipe.seeds:
                 cuts: dict[tuple[bool, bool], Cut] = {}
-                for variant in variants:
-                    if (variant.name, case.key, sampling) in done:
+                for variant, seed in models:
+                    if (variant.name, seed, case.key, sampling) in done:
                         continue
                     line: dict[str, Any] = {"sample": case.key, "seed": sampling, "scenario": case.tags.scenario}
                     line["cluster"] = cluster_of(case)
@@ -68,8 +69,8 @@ def score(recipe: AblationRecipe, variants: Sequence[Variant], seed: int, cases:
                             line |= hidden(made.stacks[0], item_of(case), cuts[shown].hole)
                     except MildError as error:  # nothing to erase is visible, for one; the table counts samples
                         line["failed"] = str(error)
-                    files[variant.name].write(json.dumps(line) + "\n")
-                    files[variant.name].flush()
+                    files[variant.name, seed].write(json.dumps(line) + "\n")
+                    files[variant.name, seed].flush()
 
 
 def _erased(
