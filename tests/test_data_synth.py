@@ -273,6 +273,16 @@ def test_a_person_without_alpha_or_with_nobody_in_it_is_left_out(tmp_path):
     assert any("no transparency" in p for p in found.problems) and any("empty" in p for p in found.problems)
 
 
+def test_a_tar_that_is_not_there_is_one_sentence_and_an_unpacked_one_serves(tmp_path):
+    root = make_ingredients(tmp_path / "unpacked")
+    edit_manifest(root, lambda lines: [line.update(shard="photos.tar") for line in lines])
+    assert inspect(root, "train").problems == ()
+    for file in root.glob("train_*.png"):
+        file.unlink()
+    (said,) = inspect(root, "train").problems
+    assert "has no photos.tar" in said
+
+
 def test_nothing_to_make_it_from_is_one_clear_sentence(tmp_path, capsys):
     assert run(["data", "synth", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "has no manifest.jsonl" in capsys.readouterr().err

@@ -65,13 +65,17 @@ class Ingredients:
 
     def image(self, entry: dict[str, Any]) -> Image.Image:
         """Opened, not yet decoded; raises :class:`MildError` when it is not there or no picture."""
-        if not entry.get("shard"):
+        tar = self.root / entry["shard"] if entry.get("shard") else None
+        # An unpacked tar serves as well.
+        if tar is None or (not tar.exists() and (self.root / entry["file"]).is_file()):
             try:
                 return Image.open(io.BytesIO((self.root / entry["file"]).read_bytes()))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or "it is damaged"
                 raise MildError(f"The photo {entry['file']} cannot be read ({why}).") from None
-        handle, members = _tar(self.root / entry["shard"])
+        if not tar.is_file():
+            raise MildError(f"{self.root} has no {entry['shard']}, which the manifest names; put it there.")
+        handle, members = _tar(tar)
         member = members.get(entry["file"])
         data = handle.extractfile(member) if member is not None else None
         if data is None:

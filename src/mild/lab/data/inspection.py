@@ -43,7 +43,8 @@ def inspect(root: str | Path, split: Split) -> Inspection:
         if wrong:
             left_out.add(entry["file"])
             problems.append(wrong)
-    return Inspection(frozenset(left_out), tuple(problems))
+    # A tar that is not there is one problem, not one of each of its photos.
+    return Inspection(frozenset(left_out), tuple(dict.fromkeys(problems)))
 
 
 def _wrong(photos: Ingredients, entry: dict[str, Any]) -> str | None:
