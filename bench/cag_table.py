@@ -3,8 +3,9 @@
     python bench/cag_table.py --model FOLDER [--sma on,off] [--steps 4] [--no-prior] [PHOTO ...]
 
 The model is one that has them; mild-small has not. Without photos: the examples, with the demo's choice of whom to
-erase (in other photos, the smallest person surely found); both the erasing, and the decomposition, whose layers of people have the most to lose. Ends with 1 if any layer
-that has a foreign region has no larger CAG under the first setting than under the last.
+erase (in other photos, the smallest person surely found); both the erasing, and the decomposition, whose layers of
+people have the most to lose. Ends with 1 if any layer that has a foreign region has no larger CAG under the first
+setting than under the last.
 """
 
 from __future__ import annotations
