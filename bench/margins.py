@@ -3,13 +3,15 @@
     python bench/margins.py --data FOLDER [--count 16] [--json FILE]
     python bench/margins.py --data FOLDER --count 40 --plan     # nothing is painted
 
-A person of the test split is pasted on a test background. Masks: the person's outline, and the same eroded, shifted,
-made blobby, or rough, as finders and hands draw it. PSNR is that of the result against the background where the person
-is (alpha above 0); ``left`` is the share of the person's alpha that is still in the result; ``beside`` is what is
-replaced where neither person nor mask is, in parts of the person. The finder is off, but for the kind ``found``
-(--plan alone): the mask is the finder's own, and whom it misses does not count. ``--plan`` also compares the matte that
-is erased with the true alpha, as of a matting method: the sum of absolute differences and the gradient error (Rhemann
-et al. 2009; sigma 1.4), both in thousands of pixels and a photo; ``mask`` is the same of the mask before the margin.
+A person of the test split (``--split train``: to choose by) is pasted on a background of the same. Masks: the person's
+outline, and the same eroded, shifted, made blobby, or rough, as finders and hands draw it. PSNR is that of the result
+against the background where the person is (alpha above 0); ``left`` is the share of the person's alpha that is still in
+the result; ``beside`` is what is replaced where neither person nor mask is, in parts of the person. The finder is off,
+but for the kind ``found`` (--plan alone): the mask is the finder's own, and whom it misses does not count. ``--plan``
+also compares the matte that is erased with the true alpha, as of a matting method: the sum of absolute differences and
+the gradient error (Rhemann et al. 2009; sigma 1.4), both in thousands of pixels and a photo; ``mask`` is the same of
+the mask before the margin. ``--moved N`` counts, of N real scenes of the split, how many outlines are taken to lie
+beside their person (``plan/beside.py``).
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ import mild
 from mild import road
 from mild.lab.bench.metrics.fidelity import haarpsi
 from mild.people.find import find_people
+from mild.people.finders.coco import decode_rle
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.beside import moved
+from mild.plan.margin import MOVED, Margin
 from mild.plan.planning import plan_layers
 from mild.request import Finder, Region
-from real import member, rough
+from real import items, member, photo_of, rough
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -45,11 +50,11 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def composites(data: Path, count: int) -> list[tuple[Rgb, Rgb, NDArray[np.float32]]]:
+def composites(data: Path, count: int, split: str = "test") -> list[tuple[Rgb, Rgb, NDArray[np.float32]]]:
     """Background, photo and alpha."""
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
-    places = [r for r in rows if r["kind"] == "background" and r["split"] == "test" and min(r["size"]) >= 300]
-    people = [r for r in rows if r["kind"] == "person" and r["split"] == "test"]
+    places = [r for r in rows if r["kind"] == "background" and r["split"] == split and min(r["size"]) >= 300]
+    people = [r for r in rows if r["kind"] == "person" and r["split"] == split]
     rng = np.random.default_rng(0)
     out = []
     for i in rng.permutation(len(places))[:count]:
@@ -131,22 +136,40 @@ def planned(
     return 100 * left, 100 * besides, *differences(matte, alpha), *differences(mask.astype(np.float32), alpha)
 
 
+def count_moved(data: Path, count: int, split: str) -> None:
+    scenes = items(data, count, ["own"], split)
+    for kind in ("own", "rough", "eroded", "shifted", "blobby"):
+        number = 0
+        for i, item in enumerate(scenes):
+            photo = photo_of(data, item)
+            mask = wrong(decode_rle(item["mask"], photo.shape[:2]), kind, i)
+            if mask.any():
+                person = Person.from_mask(1, mask)
+                number += moved(photo, person, MOVED * Margin.of(person, Region()).reach) is not None
+        print(f"{kind:8s} {number} of {len(scenes)} moved", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--split", choices=("train", "test"), default="test")
     parser.add_argument("--kinds", default="exact,eroded,shifted,blobby")
     parser.add_argument("--method", action="append", default=[], metavar="NAME:FIELD=VALUE,…")
     parser.add_argument("--source", default="mask", help="mask: by hand; blazepose: as a finder's")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plan", action="store_true", help="left and beside alone, of the default")
+    parser.add_argument("--moved", type=int, default=0, metavar="N")
     args = parser.parse_args()
     methods = dict(METHODS)
     for spec in args.method:
         name, _, fields = spec.partition(":")
         methods[name] = {k: json.loads(v) for k, v in (part.split("=") for part in fields.split(",") if part)}
+    if args.moved:
+        count_moved(args.data, args.moved, args.split)
+        return
     figures: dict[str, dict[str, Any]] = {}
-    made = composites(args.data, args.count)
+    made = composites(args.data, args.count, args.split)
     if args.plan:
         for kind in args.kinds.split(","):
             rows = [planned(photo, alpha, kind, i, args.source) for i, (_, photo, alpha) in enumerate(made)]

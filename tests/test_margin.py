@@ -8,6 +8,7 @@ import pytest
 
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
+from mild.plan.beside import moved
 from mild.plan.blur import edge_spread
 from mild.plan.margin import Margin, guided, things, widened
 from mild.plan.planning import plan_layers
@@ -173,3 +174,51 @@ def test_an_outline_is_hurried_where_both_its_sides_are_the_surroundings() -> No
     # Six pixels off: at the left both sides are the body.
     shifted = slack(photo, outlined(Box(BODY.x0 + 6, BODY.y0, BODY.x1 + 6, BODY.y1)), 2)
     assert shifted is None or (shifted[20:80, -3:].all() and not shifted[20:80, :3].any())
+
+
+@pytest.mark.parametrize("off", [(5, 0), (-4, 3), (0, -5)])
+def test_an_outline_that_lay_beside_the_person_left_a_strip_of_them(off: tuple[int, int]) -> None:
+    photo, drawn = (
+        photo_with_body(),
+        outlined(Box(BODY.x0 + off[0], BODY.y0 + off[1], BODY.x1 + off[0], BODY.y1 + off[1])),
+    )
+    hole = hole_of(photo, drawn)
+    assert hole[BODY.slices].all(), "nothing of the body is left"
+    assert hole[drawn.box.slices].all(), "what is drawn goes"
+    assert not (hole & ~outlined(BODY.grow(5, SIZE)).full_mask(SIZE) & ~drawn.full_mask(SIZE)).any()
+
+
+def test_only_an_outline_that_is_wrong_all_around_is_moved() -> None:
+    photo, exact, wide = photo_with_body(), outlined(BODY), outlined(BODY.grow(4, SIZE))
+    assert moved(photo, exact, 6) is None and moved(photo, wide, 6) is None
+    dent = exact.full_mask(SIZE)
+    dent[60:80, BODY.x0 : BODY.x0 + 6] = False
+    assert moved(photo, Person.from_mask(1, dent), 6) is None
+    told = Region(dilate=0.0, feather=0.0)
+    off = outlined(Box(BODY.x0 + 5, BODY.y0, BODY.x1 + 5, BODY.y1))
+    assert np.array_equal(hole_of(photo, off, told), off.full_mask(SIZE)), "who says how far is obeyed"
+
+
+def test_a_shifted_outline_is_moved_by_as_much_in_a_large_photo_and_at_its_edge() -> None:
+    size, scale = (SIZE[1] * 6, SIZE[0] * 6), 6
+    at_edge = Box(0, 40, 50, 160)
+    for body in (BODY, at_edge):
+        photo = cv2.resize(photo_with_body(body), size, interpolation=cv2.INTER_NEAREST)
+        mask = np.zeros(photo.shape[:2], bool)
+        mask[(body.y0 + 3) * scale :, max(0, body.x0 - 4) * scale : (body.x1 - 4) * scale] = True
+        mask[min(body.y1 + 3, SIZE[0]) * scale :] = False
+        there = moved(photo, Person.from_mask(1, mask), 8 * scale)
+        assert (
+            there is not None
+            and abs(there.box.y0 - body.y0 * scale) < 2 * scale
+            and abs(there.box.x1 - body.x1 * scale) < 2 * scale
+        )
+
+
+def test_a_mask_of_noise_had_an_outline_longer_than_what_is_sampled_at_once() -> None:
+    rng = np.random.default_rng(2)
+    photo = rng.integers(0, 256, (520, 520, 3)).astype(np.uint8)
+    sponge = np.zeros((520, 520), bool)
+    sponge[::2] = True
+    sponge[:, 0] = True
+    assert moved(photo, Person.from_mask(1, sponge), 6) is None

@@ -27,6 +27,8 @@ Float = NDArray[np.float32]
 #: filter a pixel looks like the person.
 BY_HAND, BY_NET, BY_GUESS = (0.005, 0.022, 0.28), (0.012, 0.035, 0.35), (0.01, 0.03, 0.35)
 SURENESS = {"mask": BY_HAND, "coco": BY_HAND, "box": BY_GUESS, "click": BY_GUESS}
+#: An outline by hand may lie so many reaches beside whom it is drawn around.
+MOVED = 2
 #: Soft edge outside that.
 FEATHER = 0.004
 #: And so before the second look.
@@ -148,7 +150,7 @@ def widened(photo: NDArray[np.uint8], person: Person, margin: Margin, kept: Bool
     touching = np.zeros(labels.max() + 1, bool)
     touching[labels[alike & mask]] = True
     fringe &= touching[labels]
-    return box, fringe | mask, fringe | (mask & alike if _sureness(person) is BY_HAND else mask)
+    return box, fringe | mask, fringe | (mask & alike if by_hand(person) else mask)
 
 
 def _heard(
@@ -158,7 +160,7 @@ def _heard(
 
     ``drawn [h, w]`` is the outline, filled, at ``scale`` of the window ``around``.
     """
-    loose = slack(photo, person, margin.sure + 1) if _sureness(person) is BY_HAND else None
+    loose = slack(photo, person, margin.sure + 1) if by_hand(person) else None
     if loose is None:
         return None
     whole = np.zeros((around.height, around.width), np.uint8)
@@ -166,6 +168,11 @@ def _heard(
     strip = cv2.resize(whole, drawn.shape[::-1], interpolation=cv2.INTER_AREA) > 127
     depth = cv2.distanceTransform((drawn > 0.5).view(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(~strip | (depth > STRIP * margin.reach * scale), np.float32)
+
+
+def by_hand(person: Person) -> bool:
+    """Is the outline one that somebody drew, or gave as if?"""
+    return _sureness(person) is BY_HAND
 
 
 def _sureness(person: Person) -> tuple[float, float, float]:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import SAME_BOX, Box, Person, Scene
+from mild.plan.beside import moved
 from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
 from mild.plan.density import densities, fill_canvas
-from mild.plan.margin import Margin, things, widened
+from mild.plan.margin import MOVED, Margin, by_hand, things, widened
 from mild.plan.sizes import Sizes
 from mild.request import Region
 
@@ -264,7 +265,17 @@ def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tupl
 
     Visible pixels of those who stay are 0: they are never touched.
     """
-    found = [_matte_of(scene, thing, kept, _margin(scene, thing, region)) for thing in things(person, region)]
+    found: list[tuple[Box, NDArray[np.uint8]]] = []
+    for thing in things(person, region):
+        margin = _margin(scene, thing, region)
+        beside = None
+        if region.dilate is None and by_hand(thing):
+            beside = moved(scene.photo.pixels, thing, MOVED * margin.reach)
+        if beside is not None:
+            # What is drawn goes in any case, but more is taken only around where the outline belongs.
+            found.append(_matte_of(scene, beside, kept, _margin(scene, beside, region)))
+            margin = Margin(0, 0, 0)
+        found.append(_matte_of(scene, thing, kept, margin))
     if len(found) == 1:
         return found[0]
     box = Box(
