@@ -64,15 +64,20 @@ class Case:
 
     @property
     def met(self) -> np.ndarray:
-        """IoU of each guess with the person, on a small grid, others left out."""
+        """IoU of each guess with the person, on a small grid, others left out, but for whoever is under the click."""
         whole = Box(0, 0, *self.mask.shape[::-1])
         grid = tuple(max(1, round(n * 192 / max(self.mask.shape))) for n in self.mask.shape[::-1])
-        true, theirs = shrunk(self.mask, grid), shrunk(self.others, grid)
+        true, theirs = shrunk(self.mask, grid), shrunk(self.beside, grid)
         return np.array([iou((soft > 0.5) & ~theirs, true) for soft in self.guesses.inside(whole, grid)])
+
+    @property
+    def beside(self) -> np.ndarray:
+        """Who was surely found, but for whoever is under the click."""
+        return self.others if self.start is None else self.others & ~self.start
 
     def first(self) -> np.ndarray:
         """What one click gives."""
-        out = self.start if self.start is not None else self.kept.outline(self.mask.shape, self.others)
+        out = self.start if self.start is not None else self.kept.outline(self.mask.shape, self.beside)
         if out is None:
             out = np.zeros(self.mask.shape, bool)
             cv2.circle(out.view(np.uint8), self.click, 8, 1, -1)
@@ -135,13 +140,12 @@ class Rolled:
 def rolled(case: Case, clicks: int, rng: np.random.Generator, blind: bool = False) -> Rolled:
     """Simulated clicks with the net in ``refine.says``."""
     guesses = Guesses.none() if blind else case.kept
-    others = case.others if case.start is None else case.others & ~case.start
     now, on, off = case.first(), [case.click], list[tuple[int, int]]()
     out = Rolled([iou(now, case.mask)], [])
     for _ in range(clicks - 1):
         newest = innermost(worst_piece(now, case.mask))
         (on if case.mask[newest[1], newest[0]] else off).append(newest)
-        view = refine.viewed(case.photo, now, on, off, newest, others, guesses)
+        view = refine.viewed(case.photo, now, on, off, newest, case.beside, guesses)
         true = shrunk(case.mask[view.window.slices], view.before.shape[::-1]).ravel()
         chosen = rng.choice(true.size, min(SAMPLED, true.size), replace=False)
         out.shown.append((view.cues.reshape(-1, view.cues.shape[-1])[chosen], true[chosen]))

@@ -20,7 +20,9 @@ from mild.people.scene import Box
 SIZE, SPOT = 60, (30.0, 20.0)
 
 
-def _found(monkeypatch: pytest.MonkeyPatch, peaks: dict[float, float], scale: float = 1.0) -> tuple[Guesses, Any]:
+def _found(
+    monkeypatch: pytest.MonkeyPatch, peaks: dict[float, float], scale: float = 1.0, others: Any = None
+) -> tuple[Guesses, Any]:
     """What a click finds where the boxes at these left edges have looks with these peaks, masks as wide as the box."""
 
     def looks(nets: Any, seen: Any, place: Place) -> list[Look]:
@@ -33,7 +35,7 @@ def _found(monkeypatch: pytest.MonkeyPatch, peaks: dict[float, float], scale: fl
     places = [Place((left, 5.0, 40.0, 40.0), (0.1, 0.1, 0.0)) for left in peaks]
     detector: Any = SimpleNamespace(judge=TwoDetectors.judge, places_near=lambda picture, x, y: places)
     nets: Any = None
-    return clicked.at_click(nets, detector, Picture(np.zeros((SIZE, SIZE, 3), np.uint8)), *SPOT, None, scale)
+    return clicked.at_click(nets, detector, Picture(np.zeros((SIZE, SIZE, 3), np.uint8)), *SPOT, others, scale)
 
 
 def test_every_doubtful_look_under_a_click_is_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +50,17 @@ def test_a_look_beside_the_click_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
     guesses, _ = _found(monkeypatch, {2.0: 0.6, 35.0: 0.9})
     assert len(guesses) == 1 and guesses.inside(Box(0, 0, SIZE, SIZE), (SIZE, SIZE))[0, 20, 10] == 1
     assert len(_found(monkeypatch, {35.0: 0.9})[0]) == 0
+
+
+def test_fewer_boxes_are_looked_at_under_somebody_who_was_surely_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second click there waited 1.5 s for looks at eight boxes, and the last five changed nothing."""
+    peaks = {float(left): 0.5 for left in range(2, 22, 4)}
+    known = np.zeros((SIZE, SIZE), bool)
+    assert len(_found(monkeypatch, peaks, others=known)[0]) == 5
+    known[:, :10] = True
+    assert len(_found(monkeypatch, peaks, others=known)[0]) == 10, "once with the others painted grey"
+    known[15:25, 25:35] = True
+    assert len(_found(monkeypatch, peaks, others=known)[0]) == 6
 
 
 def test_guesses_are_in_the_pixels_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:

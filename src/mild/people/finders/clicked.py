@@ -27,7 +27,8 @@ from mild.people.guesses import Guesses, shrunk
 from mild.people.scene import BoolMask
 from mild.photo.grid import fitted
 
-_MOST_PLACES = 8
+#: Boxes that are looked at; and where somebody was surely found under the click, who is meant most often.
+_MOST_PLACES, _FEW_PLACES = 8, 3
 #: So many looks are kept, the best; more change nothing.
 MOST_GUESSES = 24
 #: The long side of the grid on which looks are compared; a mask of fewer cells is nobody's.
@@ -35,13 +36,16 @@ _GRID, _LEAST_CELLS = 192, 6
 #: The IoU to be expected of a look, a weighted sum of its cues: the judge's sum, peak, fit, logit of the presence, are
 #: the others painted grey; the click's depth in the mask as a part of the greatest, the soft mask there, its place
 #: across and down in the box and the squares of these; the part of the mask that is others', logarithm of its part of
-#: the picture, its part of the box, logarithm of the box's shape; its agreement with all looks.
+#: the picture, its part of the box, logarithm of the box's shape; its agreement with all looks; is somebody surely
+#: found under the click, and if so: are the others painted grey, the part that is others', the agreement.
 #: ``bench/clicks_fit.py``.
 WEIGHTS = (
-    -0.0005, -0.0263, 0.0295, 0.0036, 0.0055, 0.1792, 0.0339, -0.0247,
-    -0.0384, -0.0538, -0.1038, -0.3848, 0.0040, 0.0744, 0.0339, 0.2436,
+    -0.0057, -0.0666, 0.0448, 0.0025, 0.0154, 0.2823, 0.0550, -0.0119, 0.0022, -0.1252,
+    -0.2331, 0.0298, -0.0013, 0.0558, 0.0089, 0.3780, 0.0803, -0.0337, -0.0447, -0.2664,
 )  # fmt: skip
-BIAS = 0.1441
+BIAS = -0.0157
+#: The cues that count otherwise where somebody was surely found under the click.
+_IF_KNOWN = [4, 11, 15]
 
 
 class Seen(NamedTuple):
@@ -96,7 +100,8 @@ def seen_at(
     nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
 ) -> list[Seen]:
     """Every look at the boxes under a pixel whose mask holds it. Arguments as of :func:`at_click`."""
-    places = detector.places_near(picture, x, y)[:_MOST_PLACES]
+    most = _FEW_PLACES if _is_known(others, x, y) else _MOST_PLACES
+    places = detector.places_near(picture, x, y)[:most]
     return [
         Seen(place, look, shown is not picture)
         for shown in _pictures(picture, others)
@@ -121,7 +126,7 @@ def guesses_of(seen: list[Seen], values: NDArray[np.float64], scale: float) -> G
 def cues_of(
     seen: list[Seen], detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
 ) -> tuple[NDArray[np.float64], list[Seen]]:
-    """What tells how right a look is, ``[n, 16]``, and the looks whose masks hold the pixel on the coarse grid."""
+    """What tells how right a look is, ``[n, 20]``, and the looks whose masks hold the pixel on the coarse grid."""
     grid, shrink = fitted(picture.width, picture.height, _GRID)
     theirs = np.zeros(grid[::-1], bool) if others is None else shrunk(others, grid)
     column, row = (min(n - 1, int((v + 0.5) * shrink)) for v, n in zip((x, y), grid, strict=True))
@@ -155,7 +160,14 @@ def cues_of(
     alike = common / (cells[:, None] + cells - common)
     belief = 1 / (1 + np.exp(-np.array(rows)[:, 0]))
     agreed = (alike * belief).sum(1) / max(1e-6, belief.sum())
-    return np.concatenate([np.array(rows), agreed[:, None]], 1), kept
+    cues = np.concatenate([np.array(rows), agreed[:, None]], 1)
+    there = float(_is_known(others, x, y))
+    return np.concatenate([cues, np.full((len(cues), 1), there), there * cues[:, _IF_KNOWN]], 1), kept
+
+
+def _is_known(others: BoolMask | None, x: float, y: float) -> bool:
+    """Was somebody surely found at a pixel of the picture?"""
+    return others is not None and bool(others[min(len(others) - 1, round(y)), min(others.shape[1] - 1, round(x))])
 
 
 def in_frame(
