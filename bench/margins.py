@@ -34,8 +34,8 @@ from mild.people.find import find_people
 from mild.people.finders.coco import decode_rle
 from mild.people.scene import Box, Person, Scene
 from mild.photo import Photo
-from mild.plan.beside import moved
-from mild.plan.margin import MOVED, Margin
+from mild.plan.beside import MOVED, moved
+from mild.plan.margin import Margin
 from mild.plan.planning import plan_layers
 from mild.request import Finder, Region
 from real import items, member, photo_of, rough

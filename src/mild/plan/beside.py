@@ -21,6 +21,8 @@ from mild.photo.grid import fitted
 BoolMask = NDArray[np.bool_]
 Float = NDArray[np.float32]
 
+#: An outline by hand may lie so many of a margin's reaches beside whom it is drawn around.
+MOVED = 2
 #: So much of the path's distance from the outline must be explained, and so much of the outline must move outwards by
 #: more than a pixel. Of 60 outlines of train scenes this moves 1, of the same drawn roughly none, of the same shifted
 #: 47 (``bench/margins.py --moved 60 --split train``).

@@ -27,8 +27,6 @@ Float = NDArray[np.float32]
 #: filter a pixel looks like the person.
 BY_HAND, BY_NET, BY_GUESS = (0.005, 0.022, 0.28), (0.012, 0.035, 0.35), (0.01, 0.03, 0.35)
 SURENESS = {"mask": BY_HAND, "coco": BY_HAND, "box": BY_GUESS, "click": BY_GUESS}
-#: An outline by hand may lie so many reaches beside whom it is drawn around.
-MOVED = 2
 #: Soft edge outside that.
 FEATHER = 0.004
 #: And so before the second look.

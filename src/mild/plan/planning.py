@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
 from mild.people.scene import SAME_BOX, Box, Person, Scene
-from mild.plan.beside import moved
+from mild.plan.beside import MOVED, moved
 from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
 from mild.plan.density import densities, fill_canvas
-from mild.plan.margin import MOVED, Margin, by_hand, things, widened
+from mild.plan.margin import Margin, by_hand, things, widened
 from mild.plan.sizes import Sizes
 from mild.request import Region
 
