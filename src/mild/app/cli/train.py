@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
@@ -128,34 +128,33 @@ def cache(
         raise UsageError("--partial goes with --data; --people-only with --samples, and without --whole.")
     if severe and not partial:
         raise UsageError("--severe goes with --partial.")
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    import functools
 
+    from mild.engines import Work, Workers, calling
     from mild.lab.train import cache as rows_cache
 
     out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
-        if samples is not None:
-            from mild.lab.train.stream import ShardIndex
+    side = cast(Literal["train", "test"], split)
+    shards = -(-rows // rows_cache.SHARD)
+    if samples is not None:
+        from mild.lab.train.stream import ShardIndex
 
-            count = -(-len(ShardIndex.of(samples)) // rows_cache.SAMPLES)
-            jobs = [
-                pool.submit(
-                    rows_cache.from_samples, str(samples), str(out), shard, size, seed, whole, fills, not people_only
-                )
-                for shard in range(count)
-            ]
-        elif partial:
-            jobs = [
-                pool.submit(rows_cache.from_visible, str(data), split, str(out), shard, size, seed, severe)  # type: ignore[arg-type]
-                for shard in range(-(-rows // rows_cache.SHARD))
-            ]
-        else:
-            jobs = [
-                pool.submit(rows_cache.from_ingredients, str(data), split, str(out), shard, size, seed, fills)  # type: ignore[arg-type]
-                for shard in range(-(-rows // rows_cache.SHARD))
-            ]
-        for done, job in enumerate(as_completed(jobs), 1):
-            typer.echo(f"{done}/{len(jobs)} {job.result()}")
+        shards = -(-len(ShardIndex.of(samples)) // rows_cache.SAMPLES)
+        make = functools.partial(
+            rows_cache.from_samples, str(samples), str(out), size=size, seed=seed, whole=whole, fills=fills,
+            backgrounds=not people_only,
+        )  # fmt: skip
+    elif partial:
+        make = functools.partial(
+            rows_cache.from_visible, str(data), side, str(out), size=size, seed=seed, severe=severe
+        )
+    else:
+        make = functools.partial(
+            rows_cache.from_ingredients, str(data), side, str(out), size=size, seed=seed, fills=fills
+        )
+    made = Workers(jobs=workers).mapped(Work(calling, make, threads=1), range(shards))
+    for number, path in enumerate(made, 1):
+        typer.echo(f"{number}/{shards} {path}")
 
 
 @train.command("ablate")
