@@ -121,9 +121,10 @@ class Studio:
         self.page.mouse.up()
 
     def colour(self, x: float, y: float) -> tuple[int, ...]:
-        """What the canvas shows at a place of the page."""
+        """What the canvas shows at a place of the page, once what was asked for has been drawn."""
         self.page.wait_for_timeout(120)
-        script = """([x, y]) => { const c = document.getElementById("canvas"), f = c.getBoundingClientRect();
+        script = """async ([x, y]) => { for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+            const c = document.getElementById("canvas"), f = c.getBoundingClientRect();
             const r = c.width / f.width;
             return [...c.getContext("2d").getImageData((x - f.x) * r, (y - f.y) * r, 1, 1).data.slice(0, 3)]; }"""
         return tuple(self.page.evaluate(script, [x, y]))
