@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class FakeRoad:
 
     def __init__(self, steps: int = 2, pause: float = 0.0, fail: BaseException | None = None) -> None:
         self.steps, self.pause, self.fail = steps, pause, fail
-        self.found = self.ran = self.unloaded = 0
+        self.found = self.ran = self.unloaded = self.prepared = 0
 
     def find(self, photo: Photo, finder: Finder) -> Scene:
         self.found += 1
@@ -57,6 +57,12 @@ class FakeRoad:
 
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]:
         return select(scene, selection)
+
+    def further(self, scene: Scene, selection: Selection) -> Iterator[None]:
+        for step in range(self.steps if selection.points else 0):
+            time.sleep(self.pause)
+            self.prepared = step + 1
+            yield
 
     def run(self, request: EraseRequest, photo: Photo, progress: Callable[[str, float], None]) -> FakeResult:
         scene, erased = self.select(self.find(photo, request.finder), request.selection)

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mild.people import memory
+from mild.people import manual, memory
 from mild.people.finders import clicked
 from mild.people.finders.blaze_nets import Picture
 from mild.people.finders.boxes import Place
 from mild.people.finders.detectors import TwoDetectors
 from mild.people.finders.looks import Look
 from mild.people.guesses import Guesses
-from mild.people.scene import Box
+from mild.people.scene import Box, Person, Scene
+from mild.people.selection import further
+from mild.photo import Photo
+from mild.request import Selection
 
 SIZE, SPOT = 60, (30.0, 20.0)
 
@@ -93,3 +96,40 @@ def test_boxes_of_a_photo_that_was_searched_are_not_looked_for_again() -> None:
         assert len(detector.places_near(picture, *SPOT)) == 2
         assert len(asked) == times
     memory.forget("a photo")
+
+
+def test_what_was_prepared_for_a_further_point_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Piece by piece or at once: the same answer, one look."""
+    asked = list[float]()
+
+    def looks(nets: Any, seen: Any, place: Place) -> list[Look]:
+        asked.append(place.box[0])
+        mask = np.zeros((256, 256), np.float32)
+        mask[5:40, int(place.box[0]) : 40] = 1
+        marks: Any = SimpleNamespace(to_net=np.eye(2, 3), mask=mask, peak=0.5, presence=0.5)
+        return [Look(marks, 0.5, 0.5)]
+
+    places = [Place((left, 5.0, 40.0, 40.0), (0.1, 0.1, 0.0)) for left in (2.0, 12.0, 20.0)]
+    detector: Any = SimpleNamespace(name="nanodet", judge=TwoDetectors.judge, places_near=lambda picture, x, y: places)
+    monkeypatch.setattr(clicked, "all_looks", looks)
+    monkeypatch.setattr(clicked, "detector_here", lambda: detector)
+    monkeypatch.setattr(manual, "load_nets", lambda: object())
+    monkeypatch.setattr(manual.clicks, "available", lambda: False)
+    pixels = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+    there = np.zeros((SIZE, SIZE), bool)
+    there[15:30, 25:35] = True
+    scene = Scene(Photo.from_array(pixels), (Person.from_mask(1, there),))
+    x, y = int(SPOT[0]), int(SPOT[1])
+    memory.clear()
+    once = manual.guessed(scene.photo, x, y, there)
+    assert len(asked) == 6
+    memory.forget(scene.photo.sha256)
+    assert not list(further(scene, Selection(points=((2, 2),)))), "nobody was found there"
+    ahead = further(scene, Selection(points=((x, y),)))
+    next(ahead)
+    assert len(asked) == 7, "a box at a time"
+    assert len(list(ahead)) == 6 and len(asked) == 12
+    again = manual.guessed(scene.photo, x, y, there)
+    assert len(asked) == 12, "known"
+    assert np.array_equal(again.masks, once.masks) and np.array_equal(again.values, once.values)
+    assert len(list(further(scene, Selection(points=((x, y),))))) == 1 and len(asked) == 12

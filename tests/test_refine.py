@@ -146,3 +146,19 @@ def test_points_are_taken_in_any_order() -> None:
     first = refined(photo, parts["shirt"], [(180, 100), (180, 200), (165, 240)], [(242, 110)])
     second = refined(photo, parts["shirt"], [(165, 240), (180, 200), (180, 100)], [(242, 110)])
     assert np.array_equal(first, second)
+
+
+def test_a_second_click_on_somebody_found_looks_for_guesses_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looked for who else may be there around the point, too: more than half of its time, and nobody asked."""
+    monkeypatch.setattr("mild.people.clicks.cut_out", lambda *a: None)
+
+    def never(*a: object) -> None:
+        raise AssertionError("not asked")
+
+    photo, parts = drawn()
+    whole = parts["shirt"] | parts["trousers"]
+    monkeypatch.setattr(manual, "meant", never)
+    monkeypatch.setattr(manual, "guessed", lambda *a: guessed(parts["shirt"], whole))
+    asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100), (180, 200)]}]}).selection
+    scene, ids = select(Scene(photo, (Person.from_mask(1, parts["shirt"]),)), asked)
+    assert iou(scene.mask_of(ids), whole) > 0.8

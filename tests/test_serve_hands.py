@@ -24,7 +24,9 @@ from mild.app.cli.app import run
 from mild.app.server import Settings
 from mild.app.server.app import create_app
 from mild.app.server.state import MARKER, PROBE, claim
+from mild.app.server.tasks import Tasks
 from mild.errors import UsageError
+from mild.request import Finder, Selection
 from test_server import form, png, problem
 
 T = TypeVar("T")
@@ -464,3 +466,56 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_what_a_further_point_wants_is_prepared_once_a_click_is_answered(serve: Serve) -> None:
+    """The second click on somebody who was found waited up to two seconds for looks that the first had not needed."""
+    road = FakeRoad(steps=3, pause=0.01)
+    with serve(road) as client:
+        id = client.post("/v1/photos", files={"photo": png()}).json()["id"]
+        assert client.post(f"/v1/photos/{id}/select", json={"people": [1]}).status_code == 200
+        assert client.post(f"/v1/photos/{id}/select", json={"points": [[1, 1]]}).status_code == 200
+        until(lambda: road.prepared == 3)
+
+
+def _tasks(tmp_path: Path, road: FakeRoad) -> tuple[Tasks, str]:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png())
+    return Tasks(road, Settings(state=tmp_path / "state"), lambda stage, share: None), str(path)
+
+
+def _select(tasks: Tasks, path: str, **selection: Any) -> Any:
+    return tasks.do("select", (path, Finder(), Selection.model_validate(selection), False))
+
+
+def test_any_other_task_comes_before_what_is_prepared(tmp_path: Path) -> None:
+    """It is done a piece at a time; a click that wants it does the rest, and a photo that is closed ends it."""
+    road = FakeRoad(steps=5)
+    tasks, path = _tasks(tmp_path, road)
+    assert not tasks.prepare(), "nobody has clicked"
+    _select(tasks, path, points=[(1, 1)])
+    assert road.prepared == 0, "the answer does not wait"
+    assert tasks.prepare() and road.prepared == 1
+    tasks.do("people", (path, Finder(), False))
+    assert road.prepared == 1
+    _select(tasks, path, clicks=[{"on": [(1, 1)], "off": [(0, 0)]}])
+    assert road.prepared == 5 and not tasks.prepare()
+
+    _select(tasks, path, points=[(1, 1)])
+    assert tasks.prepare() and road.prepared == 1
+    tasks.do("forget", ([path], None))
+    assert not tasks.prepare() and road.prepared == 1
+
+
+def test_a_click_that_cannot_be_prepared_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    road = FakeRoad()
+    tasks, path = _tasks(tmp_path, road)
+
+    def broken(scene: Any, selection: Any) -> Iterator[None]:
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr(road, "further", broken)
+    _select(tasks, path, points=[(1, 1)])
+    assert not tasks.prepare()
+    assert _select(tasks, path, people=[1])[1] == [1]

@@ -8,6 +8,7 @@ since whoever draws a box wants everything inside gone.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -68,6 +69,34 @@ def meant(photo: Photo, x: int, y: int, id: int, others: BoolMask | None = None)
     key = ("point", x, y, _digest(others), *_who_answers(nets, detector))
     person, guesses = memory.answer(photo.sha256, key, lambda: _clicked(photo, x, y, others, nets, detector))
     return replace(person, id=id), guesses
+
+
+def guessed(photo: Photo, x: int, y: int, others: BoolMask) -> Guesses:
+    """All that a click may mean where it is known who is there. Arguments as of :func:`meant`; the pixel is inside."""
+    *_, guesses = looking(photo, x, y, others)
+    return guesses
+
+
+def looking(photo: Photo, x: int, y: int, others: BoolMask) -> Iterator[Guesses]:
+    """As :func:`guessed`, a box at a time: what is left off is lost, and what is finished is remembered. The last that
+    comes is all; what comes before is nothing."""
+    nets = _nets_for(photo)
+    detector = None if nets is None else clicked.detector_here()
+    if nets is None or detector is None:
+        yield Guesses.none()
+        return
+    key = ("guesses", x, y, _digest(others), *_who_answers(nets, detector))
+    known: Guesses | None = memory.answered(photo.sha256, key)
+    if known is None:
+        picture, scale = working_copy(photo)
+        spot, theirs = ((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5), _on_picture(others, picture)
+        seen = list[clicked.Seen]()
+        for some in clicked.looks_at(nets, detector, picture, *spot, theirs):
+            seen += some
+            yield Guesses.none()
+        guesses, _ = clicked.judged(seen, detector, picture, *spot, theirs, scale)
+        known = memory.answer(photo.sha256, key, lambda: guesses)
+    yield known
 
 
 def _clicked(

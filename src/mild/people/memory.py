@@ -131,6 +131,12 @@ def answer(pixels: str, key: Hashable, make: Callable[[], Answer]) -> Answer:
     return cast(Answer, known)
 
 
+def answered(pixels: str, key: Hashable) -> Any:
+    """What :func:`answer` knows, or None."""
+    with _lock:
+        return _answers.get((pixels, key))
+
+
 def stamps(*weights: str | Path) -> tuple[str, ...]:
     """What names weights without holding them: each file's name, size and time, of files and of folders. Where nothing
     lies, nothing is said."""

@@ -7,7 +7,7 @@ contradicts it is forgotten (:func:`apply_mask`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,10 +142,28 @@ def _clicked(scene: Scene, click: Click) -> BoolMask:
         there = _there(scene, *click.on[0])
         if there is not None and all(there[y, x] for x, y in click.on) and not any(there[y, x] for x, y in click.off):
             return there
-        seen, guesses = manual.meant(scene.photo, *click.on[0], scene.next_id, others)
-        start = seen.full_mask(scene.size) if there is None else there
+        if there is None:
+            seen, guesses = manual.meant(scene.photo, *click.on[0], scene.next_id, others)
+            start = seen.full_mask(scene.size)
+        else:
+            start, guesses = there, manual.guessed(scene.photo, *click.on[0], others)
         others = others & ~start
     return refined(scene.photo, start, click.on, click.off, others, guesses)
+
+
+def further(scene: Scene, selection: Selection) -> Iterator[None]:
+    """Prepare, a piece at a time, for a further point of the last of ``selection.points``, which was answered.
+
+    Only where somebody was surely found there: their outline was the answer, and nothing else was looked at yet.
+    """
+    if not selection.points:
+        return
+    x, y = selection.points[-1]
+    before = selection.model_copy(update={"points": selection.points[:-1]})
+    scene = scene if before.empty else chosen_in(scene, before)[0]
+    if _there(scene, x, y) is not None and not clicks.available():
+        for _ in manual.looking(scene.photo, x, y, scene.mask_of(p.id for p in scene.sure)):
+            yield
 
 
 def _there(scene: Scene, x: int, y: int) -> BoolMask | None:

@@ -17,11 +17,14 @@ import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mild.app.server import starting
 from mild.app.server.settings import Settings
 from mild.errors import Cancelled, MildError, UsageError
+
+if TYPE_CHECKING:
+    from mild.app.server.tasks import Tasks
 
 log = logging.getLogger("mild.app.server")
 #: Seconds between two words of progress.
@@ -49,7 +52,7 @@ def work(line: Connection, road: Any, settings: Settings) -> None:
 
     tasks = Tasks(road, settings, progress)
     with contextlib.suppress(OSError):
-        while (item := inbox.get()) is not None:
+        while (item := _next(inbox, tasks)) is not None:
             name, arguments = item
             stop.clear()
             try:
@@ -67,6 +70,15 @@ def work(line: Connection, road: Any, settings: Settings) -> None:
                     answer = "Broken", "The job failed unexpectedly; the server's log says where."
             line.send(answer)
     tasks.close()
+
+
+def _next(inbox: Inbox, tasks: Tasks) -> tuple[str, tuple[Any, ...]] | None:
+    """The next task; until one comes, what it may want is prepared, a piece at a time."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return inbox.get_nowait()
+        if not tasks.prepare():
+            return inbox.get()
 
 
 def _listen(line: Connection, inbox: Inbox, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mild.layers import LayerStack
@@ -41,6 +42,9 @@ class Road(Protocol):
 
     def things(self, scene: Scene) -> tuple[Thing, ...]: ...
     def select(self, scene: Scene, selection: Selection) -> tuple[Scene, tuple[int, ...]]: ...
+    def further(self, scene: Scene, selection: Selection) -> Iterator[None]:
+        """Prepare, a piece at a time, for a further point of a click that was answered."""
+
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
     def decompose(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result: ...
     def unload(self) -> None: ...
@@ -72,6 +76,11 @@ class MildRoad:
         from mild.people.find import select
 
         return select(scene, selection)
+
+    def further(self, scene: Scene, selection: Selection) -> Iterator[None]:
+        from mild.people.selection import further
+
+        return further(scene, selection)
 
     def run(self, request: EraseRequest, photo: Photo, progress: Progress) -> Result:
         from mild.road import run

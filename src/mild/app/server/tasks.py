@@ -6,8 +6,9 @@ Paths come from the server, never from a request; everything else of a request i
 from __future__ import annotations
 
 import io
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from mild.progress import Progress
 from mild.request import EraseRequest, Finder, Selection
 
 T = TypeVar("T")
+log = logging.getLogger("mild.app.server")
 #: Photos and stacks kept decoded: whoever looks at one asks for it again.
 KEPT = 2
 
@@ -57,11 +59,26 @@ class Tasks:
         self._road, self._progress = road, progress
         self._photos: OrderedDict[Hashable, Photo] = OrderedDict()
         self._stacks: OrderedDict[Hashable, tuple[Photo, LayerStack]] = OrderedDict()
+        self._further: tuple[str, tuple[int, int], Iterator[None]] | None = None
         memory.keep_in(settings.state / "people")
 
     def do(self, name: str, arguments: tuple[Any, ...]) -> Any:
         task: Callable[..., Any] = getattr(self, f"do_{name}")
         return task(*arguments)
+
+    def prepare(self) -> bool:
+        """Do a piece of what the next click will want, while nothing is asked; False: there is nothing to prepare."""
+        if self._further is None:
+            return False
+        try:
+            next(self._further[2])
+        except StopIteration:
+            self._further = None
+        except Exception:
+            # Whoever asks for it is told what is wrong with it.
+            log.debug("preparing a click", exc_info=True)
+            self._further = None
+        return self._further is not None
 
     def close(self) -> None:
         self._road.unload()
@@ -116,7 +133,14 @@ class Tasks:
     def do_select(
         self, path: str, finder: Finder, selection: Selection, masks: bool
     ) -> tuple[list[dict[str, Any]], list[int]]:
-        scene, ids = self._road.select(self._scene(path, finder), selection)
+        found = self._scene(path, finder)
+        refined = {(path, click.on[0]) for click in selection.clicks if click.on}
+        if self._further is not None and self._further[:2] in refined:
+            while self.prepare():  # it came before all was done, which is not thrown away
+                pass
+        scene, ids = self._road.select(found, selection)
+        if selection.points:
+            self._further = path, selection.points[-1], self._road.further(found, selection)
         return _told(scene, masks), list(ids)
 
     def do_things(self, path: str, finder: Finder) -> list[dict[str, Any]]:
@@ -177,6 +201,8 @@ class Tasks:
     def do_forget(self, paths: list[str], pixels: str | None) -> None:
         """Let go of photos and jobs, and of the people found in the photo with these pixels."""
         gone = set(paths)
+        if self._further is not None and self._further[0] in gone:
+            self._further = None
         for path in gone:
             self._photos.pop(path, None)
             self._stacks.pop(path, None)

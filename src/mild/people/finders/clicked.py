@@ -7,6 +7,7 @@ look is, is estimated; none is thrown away (:mod:`mild.people.guesses`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -85,7 +86,14 @@ def at_click(
         others: pixels ``[H, W]`` of the picture that are known to be other people's.
         scale: pixels of the picture per pixel of the photo, in whose pixels the guesses are.
     """
-    cues, seen = cues_of(seen_at(nets, detector, picture, x, y, others), detector, picture, x, y, others)
+    return judged(seen_at(nets, detector, picture, x, y, others), detector, picture, x, y, others, scale)
+
+
+def judged(
+    seen: list[Seen], detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None, scale: float
+) -> tuple[Guesses, Candidate | None]:
+    """As :func:`at_click`, of all that :func:`looks_at` sees there."""
+    cues, seen = cues_of(seen, detector, picture, x, y, others)
     if not seen:
         return Guesses.none(), None
     values = cues @ np.array(WEIGHTS) + BIAS
@@ -100,15 +108,19 @@ def seen_at(
     nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
 ) -> list[Seen]:
     """Every look at the boxes under a pixel whose mask holds it. Arguments as of :func:`at_click`."""
+    return [one for some in looks_at(nets, detector, picture, x, y, others) for one in some]
+
+
+def looks_at(
+    nets: BlazeNets, detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None
+) -> Iterator[list[Seen]]:
+    """As :func:`seen_at`, a box at a time: who has something else to do may leave off in between."""
     most = _FEW_PLACES if _is_known(others, x, y) else _MOST_PLACES
     places = detector.places_near(picture, x, y)[:most]
-    return [
-        Seen(place, look, shown is not picture)
-        for shown in _pictures(picture, others)
-        for place in places
-        for look in all_looks(nets, shown, place)
-        if holds(look.marks, look.marks.mask, x, y)
-    ]
+    for shown in _pictures(picture, others):
+        for place in places:
+            looks = all_looks(nets, shown, place)
+            yield [Seen(place, one, shown is not picture) for one in looks if holds(one.marks, one.marks.mask, x, y)]
 
 
 def guesses_of(seen: list[Seen], values: NDArray[np.float64], scale: float) -> Guesses:
