@@ -9,7 +9,7 @@ import pytest
 
 from mild.people import manual, memory
 from mild.people.guesses import Guesses
-from mild.people.refine import refined
+from mild.people.refine import best_height, refined
 from mild.people.scene import Person, Scene
 from mild.people.selection import select
 from mild.photo import Photo
@@ -115,7 +115,7 @@ def test_a_second_click_tells_for_another_of_what_the_first_may_mean(monkeypatch
         asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100), (180, 200)]}]}).selection
         scene, (number,) = select(Scene(photo), asked)
         met.append(iou(scene.person(number).full_mask(SIZE), whole))
-    assert iou(wrong, whole) + 0.1 < met[0] < met[1] - 0.1
+    assert iou(wrong, whole) + 0.1 < met[0] < met[1] - 0.05
 
 
 def test_a_click_on_an_unsure_find_draws_their_outline_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +162,15 @@ def test_a_second_click_on_somebody_found_looks_for_guesses_alone(monkeypatch: p
     asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100), (180, 200)]}]}).selection
     scene, ids = select(Scene(photo, (Person.from_mask(1, parts["shirt"]),)), asked)
     assert iou(scene.mask_of(ids), whole) > 0.8
+
+
+def test_what_is_doubtful_is_taken_where_much_is() -> None:
+    """Cut at one half, a person of whom the net was never more than .4 sure was lost as a whole."""
+    unsure = np.full((10, 10), 0.01)
+    unsure[2:8, 2:8] = 0.4
+    sure = np.where(unsure > 0.1, 0.99, 0.01)
+    for probability in (unsure, sure):
+        logits = np.log(probability / (1 - probability)).astype(np.float32)
+        height = best_height(logits)
+        assert np.array_equal(logits >= height - 1e-4, probability > 0.1)
+    assert np.log(0.2 / 0.8) - 1e-6 <= height <= np.log(0.8 / 0.2) + 1e-6
