@@ -12,7 +12,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     paint: detail (the road's), enlarged (the canvas as it is), copied (own pixels painted whatever the size)
     hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
     mirror: yes (the mean with the mirrored row), no          model: a folder
-    pose: given (the samples'; two thirds of the people have none), found (by the default finder, in the composite), none
+    pose: given (the samples'; two thirds of the people have none), found (by the default finder), none
     steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
