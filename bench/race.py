@@ -15,7 +15,7 @@ contestants:
             token, a gate mixes them with the corrected fill; the softmax is also taught where, by the truth's nearest
             own tokens
     twin    grid8 as a single path, all masks as one, without layers, adapters and HMG (rows made with --whole); it is
-            not judged row by row, but by whole pictures of the three scenarios (every third sample, canvas's pixels)
+            not judged row by row, but by whole pictures of the three scenarios (every fourth sample, canvas's pixels)
 
 Judged, one step from pure noise, rows of 128 px: PSNR of backgrounds in the hole (and over the fill that they were
 given), IoU of hidden people, colour of people. Differences are against the first contestant, row by row, with 95 %
@@ -295,7 +295,7 @@ def row_figures(batch: Batch, answer: torch.Tensor, i: int) -> dict[str, Any]:
     return figures
 
 
-def scenarios(samples: str, out: Path, seed: int, every: int = 3) -> str:
+def scenarios(samples: str, out: Path, seed: int, every: int = 4) -> str:
     """PSNR in the hole of whole pictures by scenario: layers and the single path, with denoised and filled places."""
     pipelines = {}
     for name in ("grid8", "twin"):
