@@ -86,7 +86,7 @@ def test_no_sentence_advises_somebody_else_s_package() -> None:
 def test_pytest_runs_last_so_that_its_closing_line_does() -> None:
     recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", MAKEFILE, re.M)
     assert recipe is not None
-    assert re.search(r"-m pytest( -[^;&|]*)?$", recipe[1].strip().splitlines()[-1])
+    assert recipe[1].strip().splitlines()[-1].endswith("-m pytest")
 
 
 def test_ci_runs_the_tests() -> None:
