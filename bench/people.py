@@ -11,7 +11,8 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     fill: person (what the road does), exemplar, none         canvas: fine (the road's), shared (a budget of 1.1)
     paint: detail (the road's), enlarged (the canvas as it is), copied (own pixels painted whatever the size)
     hmg: all, none, or sources with +       sma: on, off, beta, gamma       adapters: on, off
-    mirror: yes (the mean with the mirrored row), no          model: a folder
+    mirror: yes (the mean with the mirrored row), no, untold (the mirrored row is told nothing of bodies)
+    model: a folder
     pose: given (the samples'; two thirds of the people have none), found (by the default finder), none
     steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
@@ -100,6 +101,9 @@ class Variant:
             clean = self._in_torch(crop, body, sources)
         else:
             clean = model.layer(crop, body, sources, mirrored=self.mirror == "yes")
+            if self.mirror == "untold":
+                turned = model.layer(crop.mirrored(), body.mirrored(clean.shape[1]), "none", mirrored=False)
+                clean = (clean + turned[:, ::-1]) / np.float32(2)
         with patch.object(assemble, "ENLARGED", 0.0 if self.paint == "copied" else assemble.ENLARGED):
             colour = assemble._colour(crop, clean, plan.mattes, self.paint != "enlarged", True)
         return np.clip(np.rint(colour), 0, 255).astype(np.uint8), assemble._alpha(row, clean)[inner]
