@@ -28,6 +28,8 @@ demo: $(PLAIN)
 	@$(BIN)/python -m mild.models.assets >/dev/null
 	@$(OFFLINE) TQDM_DISABLE=1 PYTHONWARNINGS=ignore $(BIN)/python examples/demo.py
 
+# One thread of OpenMP: the browsers, servers and workers of the tests want the other processors, and threads that wait for each other cost more
+# than they give in models so small.
 test: $(STAMP)
 	@$(BIN)/python -m mild.models.assets >/dev/null
 	$(BIN)/ruff check .

@@ -26,10 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from mild.lab.bench.sets.samples import SampleSet
-from mild.people.parsing import with_parts
-from mild.plan.planning import plan_layers
-from mild.request import Region
-from people import SEVERE, Variant, interval
+from people import SEVERE, Variant, interval, planned
 
 #: Bones that turn; the others follow.
 BONES = (
@@ -65,14 +62,9 @@ def people_of(samples: str, count: int) -> list[Hidden]:
     sets, variant = SampleSet.open(samples), Variant("network")
     for id in sets.ids():
         item = sets.load(id)
-        plan = plan_layers(item.scene, item.erase, Region(), budget=None)
-        rows = [row for row in plan.layers if row.owner is not None]
-        if not rows or item.truth is None:
+        scene, plan, rows, hole = planned(item, item.scene)
+        if item.truth is None:
             continue
-        scene = with_parts(item.scene, [row.owner for row in rows if row.owner is not None])
-        hole = np.zeros(scene.size, bool)
-        for box, matte in plan.mattes.values():
-            hole[box.slices] |= matte > 0
         for row in rows:
             assert row.owner is not None
             whole, joints = item.truth.people.get(row.owner), scene.person(row.owner).keypoints

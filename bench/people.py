@@ -165,15 +165,22 @@ def _with_poses(item: Item) -> Scene:
     return replace(item.scene, people=tuple(people))
 
 
-def judged(item: Item, variant: Variant, given: Scene) -> Iterator[dict[str, Any]]:
-    """The figures of every hidden person of an item; ``given``: its scene, as the variant knows it."""
-    budget = {"fine": None, "shared": 1.1}[variant.canvas]
+def planned(
+    item: Item, given: Scene, budget: float | None = None
+) -> tuple[Scene, Plan, list[LayerPlan], NDArray[np.bool_]]:
+    """The scene with its people's parts, the plan, the rows of people, and all that goes, bool ``[H, W]``."""
     plan = plan_layers(given, item.erase, Region(), budget=budget)
     rows = [row for row in plan.layers if row.owner is not None]
     scene = with_parts(given, [row.owner for row in rows if row.owner is not None])
     hole = np.zeros(scene.size, bool)
     for box, matte in plan.mattes.values():
         hole[box.slices] |= matte > 0
+    return scene, plan, rows, hole
+
+
+def judged(item: Item, variant: Variant, given: Scene) -> Iterator[dict[str, Any]]:
+    """The figures of every hidden person of an item; ``given``: its scene, as the variant knows it."""
+    scene, plan, rows, hole = planned(item, given, {"fine": None, "shared": 1.1}[variant.canvas])
     for row in rows:
         whole = item.truth.people.get(row.owner) if item.truth is not None and row.owner is not None else None
         if whole is None or row.owner is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from mild.app.cli.app import run
 from mild.errors import MildError, UsageError
 from mild.lab.data.sample import Tags
 from mild.lab.data.store import write_shard
+from mild.lab.train import cache as rows_cache
 from mild.lab.train.ablate import ablate, chosen
 from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.ablation_scores import measured
@@ -175,6 +179,32 @@ def test_rows_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert names == ["bodies-00000.npz", "fills-00000.npy", "rows-00000.npy"]
     assert np.load(tmp_path / "rows-00000.npy").shape[1:] == (64, 64, 10)
     assert run(["train", "cache", "--out", str(tmp_path)]) == 2
+
+
+def ended_once(samples: str, out: str, shard: int, *rest: Any, **others: Any) -> Path:
+    """In place of a shard of rows; the first time the second one's process is told to end."""
+    path = Path(out) / f"rows-{shard:05d}.npy"
+    tried = Path(out) / "tried"
+    if shard == 1 and not tried.exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    path.touch()
+    return path
+
+
+def test_a_worker_that_is_told_to_end_costs_no_shard_of_rows(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mild train cache` went on with the next shard, and said nothing of the one that was lost."""
+    monkeypatch.setattr(rows_cache, "SAMPLES", 1)
+    monkeypatch.setattr(rows_cache, "from_samples", ended_once)
+    made = ["train", "cache", "--samples", str(folder / "set"), "--out", str(tmp_path), "--workers", "2"]
+    assert run(made) == 1
+    assert "process died" in capsys.readouterr().err
+    assert not (tmp_path / "rows-00001.npy").exists()
+    assert run(made) == 0
+    assert [path.name for path in sorted(tmp_path.glob("rows-*"))] == [f"rows-{k:05d}.npy" for k in range(3)]
 
 
 def test_the_ready_configs_are_good() -> None:
