@@ -14,6 +14,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     mirror: yes (the mean with the mirrored row), no, untold (the mirrored row is told nothing of bodies)
     model: a folder
     pose: given (the samples'; two thirds of the people have none), found (by the default finder), none
+    again: yes (joints looked for once more in what is the row's own, as the road does), no
     steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
@@ -78,6 +79,7 @@ class Variant:
     adapters: str = "on"
     steps: str = "1"
     pose: str = "given"
+    again: str = "no"
     alone: str = ""
 
     @classmethod
@@ -165,6 +167,19 @@ def _with_poses(item: Item) -> Scene:
     return replace(item.scene, people=tuple(people))
 
 
+def _again(scene: Scene, rows: list[LayerPlan]) -> Scene:
+    from mild.people.behind import joints
+    from mild.people.finders.blaze_nets import load_nets
+
+    points = {}
+    for row in rows:
+        found = joints(load_nets(), scene.photo.pixels[row.crop.slices], row.own, row.hole)
+        if found is not None:
+            found[:, :2] += np.asarray([row.crop.x0, row.crop.y0], np.float32)
+            points[row.owner] = found
+    return replace(scene, people=tuple(replace(p, keypoints=points.get(p.id, p.keypoints)) for p in scene.people))
+
+
 def planned(
     item: Item, given: Scene, budget: float | None = None
 ) -> tuple[Scene, Plan, list[LayerPlan], NDArray[np.bool_]]:
@@ -181,6 +196,10 @@ def planned(
 def judged(item: Item, variant: Variant, given: Scene) -> Iterator[dict[str, Any]]:
     """The figures of every hidden person of an item; ``given``: its scene, as the variant knows it."""
     scene, plan, rows, hole = planned(item, given, {"fine": None, "shared": 1.1}[variant.canvas])
+    if variant.again != "no":
+        scene = _again(scene, rows)
+        if variant.again == "plan":
+            scene, plan, rows, hole = planned(item, scene, None)
     for row in rows:
         whole = item.truth.people.get(row.owner) if item.truth is not None and row.owner is not None else None
         if whole is None or row.owner is None:

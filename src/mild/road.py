@@ -20,6 +20,7 @@ from mild.people.find import find_people, missing, select
 from mild.people.parsing import with_parts
 from mild.people.scene import Scene
 from mild.photo import Photo, PhotoLike
+from mild.plan.joints import looked_again
 from mild.plan.kept import Kept
 from mild.plan.planning import Plan, plan_layers
 from mild.progress import Clock, Progress
@@ -174,7 +175,11 @@ def _made(
     models = Models() if models is None else models
     with clock.stage("load"):
         model: Any = models.one_step(method.model) if runtime == "onnx" else models.pipeline(method.model)
-    if getattr(model, "morphology", None) is not None and (parts.hmg == "all" or "parsing" in parts.hmg):
+    guided = getattr(model, "morphology", None) is not None
+    if guided and (parts.hmg == "all" or "pose" in parts.hmg):
+        with clock.stage("parse"):
+            scene = looked_again(scene, plan)
+    if guided and (parts.hmg == "all" or "parsing" in parts.hmg):
         with clock.stage("parse"):
             scene = with_parts(scene, [layer.owner for layer in plan.layers if layer.owner is not None])
     switches: dict[str, Any] = {"prior": parts.prior, "detail": parts.detail, "hmg": parts.hmg, "kept": kept}

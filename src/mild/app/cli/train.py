@@ -114,6 +114,9 @@ def cache(
     severe: Annotated[
         float, typer.Option("--severe", min=0, max=1, help="With --partial: share of rows of which much is covered.")
     ] = 0.0,
+    joints: Annotated[
+        bool, typer.Option("--joints", help="Also people's joints, as the finder's net sees them.")
+    ] = False,
     people_only: Annotated[bool, typer.Option("--people-only", help="From samples: no backgrounds.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
@@ -152,6 +155,8 @@ def cache(
         make = functools.partial(
             rows_cache.from_ingredients, str(data), side, str(out), size=size, seed=seed, fills=fills
         )
+    if joints:
+        make = functools.partial(rows_cache.with_joints, make)
     made = Workers(jobs=workers).mapped(Work(calling, make, threads=1), range(shards))
     for number, path in enumerate(made, 1):
         typer.echo(f"{number}/{shards} {path}")

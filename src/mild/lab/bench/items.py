@@ -148,10 +148,11 @@ def _boxed(item: Item) -> Scene:
 
 
 def without(scene: Scene, *, pose: bool = False, parsing: bool = False) -> Scene:
-    """The scene as after a failing estimator: no keypoints (``pose``), no body regions (``parsing``)."""
+    """The scene as after a failing estimator: keypoints of no confidence (``pose``), no body regions (``parsing``)."""
     people = scene.people
     if pose:
-        people = tuple(replace(p, keypoints=None, landmarks=None) for p in people)
+        # Of somebody without any the road would look for them.
+        people = tuple(replace(p, keypoints=np.zeros((17, 3), np.float32), landmarks=None) for p in people)
     if parsing:
         people = tuple(replace(p, parts=None) for p in people)
     return Scene(scene.photo, people, scene.order)

@@ -85,7 +85,9 @@ class RowSource:
         made.turn = turn
         if self.bodies:
             rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=draw)))
-            made.bodies = body_rows(self.files, index.numpy(), made.rows, place, made.parts, rng).dropped(rng)
+            made.bodies = body_rows(
+                self.files, index.numpy(), made.rows, place, made.parts, rng, self.config.found
+            ).dropped(rng)
         return made
 
     def _chosen(self, draw: torch.Generator, count: int) -> torch.Tensor:
@@ -103,8 +105,11 @@ class RowSource:
         )
 
 
-def judged_batches(files: Rows, count: int, size: int, *, bodies: bool, whole: bool, at_once: int = 16) -> list[Batch]:
-    """The first ``count`` rows, whole and undamaged, always the same, shrunk to ``size`` pixels."""
+def judged_batches(
+    files: Rows, count: int, size: int, *, bodies: bool, whole: bool, found: float = 0.0, at_once: int = 16
+) -> list[Batch]:
+    """The first ``count`` rows, whole and undamaged, always the same, shrunk to ``size`` pixels; ``found`` as in the
+    settings."""
     kinds = files.kinds == WHOLE
     index = torch.from_numpy(np.flatnonzero(kinds if whole else ~kinds)[:count])
     out = []
@@ -114,7 +119,7 @@ def judged_batches(files: Rows, count: int, size: int, *, bodies: bool, whole: b
         place = Placement(zeros > 0, zeros, zeros, zeros + factor)
         made = collate(shrunk(files.gather(part), factor))
         if bodies:
-            made.bodies = body_rows(files, part.numpy(), made.rows, place, made.parts, np.random.default_rng(0))
+            made.bodies = body_rows(files, part.numpy(), made.rows, place, made.parts, np.random.default_rng(0), found)
         out.append(made)
     return out
 

@@ -1,7 +1,8 @@
-"""What morphology guidance may know of training rows: annotated joints, degraded as a finder would see them.
+"""What morphology guidance may know of training rows: joints as they are found when erasing, or annotated ones.
 
 The joints of the cut-outs are annotated, hidden ones too. What a finder will say of them is less: noise, doubt about
-hidden joints and missing ones are drawn at random for every step.
+hidden joints and missing ones are drawn at random for every step. A cache may hold what the landmark net really says of
+its rows, too (:mod:`mild.people.behind`), of those, too, who have no annotation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from mild.diffusion.rows import LayerRows
 from mild.lab.train.rowfiles import PERSON, Rows
 from mild.people.body import mirrored_keypoints
 
+#: Found joints vary so much more from step to step, in extents of the body.
+JITTER = 0.01
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -35,12 +39,19 @@ class Placement:
 
 
 def body_rows(
-    files: Rows, index: NDArray[np.int64], rows: LayerRows, place: Placement, parts: torch.Tensor | None, rng: Generator
+    files: Rows,
+    index: NDArray[np.int64],
+    rows: LayerRows,
+    place: Placement,
+    parts: torch.Tensor | None,
+    rng: Generator,
+    found: float = 0.0,
 ) -> MorphologyRows:
     """The bodies of stored rows ``index [B]``, seen in the views ``rows`` that ``place`` made of them.
 
     Args:
         parts: labels of the visible body regions ``[B, 1, h, w]``; None: drawn from the joints, and worth less.
+        found: share 0..1 of the people who have found joints that are told these instead of the annotated ones.
     """
     own, hole = (m[:, 0].cpu().numpy() > 0 for m in (rows.own, rows.hole))
     flip, y, x, factor = (a.cpu().numpy() for a in (place.flip, place.y, place.x, place.factor))
@@ -52,7 +63,9 @@ def body_rows(
         if files.kinds[i] != PERSON or not len(people):
             bodies.append(BodyRow.nobody(size))
             continue
-        points, boxes = files.keypoints[i].copy(), people[:, :4].copy()
+        looked = files.found is not None and rng.random() < found and bool((files.found[i, :, 2] > 0).any())
+        points = (files.found if looked and files.found is not None else files.keypoints)[i].copy()
+        boxes = people[:, :4].copy()
         if flip[b]:
             boxes[:, [0, 2]] = files.size - boxes[:, [2, 0]]
             points = mirrored_keypoints(points, files.size)
@@ -66,14 +79,23 @@ def body_rows(
         # A joint beyond the view is as good as unknown there.
         inside = ((points[:, :2] >= 0) & (points[:, :2] < [size[1], size[0]])).all(1)
         points[:, 2] *= inside
-        seen = None if labels is None or not labels[b].any() else labels[b] * own[b]
+        # The cache's regions may be drawn from the annotated joints.
+        seen = None if looked or labels is None or not labels[b].any() else labels[b] * own[b]
         if not (points[:, 2] > 0).any() or not own[b].any():
             bodies.append(BodyRow(size, own[b], hole[b], None, seen, 1.0 if seen is not None else 0.0, others))
             continue
-        points = doubted(rng, points, own[b])
+        points = varied(rng, points) if looked else doubted(rng, points, own[b])
         drawn, worth = coarse(own[b], points) if seen is None else (seen, 1.0)
         bodies.append(BodyRow(size, own[b], hole[b], points, drawn, worth, others))
     return MorphologyRows.build(bodies).to(rows.own.device, rows.own.dtype)
+
+
+def varied(rng: Generator, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Found joints ``[17, 3]``, a little moved."""
+    out = points.copy()
+    extent = float(np.ptp(points[points[:, 2] > 0, :2], axis=0).max())
+    out[:, :2] += rng.normal(0, JITTER * extent, (17, 2))
+    return out.astype(np.float32)
 
 
 def doubted(rng: Generator, points: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -10,14 +10,16 @@ name, then renamed), so that a run that was killed goes on where it stopped and 
                        known
     rows-p00000.npy    the same, of people of whom a part was covered
     fills-00000.npy    optional: uint8 [N, S, S, 3], a second fill of another patch size and seed
+    joints-00000.npy   optional: float32 [N, 17, 3], joints as the landmark net sees them in the row
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ from mild.lab.data.rows import HOLE, OWN, Domain, Row, background_row, person_ro
 from mild.lab.data.store import open_members
 from mild.lab.train.rowfiles import OTHER_NUMBERS, PERSON
 from mild.lab.train.samplerows import PackedRow, numbered, packed_rows
+from mild.people.behind import joints
+from mild.people.finders.blaze_nets import load_nets
 from mild.people.scene import Box
 
 #: Rows of a shard file, where they do not come from samples.
@@ -114,6 +118,27 @@ def write_fills(out: str, shard: int) -> Path:
     return _saved(path, fills)
 
 
+def with_joints(make: Callable[[int], Path], shard: int) -> Path:
+    """The shard that ``make`` makes, and the joints that are found in its rows (see :mod:`mild.people.behind`), unless
+    they are there.
+
+    Raises:
+        MildError: the finder's landmark net is not on this machine.
+    """
+    path = make(shard)
+    side = path.with_name(path.name.replace("rows-", "joints-"))
+    if not side.exists():
+        nets, rows = load_nets(), np.load(path, mmap_mode="r")
+        found = np.zeros((len(rows), 17, 3), np.float32)
+        for i, row in enumerate(rows):
+            if row[0, 0, 5] == PERSON:
+                rgb, region = np.ascontiguousarray(row[..., :3]), np.asarray(row[..., 4])
+                points = joints(nets, rgb, region == OWN, region == HOLE)
+                found[i] = 0 if points is None else points
+        _saved(side, found)
+    return path
+
+
 def from_ingredients(data: str, split: Split, out: str, shard: int, size: int, seed: int, fills: bool) -> Path:
     """One shard of rows from ingredients, with its side files."""
     path = write_shard(data, split, out, shard, size, seed)
@@ -179,7 +204,7 @@ def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool, backgr
         yield from packed_rows(from_members(members, key), size, rng, backgrounds=backgrounds, whole=whole)
 
 
-def _saved(path: Path, rows: NDArray[np.uint8]) -> Path:
+def _saved(path: Path, rows: NDArray[Any]) -> Path:
     scratch = path.with_suffix(".part")
     with scratch.open("wb") as file:
         np.save(file, rows)

@@ -84,6 +84,9 @@ class DataConfig(_Section):
     large_every: int = Field(6, ge=0, description="Every so many steps a quarter of the rows at twice the size; 0: no.")
     people: float = Field(0.5, ge=0, le=1, description="Share of the rows that are people.")
     posed: float = Field(0.0, ge=0, le=1, description="Share of the people drawn from those with known joints.")
+    found: float = Field(
+        0.0, ge=0, le=1, description="Share of the people who are told joints as found, where the cache holds such."
+    )
     workers: int = Field(2, ge=0, description="Processes that make rows of samples; 0: the training process itself.")
     shrink: float = Field(0.6, ge=0, le=1, description="Share of rows seen whole, shrunk; the others are crops.")
     resident: Literal["auto", "yes", "no"] = Field("auto", description="All rows in the device's memory.")

@@ -29,6 +29,7 @@ class Rows(Protocol):
     kinds: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     people: NDArray[np.float32]
+    found: NDArray[np.float32] | None
 
     def gather(self, index: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         """Stored rows ``[B, S, S, C]``."""
@@ -43,6 +44,8 @@ class RowFiles:
         keypoints: float32 ``[N, 17, 3]``, zeros where unknown.
         people: float32 ``[N, MOST_OTHERS, OTHER_NUMBERS]``, who else is there (see
             :class:`mild.lab.train.samplerows.PackedRow`).
+        found: float32 ``[N, 17, 3]``, joints as the landmark net sees them in the row, zeros where it sees nobody; None
+            where the folder holds none.
         others: does the folder hold second fills, of another patch size and seed?
     """
 
@@ -61,6 +64,7 @@ class RowFiles:
         self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
         self.kinds = np.concatenate([np.asarray(shard[:, 0, 0, 5]) for shard in self.shards])
         self.keypoints, self.people = self._bodies(paths)
+        self.found = self._joints(paths)
         second = [path.with_name(path.name.replace("rows-", "fills-")) for path in paths]
         self.others = all(path.exists() for path in second)
         self.fills = [np.load(path, mmap_mode="r") for path in second] if self.others else []
@@ -96,6 +100,10 @@ class RowFiles:
         for start, shard in zip(self.starts, shards, strict=False):
             whole[start : start + len(shard)] = torch.from_numpy(np.array(shard)).to(self.device)
         return whole
+
+    def _joints(self, paths: list[Path]) -> NDArray[np.float32] | None:
+        side = [path.with_name(path.name.replace("rows-", "joints-")) for path in paths]
+        return np.concatenate([np.load(path) for path in side]) if all(path.exists() for path in side) else None
 
     def _bodies(self, paths: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         keypoints = np.zeros((len(self), 17, 3), np.float32)

@@ -69,7 +69,9 @@ class RowTask:
             self.source = StreamSource(data, config.optimiser, config.seed, device, bodies=bodies, whole=whole)
         if data.test is not None:
             tests = RowFiles(data.test, device, "no")
-            self.tests = judged_batches(tests, config.log.judged, data.size, bodies=bodies, whole=whole)
+            self.tests = judged_batches(
+                tests, config.log.judged, data.size, bodies=bodies, whole=whole, found=data.found
+            )
 
     def batch(self, turn: Turn) -> Batch:
         made: Batch = self.source.batch(turn)

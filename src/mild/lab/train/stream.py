@@ -96,6 +96,7 @@ class StreamFiles:
     """The rows of one batch, as :class:`mild.lab.train.rowfiles.RowFiles` hands out those of a cache."""
 
     others = False
+    found: NDArray[np.float32] | None = None
 
     def __init__(self, rows: list[PackedRow], device: torch.device) -> None:
         self.stored = torch.from_numpy(np.stack([row.pixels for row in rows])).to(device)
