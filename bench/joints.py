@@ -2,8 +2,8 @@
 
     python bench/joints.py --samples FOLDER [--limit 1800]
 
-Hidden people of the samples at least eight of whose joints are annotated. Distances are in heights (or widths, if more) of the
-whole person. The net looks at the box of the visible part, as in :func:`mild.people.finders.looks.regions_of`:
+Hidden people of the samples at least eight of whose joints are annotated. Distances are in heights (or widths, if more)
+of the whole person. The net looks at the box of the visible part (:func:`mild.people.finders.looks.regions_of`):
 
     photo: at the photo          grey, filled: whoever goes is grey, or filled from around them (Telea)
     place: whoever goes is replaced by the place as it truly is
@@ -100,9 +100,7 @@ def main() -> None:
             for name, points in found.items():
                 apart = np.hypot(*(points[:, :2] - truth[:, :2]).T) / height
                 far[name].append((apart[known & hole[y, x] & ~mine], apart[known & mine]))
-    print(
-        "| shown | people | hidden joints | mean | within .1 | visible joints, mean |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| shown | people | hidden joints | mean | within .1 | visible joints, mean |\n|" + " --- |" * 6)
     for name, pairs in far.items():
         hidden, plain = (np.concatenate(column) for column in zip(*pairs, strict=True))
         near = float((hidden < 0.1).mean())
