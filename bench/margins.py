@@ -7,11 +7,13 @@ A person of the test split (``--split train``: to choose by) is pasted on a back
 outline, and the same eroded, shifted, made blobby, or rough, as finders and hands draw it. PSNR is that of the result
 against the background where the person is (alpha above 0); ``left`` is the share of the person's alpha that is still in
 the result; ``beside`` is what is replaced where neither person nor mask is, in parts of the person. The finder is off,
-but for the kind ``found`` (--plan alone): the mask is the finder's own, and whom it misses does not count. ``--plan``
-also compares the matte that is erased with the true alpha, as of a matting method: the sum of absolute differences and
-the gradient error (Rhemann et al. 2009; sigma 1.4), both in thousands of pixels and a photo; ``mask`` is the same of
-the mask before the margin. ``--moved N`` counts, of N real scenes of the split, how many outlines are taken to lie
-beside their person (``plan/beside.py``).
+but with ``--finder`` (then all is as in a default job), and for the kind ``found`` (--plan alone): the mask is the
+finder's own, and whom it misses does not count. ``--plan`` also compares the matte that is erased with the true alpha,
+as of a matting method: the sum of absolute differences and the gradient error (Rhemann et al. 2009; sigma 1.4), both in
+thousands of pixels and a photo; ``mask`` is the same of the mask before the margin. ``--moved N``
+counts, of N real scenes of the split, how many outlines are taken to lie beside their person (``plan/beside.py``), and
+to have cut something off (``plan/cutoff.py``): how much that is, in parts of the mask, how much of it is the person's,
+and how much another's.
 """
 
 from __future__ import annotations
@@ -31,14 +33,16 @@ import mild
 from mild import road
 from mild.lab.bench.metrics.fidelity import haarpsi
 from mild.people.find import find_people
-from mild.people.finders.coco import decode_rle
+from mild.people.finders.coco import decode_rle, encode_rle
 from mild.people.scene import Box, Person, Scene
+from mild.people.selection import select
 from mild.photo import Photo
 from mild.plan.beside import MOVED, moved
+from mild.plan.cutoff import cut_off
 from mild.plan.margin import Margin
 from mild.plan.planning import plan_layers
-from mild.request import Finder, Region
-from real import items, member, photo_of, rough
+from mild.request import Finder, Region, Selection
+from real import items, labels_of, member, photo_of, rough
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -107,6 +111,23 @@ def found(photo: Rgb, alpha: NDArray[np.float32]) -> Person | None:
     return best if best is not None and met(best) > 0.5 else None
 
 
+def drawn(photo: Rgb, mask: BoolMask, source: str, finder: bool) -> tuple[Scene, tuple[int, ...]]:
+    """The scene in which a mask goes, and the numbers that go."""
+    if not finder:
+        return Scene(Photo.of(photo), (Person.from_mask(1, mask, source=source),)), (1,)
+    # What it finds in a photo is remembered.
+    return select(find_people(Photo.of(photo), Finder()), Selection(mask_rle=encode_rle(mask)))
+
+
+def replaced(mattes: dict[int, tuple[Box, Rgb]], size: tuple[int, int]) -> NDArray[np.float32]:
+    """How strongly each pixel is replaced ``[H, W]``, 0..1."""
+    matte = np.zeros(size, np.float32)
+    for box, soft in mattes.values():
+        window = matte[box.slices]
+        np.maximum(window, soft / np.float32(255), out=window)
+    return matte
+
+
 def differences(matte: NDArray[np.float32], alpha: NDArray[np.float32]) -> tuple[float, float]:
     """Sum of absolute differences, and the gradient error, in thousands."""
     sizes = []
@@ -117,20 +138,20 @@ def differences(matte: NDArray[np.float32], alpha: NDArray[np.float32]) -> tuple
 
 
 def planned(
-    photo: Rgb, alpha: NDArray[np.float32], kind: str, number: int, source: str
+    photo: Rgb, alpha: NDArray[np.float32], kind: str, number: int, source: str, finder: bool
 ) -> tuple[float, float, float, float, float, float] | None:
     """What is left of a person, and what is replaced beside them and the mask, in %; SAD and gradient error of the
     matte and of the mask. None: nobody was found."""
     person = found(photo, alpha) if kind == "found" else None
     if kind == "found" and person is None:
         return None
-    person = person or Person.from_mask(1, wrong(alpha > 0.5, kind, number), source=source)
-    person = replace(person, id=1)
-    scene = Scene(Photo.of(photo), (person,))
-    mask = person.full_mask(scene.size)
-    box, soft = plan_layers(scene, (1,), Region()).mattes[1]
-    matte = np.zeros(alpha.shape, np.float32)
-    matte[box.slices] = soft / np.float32(255)
+    if person is None:
+        mask = wrong(alpha > 0.5, kind, number)
+        scene, going = drawn(photo, mask, source, finder)
+    else:
+        scene, going = Scene(Photo.of(photo), (replace(person, id=1),)), (1,)
+        mask = person.full_mask(scene.size)
+    matte = replaced(plan_layers(scene, going, Region()).mattes, alpha.shape)
     beside = (matte > 0) & ~mask & (alpha <= 0)
     left, besides = float((alpha * (1 - matte)).sum() / alpha.sum()), float(beside.sum() / (alpha > 0.5).sum())
     return 100 * left, 100 * besides, *differences(matte, alpha), *differences(mask.astype(np.float32), alpha)
@@ -138,15 +159,26 @@ def planned(
 
 def count_moved(data: Path, count: int, split: str) -> None:
     scenes = items(data, count, ["own"], split)
+    rows = {r["file"]: r for r in map(json.loads, (data / "manifest.jsonl").read_text().splitlines())}
     for kind in ("own", "rough", "eroded", "shifted", "blobby"):
-        number = 0
+        number, parts = 0, []
         for i, item in enumerate(scenes):
             photo = photo_of(data, item)
-            mask = wrong(decode_rle(item["mask"], photo.shape[:2]), kind, i)
-            if mask.any():
-                person = Person.from_mask(1, mask)
-                number += moved(photo, person, MOVED * Margin.of(person, Region()).reach) is not None
-        print(f"{kind:8s} {number} of {len(scenes)} moved", flush=True)
+            own = decode_rle(item["mask"], photo.shape[:2])
+            mask = wrong(own, kind, i)
+            if not mask.any():
+                continue
+            person = Person.from_mask(1, mask)
+            number += moved(photo, person, MOVED * Margin.of(person, Region()).reach) is not None
+            scene, going = drawn(photo, mask, "mask", True)
+            for more in filter(None, (cut_off(photo, scene.person(one)) for one in going)):
+                there = more.full_mask(scene.size)
+                another = there & ~own & (labels_of(data, rows[item["file"]]) > 0)
+                parts.append([float(m.sum() / mask.sum()) for m in (there, there & own, another)])
+        shares = (
+            "" if not parts else " ({:.1%} of the mask: {:.1%} theirs, {:.1%} another's)".format(*np.mean(parts, 0))
+        )
+        print(f"{kind:8s} {number} of {len(scenes)} moved, {len(parts)} cut off{shares}", flush=True)
 
 
 def main() -> None:
@@ -157,6 +189,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="exact,eroded,shifted,blobby")
     parser.add_argument("--method", action="append", default=[], metavar="NAME:FIELD=VALUE,…")
     parser.add_argument("--source", default="mask", help="mask: by hand; blazepose: as a finder's")
+    parser.add_argument("--finder", action="store_true", help="leave the finder on")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plan", action="store_true", help="left and beside alone, of the default")
     parser.add_argument("--moved", type=int, default=0, metavar="N")
@@ -172,7 +205,9 @@ def main() -> None:
     made = composites(args.data, args.count, args.split)
     if args.plan:
         for kind in args.kinds.split(","):
-            rows = [planned(photo, alpha, kind, i, args.source) for i, (_, photo, alpha) in enumerate(made)]
+            rows = [
+                planned(photo, alpha, kind, i, args.source, args.finder) for i, (_, photo, alpha) in enumerate(made)
+            ]
             seen = [row for row in rows if row is not None]
             left, beside, sad, gradient, plain, plain_gradient = np.mean(seen, 0)
             print(
@@ -188,15 +223,13 @@ def main() -> None:
                 mask = wrong(alpha > 0.5, kind)
                 if mask.sum() < 64:
                     continue
-                scene = Scene(Photo.of(photo), (Person.from_mask(1, mask, source=args.source),))
+                scene, going = drawn(photo, mask, args.source, args.finder)
                 begun = sum(os.times()[:4])
-                result = road.run(mild.build_request(people=(1,), **options), scene.photo, scene=scene)
+                result = road.run(mild.build_request(people=going, **options), scene.photo, scene=scene)
                 spent = sum(os.times()[:4]) - begun
                 out, where = result.photo.pixels, alpha > 0
                 error = float(np.square(out[where].astype(np.float32) - place[where]).mean())
-                matte = np.zeros(alpha.shape, np.float32)
-                box, soft = result.plan.mattes[1]
-                matte[box.slices] = soft / np.float32(255)
+                matte = replaced(result.plan.mattes, alpha.shape)
                 around = Box.around(where).grow(8, scene.size).slices
                 rows.append(
                     (

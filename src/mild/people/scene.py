@@ -110,6 +110,7 @@ class Person:
         role: is the photo of this person, or do they only happen to be in it?
         source: who said so: a finder (``"nanodet"``, ``"hub"``, …), ``"box"``, ``"click"``, ``"mask"``, ``"coco"``.
         things: the kinds of the things in the mask that go along with them (see ``things.py``).
+        found: of whom a mask by hand means: the outline a finder saw of them, bool ``[h, w]`` in the frame of a box.
     """
 
     id: int
@@ -123,6 +124,7 @@ class Person:
     source: str = "mask"
     role: Role = "unsure"
     things: tuple[str, ...] = ()
+    found: tuple[Box, BoolMask] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.mask.shape != (self.box.height, self.box.width):

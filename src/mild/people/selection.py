@@ -40,6 +40,8 @@ CLICK_SLACK = 0.004
 SPECK = 0.01
 #: A mask over more than this share of the photo leaves nothing to fill from.
 WHOLE = 0.98
+#: Sources of people whom nobody found.
+BY_HAND = frozenset({"mask", "box", "click", "spared"})
 _BY_HAND = "mark somebody by hand with a click, a box or a mask"
 
 
@@ -71,10 +73,10 @@ def chosen_in(scene: Scene, selection: Selection) -> tuple[Scene, frozenset[int]
         scene, numbers = apply_mask(scene, _clicked(scene, click), kept, frozenset(chosen))
         chosen |= numbers
     if selection.mask is not None:
-        scene, numbers = apply_mask(scene, read_mask(Path(selection.mask), scene.size), kept, frozenset(chosen))
+        scene, numbers = _drawn(scene, read_mask(Path(selection.mask), scene.size), kept, frozenset(chosen))
         chosen |= numbers
     if selection.mask_rle is not None:
-        scene, numbers = apply_mask(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
+        scene, numbers = _drawn(scene, decode_rle(selection.mask_rle, scene.size), kept, frozenset(chosen))
         chosen |= numbers
     return scene, frozenset(chosen)
 
@@ -261,6 +263,17 @@ def _in_box(scene: Scene, box: Box) -> tuple[Scene, set[int]]:
         best = max(scene.people, key=lambda p: (_pixels_in(p, inside), -p.id))
         return scene, {best.id}
     return scene.with_person(person), {person.id}
+
+
+def _drawn(scene: Scene, mask: BoolMask, kept: frozenset[int], named: frozenset[int]) -> tuple[Scene, set[int]]:
+    """As :func:`apply_mask`, and whom the mask means know how they were found: a coarse mask cuts off hands and feet.
+
+    Not so of clicks: what further clicks took away must not come back.
+    """
+    finds = {person.id: (person.box, person.mask) for person in scene.people if person.source not in BY_HAND}
+    scene, chosen = apply_mask(scene, mask, kept, named)
+    people = tuple(replace(p, found=finds[p.id]) if p.id in chosen & finds.keys() else p for p in scene.people)
+    return Scene(scene.photo, people, scene.order), chosen
 
 
 def apply_mask(

@@ -22,6 +22,7 @@ from mild.people.scene import SAME_BOX, Box, Person, Scene
 from mild.plan.beside import MOVED, moved
 from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
+from mild.plan.cutoff import cut_off
 from mild.plan.density import densities, fill_canvas
 from mild.plan.margin import Margin, by_hand, things, widened
 from mild.plan.sizes import Sizes
@@ -266,6 +267,8 @@ def _matte(scene: Scene, person: Person, kept: BoolMask, region: Region) -> tupl
     Visible pixels of those who stay are 0: they are never touched.
     """
     found: list[tuple[Box, NDArray[np.uint8]]] = []
+    if region.dilate is None and (more := cut_off(scene.photo.pixels, person)) is not None:
+        found.append(_matte_of(scene, more, kept, _margin(scene, person, region)))
     for thing in things(person, region):
         margin = _margin(scene, thing, region)
         beside = None
