@@ -1,8 +1,9 @@
 """Whom does the user mean: a :class:`Selection` applied to a :class:`Scene`.
 
 Numbers name people that were found. Points, boxes and masks mean the person there, or else become a new region of the
-scene. What is marked by hand wins over what was found: the pixels of a mask are erased and no others, and a find that
-contradicts it is forgotten (:func:`apply_mask`).
+scene. What is marked by hand wins over what was found: the pixels of a mask are erased, around them no more than their
+margin (:mod:`mild.plan.margin`) and what a coarse mask cut off, and a find that contradicts it is forgotten
+(:func:`apply_mask`).
 """
 
 from __future__ import annotations

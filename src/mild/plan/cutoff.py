@@ -71,7 +71,7 @@ def cut_off(photo: NDArray[np.uint8], person: Person) -> Person | None:
     beyond = saw & ~drawn & (away <= FAR)
     count, labels = cv2.connectedComponents(beyond.view(np.uint8), connectivity=8)
     deep = cv2.distanceTransform((saw | drawn).view(np.uint8), cv2.DIST_L2, 5) / (extent * scale)
-    of = labels[beyond]
+    of = np.asarray(labels[beyond], np.intp)
     reach, thick = np.zeros((2, count), np.float32)
     np.maximum.at(reach, of, away[beyond])
     np.maximum.at(thick, of, deep[beyond])
