@@ -14,7 +14,7 @@ where the truth is hidden (over grey), which share of the hidden part is left em
     mirror: yes (the mean with the mirrored row), no, untold (the mirrored row is told nothing of bodies)
     model: a folder
     pose: given (the samples'; two thirds of the people have none), found (by the default finder), none
-    again: yes (joints looked for once more in what is the row's own, as the road does), no
+    again: yes (as the road does, joints that are the finder's or nobody's are looked for once more), no
     steps: of the denoiser (1: the road's)
     alone: telea, ns (no network: colour and alpha are diffused from the person's own pixels)
 """
@@ -51,6 +51,7 @@ from mild.paint import assemble
 from mild.people.find import find_people
 from mild.people.parsing import with_parts
 from mild.people.scene import Person, Scene
+from mild.plan.joints import looked_again
 from mild.plan.planning import LayerPlan, Plan, plan_layers
 from mild.request import Finder, Region
 
@@ -79,7 +80,7 @@ class Variant:
     adapters: str = "on"
     steps: str = "1"
     pose: str = "given"
-    again: str = "no"
+    again: str = "yes"
     alone: str = ""
 
     @classmethod
@@ -162,22 +163,10 @@ def _with_poses(item: Item) -> Scene:
     people = []
     for person in item.scene.people:
         like, best = max(((overlap(person, other), other.id) for other in found), default=(0.0, 0))
-        pose = next((other.keypoints for other in found if other.id == best and like > LIKE), None)
-        people.append(replace(person, keypoints=pose))
+        pose = next((other for other in found if other.id == best and like > LIKE), None)
+        points, finer = (None, None) if pose is None else (pose.keypoints, pose.landmarks)
+        people.append(replace(person, keypoints=points, landmarks=finer))
     return replace(item.scene, people=tuple(people))
-
-
-def _again(scene: Scene, rows: list[LayerPlan]) -> Scene:
-    from mild.people.behind import joints
-    from mild.people.finders.blaze_nets import load_nets
-
-    points = {}
-    for row in rows:
-        found = joints(load_nets(), scene.photo.pixels[row.crop.slices], row.own, row.hole)
-        if found is not None:
-            found[:, :2] += np.asarray([row.crop.x0, row.crop.y0], np.float32)
-            points[row.owner] = found
-    return replace(scene, people=tuple(replace(p, keypoints=points.get(p.id, p.keypoints)) for p in scene.people))
 
 
 def planned(
@@ -196,10 +185,8 @@ def planned(
 def judged(item: Item, variant: Variant, given: Scene) -> Iterator[dict[str, Any]]:
     """The figures of every hidden person of an item; ``given``: its scene, as the variant knows it."""
     scene, plan, rows, hole = planned(item, given, {"fine": None, "shared": 1.1}[variant.canvas])
-    if variant.again != "no":
-        scene = _again(scene, rows)
-        if variant.again == "plan":
-            scene, plan, rows, hole = planned(item, scene, None)
+    if variant.again == "yes":
+        scene = looked_again(scene, plan)
     for row in rows:
         whole = item.truth.people.get(row.owner) if item.truth is not None and row.owner is not None else None
         if whole is None or row.owner is None:
