@@ -1,8 +1,9 @@
 """A region, refined by points on it and points that are not, without a click model: a small net and a minimum cut.
 
 Every point that says that the region is wrong changes it, one after the other. A net of 841 numbers weighs what
-there is to see around it (:mod:`mild.people.view`), fitted to simulated clicks by ``bench/clicks_fit.py``. A cut
-along the edges of the photo draws the outline.
+there is to see of each cell around it (:mod:`mild.people.view`), fitted to simulated clicks by ``bench/clicks_fit.py``;
+another, which sees the window whole, corrects it (:mod:`mild.people.window`). A cut along the edges of the photo draws
+the outline.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 import mild
 from mild.models import onnx
+from mild.people import window
 from mild.people.finders.cut import minimum_cut
 from mild.people.guesses import Guesses, Points, shrunk
 from mild.people.scene import BoolMask
@@ -72,7 +74,7 @@ def outlined(view: View, before: BoolMask, on: Points, off: Points) -> BoolMask:
     region = view.before
     three = np.ones((3, 3), np.uint8)
     spots = [cv2.dilate(cells.astype(np.uint8), three) > 0 for cells in (view.on, view.off)]
-    said = says(view.cues)
+    said = whole(view, says(view.cues))
     towards = _GAIN * (said - best_height(said))
     towards = np.where(spots[1], -_CERTAIN, np.where(spots[0], _CERTAIN, towards)).astype(np.float32)
     everywhere, nowhere = np.ones(region.shape, bool), np.zeros(region.shape, bool)
@@ -94,6 +96,11 @@ def says(cues: Floats) -> Floats:
     """The net's word on each cell ``[h, w]``: the logit of its being of the region."""
     (logits,) = _net().run(None, {"cues": np.ascontiguousarray(cues.reshape(-1, cues.shape[-1]), np.float32)})
     return np.asarray(logits, np.float32).reshape(cues.shape[:-1])
+
+
+def whole(view: View, said: Floats) -> Floats:
+    """The word of both nets ``[h, w]``, given what the net of cells ``said``."""
+    return window.says(view, said)
 
 
 def best_height(logits: Floats) -> float:

@@ -41,6 +41,8 @@ class View:
         before: the region so far ``[h, w]``.
         on, off: cells of the points ``[h, w]``.
         cues: float32 ``[h, w, 21]``, see :func:`viewed`.
+        looks: what the guess says that counts most, given the points, and the mean of all that agree with these,
+            whatever they are worth otherwise: 0..1 ``[h, w, 2]``.
     """
 
     window: Box
@@ -49,6 +51,7 @@ class View:
     on: BoolMask
     off: BoolMask
     cues: Floats
+    looks: Floats
 
 
 def viewed(
@@ -73,11 +76,14 @@ def viewed(
     if others is not None:
         part = cv2.resize(others[window.slices].astype(np.uint8) * 255, grid, interpolation=cv2.INTER_AREA)
         theirs = np.asarray(part / np.float32(255), np.float32)
-    believed = [np.where(region, *_BLIND).astype(np.float32)] * 2
+    believed = looks = [np.where(region, *_BLIND).astype(np.float32)] * 2
     if len(guesses):
-        soft = guesses.inside(window, grid)
-        believed = [np.tensordot(w.astype(np.float32), soft, 1) for w in (guesses.weights(on, off), guesses.weights())]
-    view = View(window, lab, region, _cells(on, window, grid), _cells(off, window, grid), theirs[..., None])
+        soft, alike = guesses.inside(window, grid), replace(guesses, values=np.zeros(len(guesses)))
+        agree, first, plain = guesses.weights(on, off), guesses.weights(), alike.weights(on, off)
+        believed = [np.tensordot(w.astype(np.float32), soft, 1) for w in (agree, first)]
+        looks = [soft[int(agree.argmax())], np.tensordot(plain.astype(np.float32), soft, 1)]
+    inside, outside = (_cells(points, window, grid) for points in (on, off))
+    view = View(window, lab, region, inside, outside, theirs[..., None], np.stack(looks, -1))
     cues = _cues(view, _cells((newest,), window, grid), newest in on, len(on) + len(off), theirs, believed)
     return replace(view, cues=cues)
 
