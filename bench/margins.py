@@ -13,7 +13,8 @@ as of a matting method: the sum of absolute differences and the gradient error (
 thousands of pixels and a photo; ``mask`` is the same of the mask before the margin. ``--moved N``
 counts, of N real scenes of the split, how many outlines are taken to lie beside their person (``plan/beside.py``), and
 to have cut something off (``plan/cutoff.py``): how much that is, in parts of the mask, how much of it is the person's,
-and how much another's.
+and how much another's. ``--touching N`` erases, of N real scenes, whoever touches another, one at a time with the
+finder on, and counts how much of the others goes outside the mask, in parts of whoever is erased, and how many stay.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from mild.plan.cutoff import cut_off
 from mild.plan.margin import Margin
 from mild.plan.planning import plan_layers
 from mild.request import Finder, Region, Selection
-from real import items, labels_of, member, photo_of, rough
+from real import item_of, items, labels_of, member, photo_of, rough
 
 Rgb = NDArray[np.uint8]
 BoolMask = NDArray[np.bool_]
@@ -181,6 +182,33 @@ def count_moved(data: Path, count: int, split: str) -> None:
         print(f"{kind:8s} {number} of {len(scenes)} moved, {len(parts)} cut off{shares}", flush=True)
 
 
+def count_touching(data: Path, count: int, split: str, kinds: list[str]) -> None:
+    rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
+    rows = sorted((r for r in rows if r["kind"] == "scene" and r["split"] == split), key=lambda r: str(r["file"]))
+    sums: dict[str, list[float]] = {kind: [0, 0, 0, 0] for kind in kinds}
+    scenes = 0
+    for row in rows:
+        labels = labels_of(data, row)
+        masks = {int(i): labels == i for i in np.unique(labels) if i and 0.001 <= (labels == i).mean() <= 0.35}
+        near = {i: cv2.dilate(mask.view(np.uint8), np.ones((7, 7), np.uint8)) > 0 for i, mask in masks.items()}
+        touching = [i for i in masks if (near[i] & ~masks[i] & (labels > 0)).sum() >= 10]
+        if not touching or scenes == count:
+            continue
+        scenes += 1
+        photo = photo_of(data, item_of(row, "own"))
+        for i, kind in ((i, kind) for i in touching for kind in kinds):
+            mask = wrong(masks[i], kind, i)
+            if mask.sum() < 64:
+                continue
+            scene, going = drawn(photo, mask, "mask", True)
+            matte = replaced(plan_layers(scene, going, Region()).mattes, labels.shape)
+            others = (labels > 0) & ~masks[i] & ~mask
+            more = 1, float(masks[i].sum()), float(matte[others].sum()), len(scene.people) - len(going)
+            sums[kind] = [a + b for a, b in zip(sums[kind], more, strict=True)]
+    for kind, (number, area, lost, staying) in sums.items():
+        print(f"{kind:8s} {number} of {scenes} scenes  others lose {lost / area:.3%}, {staying} stay")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -193,6 +221,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plan", action="store_true", help="left and beside alone, of the default")
     parser.add_argument("--moved", type=int, default=0, metavar="N")
+    parser.add_argument("--touching", type=int, default=0, metavar="N")
     args = parser.parse_args()
     methods = dict(METHODS)
     for spec in args.method:
@@ -200,6 +229,9 @@ def main() -> None:
         methods[name] = {k: json.loads(v) for k, v in (part.split("=") for part in fields.split(",") if part)}
     if args.moved:
         count_moved(args.data, args.moved, args.split)
+        return
+    if args.touching:
+        count_touching(args.data, args.touching, args.split, args.kinds.split(","))
         return
     figures: dict[str, dict[str, Any]] = {}
     made = composites(args.data, args.count, args.split)

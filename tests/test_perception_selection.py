@@ -204,6 +204,34 @@ def test_somebody_behind_whose_head_is_seen_stays_and_is_completed() -> None:
     assert [row.owner for row in plan.layers] == [None, 2]
 
 
+def test_a_find_that_holds_most_of_a_mask_is_nobody_else_though_a_face_was_seen_in_a_part_of_it() -> None:
+    """Boots in front of a wave: the wave with the boots was one find with a head far up, a shoe was one with a face."""
+    wave = np.ones((50, 60), bool)
+    wave[30:45, 10:20] = False
+    finds = (
+        person(1, 40, 40, 50, 55, keypoints=head_at(45, 45)),
+        replace(person(2, 30, 10, 90, 60, keypoints=head_at(75, 15)), mask=wave),
+    )
+    marked = block(Box(40, 30, 62, 55))
+    scene, ids = apply_mask(Scene(two_people().photo, finds), marked)
+    assert {p.id for p in scene.people} == ids and 2 not in ids
+    np.testing.assert_array_equal(scene.mask_of(ids), marked)
+
+
+def test_somebody_who_holds_no_more_than_half_of_a_mask_stays_though_another_of_it_is_small() -> None:
+    """Two in a window: of whoever is marked only the head was found, and half of their body with a neighbour's."""
+    neighbour = np.ones((40, 40), bool)
+    neighbour[:12, :12] = False
+    finds = (
+        person(1, 30, 10, 42, 22, keypoints=head_at(36, 15)),
+        replace(person(2, 30, 10, 70, 50, keypoints=head_at(60, 15)), mask=neighbour),
+    )
+    marked = block(Box(25, 10, 42, 45))
+    scene, ids = apply_mask(Scene(two_people().photo, finds), marked)
+    assert 2 not in ids
+    np.testing.assert_array_equal(scene.person(2).full_mask(scene.size), finds[1].full_mask(scene.size) & ~marked)
+
+
 def test_whoever_is_named_goes_with_their_own_outline() -> None:
     marked = block(Box(20, 20, 35, 30))
     both = Selection.model_validate({"people": (1,), "mask_rle": encode_rle(marked)})

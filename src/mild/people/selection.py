@@ -31,6 +31,8 @@ from mild.request import Click, Selection
 MEANS_PERSON = 0.6
 #: A find that shares more than this part of the mask, or of itself, with a mask by hand is the one who is marked.
 SHARED = 0.15
+#: A find that holds more than this part of the mask is the one who is marked, whoever else was found in the mask.
+HOLDS = 0.7
 #: Confidence from which a point of a face counts as seen; and how far apart, in sizes of a person, two heads are.
 FACE_SEEN, HEADS_APART = 0.5, 0.12
 #: A box means the found people of whom this much is inside, if together they fill it to BOX_FIT.
@@ -285,7 +287,8 @@ def apply_mask(
     A find of whom MEANS_PERSON is covered goes, with the part of it that is marked: what a finder drew beyond the mask
     (a chair, a neighbour) is nobody's. Any other find that shares more than SHARED of the mask or of itself with it is
     the one who goes, drawn wrongly, and is forgotten: it would be completed into the mask, and who was erased would be
-    back. It stays only if it is surely another one (:func:`_another`). Who shares less loses the marked pixels.
+    back. It stays only if it is surely another one (:func:`_another`) and holds no more than HOLDS of the mask. Who
+    shares less loses the marked pixels.
 
     Args:
         kept: numbers of people who stay whatever the mask covers of them.
@@ -314,7 +317,7 @@ def apply_mask(
             if person.id in kept and part == person.area:
                 raise UsageError(f"The mask covers person {person.id}, who is to be kept; say only one.")
             much = part > SHARED * marked or part > SHARED * person.area
-            if much and person.id not in kept and not _another(person, scene, mask, chosen):
+            if much and person.id not in kept and (part > HOLDS * marked or not _another(person, scene, mask, chosen)):
                 continue
             person = _reduced(person, person.mask & ~inside, scene.size)
         people.append(person)
