@@ -98,9 +98,19 @@ def test_nobody_has_no_joints() -> None:
 def test_the_plan_s_hidden_people_are_looked_at_again(alone: tuple[NDArray[np.uint8], Person]) -> None:
     scene, _ = covered(*alone)
     plan = plan_layers(scene, (2,), Region())
-    again = looked_again(scene, plan)
-    assert not np.array_equal(again.person(1).keypoints, scene.person(1).keypoints)
+    again, (row,) = looked_again(scene, plan), [r for r in plan.layers if r.owner == 1]
+    before, now = scene.person(1).keypoints, again.person(1).keypoints
+    assert before is not None and now is not None
+    x, y = (np.rint(before[:, i]).astype(int) - (row.crop.x0, row.crop.y0)[i] for i in (0, 1))
+    hidden = row.hole[np.clip(y, 0, row.crop.height - 1), np.clip(x, 0, row.crop.width - 1)]
+    assert 0 < hidden.sum() < 17 and np.array_equal(now[~hidden], before[~hidden])
+    assert not np.isclose(now[hidden], before[hidden]).all(1).any()
     assert again.person(2).keypoints is None, "who goes is not completed"
+    unknown = replace(scene, people=(replace(scene.people[0], keypoints=None, landmarks=None), scene.people[1]))
+    points = joints(load_nets(), scene.photo.pixels[row.crop.slices], row.own, row.hole)
+    made = looked_again(unknown, plan).person(1).keypoints
+    assert points is not None and made is not None
+    assert np.allclose(made - points, (row.crop.x0, row.crop.y0, 0), atol=1e-3)
     # What somebody else says of their joints is left alone.
     told = replace(scene, people=(replace(scene.people[0], landmarks=None), scene.people[1]))
     assert looked_again(told, plan) is told
