@@ -137,6 +137,19 @@ def test_an_island_of_alpha_is_nobody() -> None:
     assert (alpha[17:31, 20:29] == 1).all() and alpha[:, 40:].max() == 0
 
 
+def test_a_doubt_far_from_the_person_is_no_smear() -> None:
+    """A grey blob hung in the air below the man of the example bar55: it was less than half there, and touched nobody."""
+    own, hole = np.zeros((2, 48, 64), bool)
+    own[8:40, 4:20], hole[4:44, 20:60] = True, True
+    frame = Box(0, 0, 64, 48)
+    row = LayerPlan("person", 1, frame, frame, own, hole, (64, 64), 1.0)
+    clean = np.full((48, 64, 4), -1.0, np.float32)
+    clean[8:40, 20:22, 3], clean[20:30, 40:50, 3] = -0.05, -0.05
+    alpha = _alpha(row, clean)
+    assert np.allclose(alpha[10:38, 20], 0.4, atol=1e-3), "their border stays soft"
+    assert alpha[:, 30:].max() == 0
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(24, 90), st.integers(24, 90), st.integers(0, 10**6))
 def test_the_shipped_runtime_leaves_the_rest_alone_and_repeats_itself(height: int, width: int, seed: int) -> None:

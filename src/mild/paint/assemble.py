@@ -27,6 +27,9 @@ Mattes = Mapping[int, tuple[Box, NDArray[np.uint8]]]
 REACH = 0.02
 #: Up to so many times the canvas a person's colours are enlarged as they are.
 ENLARGED = 2.0
+#: Less than half there, a person goes on for so many pixels of the canvas around what is surely theirs, and fades over
+#: as many.
+BORDER = 2.0
 
 
 def assemble(
@@ -136,7 +139,11 @@ def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
     count, labels = cv2.connectedComponents((solid | plan.own).view(np.uint8), connectivity=8)
     attached = np.zeros(count, bool)
     attached[labels[plan.own]] = True
-    return np.asarray(alpha * (attached[labels] | ~solid), np.float32)
+    theirs = attached[labels] & (solid | plan.own)
+    # What is less than half there is a border of theirs, or a doubt that would be seen as a smear.
+    border = BORDER * max(plan.hole.shape) / max(clean.shape[:2])
+    far = cv2.distanceTransform((~theirs).view(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(alpha * np.where(solid, theirs, np.clip(2 - far / border, 0, 1)), np.float32)
 
 
 def _background(scene: Scene, rows: list[tuple[LayerPlan, Float]]) -> Layer:
