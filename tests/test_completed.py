@@ -138,7 +138,7 @@ def test_an_island_of_alpha_is_nobody() -> None:
 
 
 def test_a_doubt_far_from_the_person_is_no_smear() -> None:
-    """A grey blob hung in the air below the man of the example bar55: it was less than half there, and touched nobody."""
+    """A grey blob hung in the air below a man of the example bar55, less than half there, and touched nobody."""
     own, hole = np.zeros((2, 48, 64), bool)
     own[8:40, 4:20], hole[4:44, 20:60] = True, True
     frame = Box(0, 0, 64, 48)
