@@ -200,7 +200,8 @@ def report(name: str, cases: list[Case], met: list[list[float]]) -> None:
         print(f"{name}, {kind}: {len(some)}, IoU {some.mean(0).round(3)}, .5: {(some >= 0.5).sum(0)}", flush=True)
 
 
-def fit(data: Path, files: list[Path], write: bool) -> None:
+def loaded(data: Path, files: list[Path]) -> list[Case]:
+    """All cases, their photos, and their guesses valued without the photo in question."""
     cases: list[Case] = [case for file in files for case in pickle.loads(file.read_bytes())]
     folds = {name: k % FOLDS for k, name in enumerate(sorted({case.file for case in cases}))}
     for case in cases:
@@ -210,6 +211,11 @@ def fit(data: Path, files: list[Path], write: bool) -> None:
         for case in cases:
             if case.fold == k:
                 valued(case, *found)
+    return cases
+
+
+def fit(data: Path, files: list[Path], write: bool) -> None:
+    cases = loaded(data, files)
     weights, bias = ridge(cases)
     print("weights", [round(float(w), 4) for w in weights], "bias", round(bias, 4))
     rng, begun = np.random.default_rng(0), time.process_time()

@@ -14,7 +14,6 @@ writes the net, fitted to all. Wants torch.
 from __future__ import annotations
 
 import argparse
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,12 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from clicks_fit import FOLDS, Case, fitted_net, iou, report, ridge, rolled, use, valued
+from clicks_fit import FOLDS, Case, fitted_net, iou, loaded, report, rolled, use
 from clicks_window_net import SAID, Shipped, WindowNet, entropy, soft_iou, write
 from finder_clicks import innermost, worst_piece
-from finder_fit import read_rgb
 from mild.people import refine, window
 from mild.people.guesses import Guesses, shrunk
 from mild.people.scene import Box
-from mild.photo import Photo
 
 #: The U-Net sees means of 4 x 4 cells; in training every second cell is asked, along either side.
 COARSE, STRIDE = 4, 2
@@ -41,20 +38,6 @@ FOUND = 0.5
 LAB = slice(21, 24)
 PLACED = np.random.default_rng(1)
 Rows = list[dict[str, Any]]
-
-
-def loaded(data: Path, files: list[Path]) -> list[Case]:
-    """All cases, their photos, and their guesses valued without the photo in question."""
-    cases: list[Case] = [case for file in files for case in pickle.loads(file.read_bytes())]
-    folds = {name: k % FOLDS for k, name in enumerate(sorted({case.file for case in cases}))}
-    for case in cases:
-        case.fold, case.photo = folds[case.file], Photo.from_array(read_rgb(data / case.file))
-    for k in range(FOLDS):
-        found = ridge([case for case in cases if case.fold != k])
-        for case in cases:
-            if case.fold == k:
-                valued(case, *found)
-    return cases
 
 
 def nets_of_cells(cases: list[Case], rng: np.random.Generator) -> list[torch.nn.Module]:

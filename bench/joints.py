@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 
 from mild.lab.bench.items import Item
 from mild.lab.bench.sets.samples import SampleSet
-from mild.people.behind import joints
-from mild.people.finders.blaze_nets import BODY_POINTS, Picture, load_nets
-from mild.people.finders.boxes import Place
-from mild.people.finders.looks import Look, regions_of
+from mild.people.behind import best_look, joints
+from mild.people.finders.blaze_nets import Picture, load_nets
 from mild.people.pose import coco_keypoints
 from mild.people.scene import Scene
 from mild.plan.planning import LayerPlan
@@ -57,16 +55,11 @@ def shown(item: Item, visible: BoolMask, hole: BoolMask) -> dict[str, Callable[[
     return out
 
 
-def seen(picture: Rgb, scene: Scene, row: LayerPlan) -> NDArray[np.float32]:
+def seen(picture: Rgb, scene: Scene, row: LayerPlan) -> NDArray[np.float32] | None:
     """The joints ``[17, 3]`` in a picture, looked for where the person's visible part is."""
     assert row.owner is not None
-    box = scene.person(row.owner).box
-    nets, whole = load_nets(), Picture(picture)
-    place = Place((box.x0, box.y0, box.x1, box.y1), ())
-    best = max((Look.at(nets, whole, r, place) for r in regions_of(place, whole.height)), key=lambda k: k.quality)
-    marks = best.marks
-    landmarks = np.concatenate([marks.points[:BODY_POINTS], marks.visibility[:BODY_POINTS, None]], 1)
-    return coco_keypoints(landmarks.astype(np.float32), scene.size)
+    landmarks = best_look(load_nets(), Picture(picture), scene.person(row.owner).box)
+    return None if landmarks is None else coco_keypoints(landmarks, scene.size)
 
 
 def main() -> None:
@@ -91,13 +84,14 @@ def main() -> None:
                 continue
             found = {name: seen(make(), scene, row) for name, make in shown(item, visible, hole).items()}
             behind = joints(load_nets(), scene.photo.pixels[row.crop.slices], row.own, row.hole)
-            if behind is not None:
-                found["behind"] = behind + np.asarray([row.crop.x0, row.crop.y0, 0], np.float32)
+            found["behind"] = None if behind is None else behind + np.asarray([row.crop.x0, row.crop.y0, 0], np.float32)
             height = max(float(np.ptp(axis)) for axis in np.nonzero(body))
             limit = np.asarray(scene.size)[::-1] - 1
             x, y = np.clip(np.rint(truth[:, :2]), 0, limit).astype(int).T
             mine, known = visible[y, x], truth[:, 2] > 0
             for name, points in found.items():
+                if points is None:
+                    continue
                 apart = np.hypot(*(points[:, :2] - truth[:, :2]).T) / height
                 far[name].append((apart[known & hole[y, x] & ~mine], apart[known & mine]))
     print("| shown | people | hidden joints | mean | within .1 | visible joints, mean |\n|" + " --- |" * 6)

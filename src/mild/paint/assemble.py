@@ -139,7 +139,7 @@ def _alpha(plan: LayerPlan, clean: Float | None) -> Float:
     count, labels = cv2.connectedComponents((solid | plan.own).view(np.uint8), connectivity=8)
     attached = np.zeros(count, bool)
     attached[labels[plan.own]] = True
-    theirs = attached[labels] & (solid | plan.own)
+    theirs = attached[labels]
     # What is less than half there is a border of theirs, or a doubt that would be seen as a smear.
     border = BORDER * max(plan.hole.shape) / max(clean.shape[:2])
     far = cv2.distanceTransform((~theirs).view(np.uint8), cv2.DIST_L2, 5)

@@ -67,16 +67,21 @@ def _seen(nets: BlazeNets, rgb: NDArray[np.uint8], own: BoolMask, hole: BoolMask
     filled = np.asarray(cv2.inpaint(rgb, _bytes(hole), _RADIUS, cv2.INPAINT_TELEA), np.uint8)
     down, right = height // 2, width // 2
     shown = cv2.copyMakeBorder(filled, down, down, right, right, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY))
-    box = Box.around(own)
-    place = Place((box.x0 + right, box.y0 + down, box.x1 + right, box.y1 + down), ())
-    picture = Picture(np.asarray(shown, np.uint8))
+    landmarks = best_look(nets, Picture(np.asarray(shown, np.uint8)), Box.around(own).offset(Box(right, down, 0, 0)))
+    if landmarks is None:
+        return None
+    return coco_keypoints(landmarks - np.asarray([right, down, 0], np.float32), (height, width))
+
+
+def best_look(nets: BlazeNets, picture: Picture, box: Box) -> NDArray[np.float32] | None:
+    """The landmarks ``[33, 3]`` (x, y in pixels of the picture, visibility) of the look that fits a box best; None
+    where the net draws nothing."""
+    place = Place((box.x0, box.y0, box.x1, box.y1), ())
     best = max((Look.at(nets, picture, r, place) for r in regions_of(place, picture.height)), key=lambda k: k.quality)
     if best.fit == 0:
         return None
     marks: Landmarks = best.marks
-    points = marks.points[:BODY_POINTS] - np.asarray([right, down], np.float32)
-    landmarks = np.concatenate([points, marks.visibility[:BODY_POINTS, None]], 1)
-    return coco_keypoints(landmarks.astype(np.float32), (height, width))
+    return np.concatenate([marks.points[:BODY_POINTS], marks.visibility[:BODY_POINTS, None]], 1).astype(np.float32)
 
 
 def _shrunk(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

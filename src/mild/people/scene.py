@@ -21,6 +21,8 @@ BoolMask = NDArray[np.bool_]
 Role = Literal["subject", "bystander", "unsure"]
 #: Two finds whose boxes share this much (:meth:`Box.shared`) may be one person, found twice.
 SAME_BOX = 0.75
+#: Sources of people for whom nobody need have been searched; then those who stay are not known.
+DRAWN = frozenset({"mask", "box", "click"})
 #: The 17 COCO keypoints, in COCO's order.
 KEYPOINT_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",

@@ -23,7 +23,7 @@ from mild.people.guesses import Guesses
 from mild.people.order import placed
 from mild.people.refine import refined
 from mild.people.roles import subjects
-from mild.people.scene import SAME_BOX, BoolMask, Box, Person, Scene
+from mild.people.scene import DRAWN, SAME_BOX, BoolMask, Box, Person, Scene
 from mild.photo import read_mask
 from mild.request import Click, Selection
 
@@ -44,7 +44,7 @@ SPECK = 0.01
 #: A mask over more than this share of the photo leaves nothing to fill from.
 WHOLE = 0.98
 #: Sources of people whom nobody found.
-BY_HAND = frozenset({"mask", "box", "click", "spared"})
+UNSEEN = DRAWN | {"spared"}
 _BY_HAND = "mark somebody by hand with a click, a box or a mask"
 
 
@@ -273,7 +273,7 @@ def _drawn(scene: Scene, mask: BoolMask, kept: frozenset[int], named: frozenset[
 
     Not so of clicks: what further clicks took away must not come back.
     """
-    finds = {person.id: (person.box, person.mask) for person in scene.people if person.source not in BY_HAND}
+    finds = {person.id: (person.box, person.mask) for person in scene.people if person.source not in UNSEEN}
     scene, chosen = apply_mask(scene, mask, kept, named)
     people = tuple(replace(p, found=finds[p.id]) if p.id in chosen & finds.keys() else p for p in scene.people)
     return Scene(scene.photo, people, scene.order), chosen

@@ -27,12 +27,15 @@ def looked_again(scene: Scene, plan: Plan) -> Scene:
     nets, found = load_nets(), {}
     for row in rows:
         assert row.owner is not None
+        before = scene.person(row.owner).keypoints
+        asked = np.ones(17, bool) if before is None else _hidden(before, row)
+        if not asked.any():
+            continue
         points = joints(nets, scene.photo.pixels[row.crop.slices], row.own, row.hole)
         if points is None:
             continue
         points[:, :2] += np.asarray([row.crop.x0, row.crop.y0], np.float32)
-        before = scene.person(row.owner).keypoints
-        found[row.owner] = points if before is None else np.where(_hidden(before, row)[:, None], points, before)
+        found[row.owner] = points if before is None else np.where(asked[:, None], points, before)
     return replace(scene, people=tuple(replace(p, keypoints=found.get(p.id, p.keypoints)) for p in scene.people))
 
 

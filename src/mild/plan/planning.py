@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mild.errors import UsageError
 from mild.people.body import checked_keypoints
-from mild.people.scene import SAME_BOX, Box, Person, Scene
+from mild.people.scene import DRAWN, SAME_BOX, Box, Person, Scene
 from mild.plan.beside import MOVED, moved
 from mild.plan.blur import edge_spread
 from mild.plan.crossing import crossing
@@ -34,8 +34,6 @@ BoolMask = NDArray[np.bool_]
 LEAST_CROP = 256
 #: A find in the box of somebody who goes with less than this part of their pixels is scraps around them, and nobody.
 SCRAPS = 0.25
-#: Sources of people for whom nobody need have been searched; then those who stay are not known.
-DRAWN = frozenset({"mask", "box", "click"})
 
 
 @dataclass(frozen=True)
