@@ -105,17 +105,27 @@ def test_a_margin_that_is_asked_for_is_kept_to() -> None:
 
 
 def test_somebody_elses_outline_cuts_nothing_off() -> None:
+    """A find of half the mask, the hand with it, is not surely the same person."""
     person = Person.from_mask(1, coarse(block(BODY, HAND)))
-    other = Box(100, 20, 160, 150)
-    find = other, block(other)[other.slices]
+    frame = Box(80, 30, 140, 90)
+    find = frame, block(Box(80, 30, 120, 90), HAND)[frame.slices]
     assert cut_off(photo_of(block(BODY, HAND)).pixels, replace(person, found=find)) is None
 
 
-def test_what_looks_like_the_grass_is_not_theirs() -> None:
-    """A finder's outline reached over the ground beside the feet."""
+@pytest.mark.parametrize("more", [Box(119, 60, 131, 90), Box(119, 40, 121, 130)], ids=["thick", "a seam"])
+def test_what_is_no_limb_is_not_cut_off(more: Box) -> None:
+    """Half a neighbour, and a pixel's difference along the body, in their colour both."""
     mask = coarse(block(BODY))
-    find = block(BODY, Box(120, 120, 130, 140))
-    assert not plan_of(with_find(find), mask)[1][124:138, 126:130].any()
+    whole = mask | block(more)
+    person = replace(Person.from_mask(1, mask), found=(Box(0, 0, *SIZE[::-1]), whole))
+    assert cut_off(photo_of(whole).pixels, person) is None
+
+
+def test_what_looks_like_the_grass_is_not_theirs() -> None:
+    """A finder's outline reached over the grass beside them."""
+    mask = coarse(block(BODY))
+    find = block(BODY, Box(120, 100, 131, 106))
+    assert not plan_of(with_find(find), mask)[1][101:105, 126:131].any()
 
 
 def test_what_further_clicks_took_away_does_not_come_back() -> None:
