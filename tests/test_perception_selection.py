@@ -13,10 +13,10 @@ from hypothesis.extra.numpy import arrays
 
 from mild.errors import MildError, UsageError
 from mild.people import manual
+from mild.people.drawn import apply_mask
 from mild.people.find import select
 from mild.people.finders.coco import encode_rle
 from mild.people.scene import Box, Person, Scene
-from mild.people.selection import apply_mask
 from mild.photo import write_image
 from mild.plan.planning import plan_layers
 from mild.request import Region, Selection

@@ -148,6 +148,16 @@ class Person:
         out[self.box.slices] = self.mask
         return out
 
+    def with_mask(self, mask: BoolMask) -> Person:
+        """The same person with another mask, in the photo's frame ``[H, W]``; part labels are kept where known."""
+        box = Box.around(mask)
+        parts = None
+        if self.parts is not None:
+            labels = np.zeros(mask.shape, np.uint8)
+            labels[self.box.slices] = self.parts
+            parts = labels[box.slices]
+        return replace(self, box=box, mask=np.ascontiguousarray(mask[box.slices]), parts=parts)
+
     @classmethod
     def from_mask(cls, id: int, mask: BoolMask, **fields: Any) -> Person:
         """From a mask in the photo's frame ``[H, W]``; the box is found."""
@@ -230,9 +240,7 @@ class Scene:
             raise UsageError("The marked region lies wholly inside people already found; name them by number instead.")
         full = np.zeros(self.size, bool)
         full[person.box.slices] = free
-        box = Box.around(full)
-        parts = None if person.parts is None else person.parts[_shift(box, person.box).slices]
-        new = replace(person, box=box, mask=full[box.slices], parts=parts)
+        new = person.with_mask(full)
         return Scene(self.photo, (*self.people, new), (*self.order, new.id))
 
     @property
