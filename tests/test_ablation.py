@@ -176,7 +176,7 @@ def test_rows_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     made = ["train", "cache", "--samples", str(folder / "set"), "--out", str(tmp_path), "--size", "64", "--whole"]
     assert run([*made, "--fills", "--workers", "1"]) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["bodies-00000.npz", "fills-00000.npy", "rows-00000.npy"]
+    assert names == ["bodies-00000.npz", "fills-00000.npy", "made.json", "rows-00000.npy"]
     assert np.load(tmp_path / "rows-00000.npy").shape[1:] == (64, 64, 10)
     assert run(["train", "cache", "--out", str(tmp_path)]) == 2
 

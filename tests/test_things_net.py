@@ -15,8 +15,8 @@ from mild.errors import MildError
 from mild.lab.data.store import write_shard
 from mild.lab.train import things_run
 from mild.lab.train.checkpoint import AVERAGE, checkpoint_of
-from mild.lab.train.config import read_yaml
 from mild.lab.train.loop import fit
+from mild.lab.train.settings import read_yaml
 from mild.lab.train.things_net import INPUTS, SIDE, ThingsNet, loss_of
 from mild.lab.train.things_rows import KEPT, RowStore, cropped, drawn, make_rows, rows_of, window_of
 from mild.lab.train.things_run import ThingsConfig, ThingsTask

@@ -16,11 +16,12 @@ from mild.diffusion.pipeline import MildPipeline
 from mild.errors import MildError, UsageError
 from mild.lab.train import stages
 from mild.lab.train.checkpoint import checkpoint_of
-from mild.lab.train.config import RunConfig, build
+from mild.lab.train.config import RunConfig
 from mild.lab.train.journal import read_log
 from mild.lab.train.parts import export, make_parts
 from mild.lab.train.run import train
 from mild.lab.train.sampling import sampled
+from mild.lab.train.settings import build
 from tiny_pipes import sd15, sdxl
 from tiny_rows import write_rows
 

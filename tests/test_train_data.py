@@ -27,10 +27,12 @@ from mild.lab.train import losses
 from mild.lab.train.batches import RowSource, augmented, collate, degraded, judged_batches, shrunk
 from mild.lab.train.bodies import doubted
 from mild.lab.train.cache import from_samples, from_visible, write_fills, write_shard
-from mild.lab.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig, build
+from mild.lab.train.config import DataConfig, Degrade, LossConfig, OptimiserConfig, RunConfig
 from mild.lab.train.loop import Turn, rate_at
 from mild.lab.train.rowfiles import BACKGROUND, PERSON, WHOLE, RowFiles
 from mild.lab.train.samplerows import layer_plan, packed_rows, whole_plan
+from mild.lab.train.settings import build
+from mild.lab.train.shards import claim
 from mild.lab.train.stream import ShardIndex, StreamSource
 from mild.plan.planning import plan_layers
 from mild.request import Region
@@ -596,3 +598,50 @@ def test_collate_says_nothing_of_colour_where_nobody_is() -> None:
     views[:, 3], views[:, 5], views[:, 6], views[:, 7:] = -1, 1, 1, 0.5
     batch = collate(views)
     assert batch.rows.domains == ("person",) and torch.equal(batch.target[:, :3], batch.rows.fill)
+
+
+# --- what a cache lacks
+
+
+def test_found_joints_of_no_use_are_told(tmp_path: Path) -> None:
+    """A share of people was to be told joints as found; where a shard had none, nobody was, and nothing was said."""
+    folder = write_rows(tmp_path / "rows", count=4)
+    np.save(folder / "joints-00000.npy", np.ones((4, 17, 3), np.float32))
+    changes = {"rows": str(folder), "found": 0.5}
+    build(RunConfig, settings(data=changes), "run.yaml").check_files()
+    write_rows(folder / "more", count=4)
+    for names in (changes, {"rows": str(folder), "test": str(folder / "more"), "found": 0.5}):
+        config = build(RunConfig, settings(data=names), "run.yaml")
+        with pytest.raises(UsageError, match=r"data.found: 1 of the 2 shards of .* again with --joints, or set"):
+            config.check_files()
+    build(RunConfig, settings(data={"rows": str(folder)}), "run.yaml").check_files()
+    with pytest.raises(UsageError, match=r"data: found needs rows: .* `mild train cache --joints`"):
+        build(RunConfig, settings(data={"samples": "sets/train", "found": 0.5}), "run.yaml")
+
+
+def test_a_cache_is_not_gone_on_with_of_something_else(tmp_path: Path) -> None:
+    """Rows of a second set into the folder of a first: the first's were taken for them, and nothing was said."""
+    claim(tmp_path, "rows", {"samples": "large", "size": 64})
+    claim(tmp_path, "rows-p", {"data": "photos", "size": 64})
+    claim(tmp_path, "rows", {"samples": "large", "size": 64})
+    with pytest.raises(UsageError, match=r"made otherwise \(samples was large and is small\); take another --out"):
+        claim(tmp_path, "rows", {"samples": "small", "size": 64})
+    (tmp_path / "made.json").write_text("{")
+    with pytest.raises(MildError, match=r"made.json cannot be read .* delete it"):
+        claim(tmp_path, "rows", {"samples": "large", "size": 64})
+
+
+@pytest.mark.parametrize("fault", ["rows", "joints", "bodies", "fills", "size"])
+def test_a_damaged_cache_is_told_in_a_sentence(tmp_path: Path, fault: str) -> None:
+    folder = write_rows(tmp_path / "rows", count=4)
+    if fault == "size":
+        write_rows(folder / "more", count=2, size=32)
+    elif fault == "bodies":
+        (folder / "bodies-00000.npz").write_bytes(b"PK")
+    elif fault == "rows":
+        whole = (folder / "rows-00000.npy").read_bytes()
+        (folder / "rows-00000.npy").write_bytes(whole[: len(whole) // 2])
+    else:  # of a shard that was there before
+        np.save(folder / f"{fault}-00000.npy", np.zeros((3, 17, 3), np.float32))
+    with pytest.raises(MildError, match=r"-00000.np. (cannot be read|holds rows of another size)"):
+        RowFiles(folder)

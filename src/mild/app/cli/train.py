@@ -135,6 +135,7 @@ def cache(
 
     from mild.engines import Work, Workers, calling
     from mild.lab.train import cache as rows_cache
+    from mild.lab.train.shards import claim
 
     out.mkdir(parents=True, exist_ok=True)
     side = cast(Literal["train", "test"], split)
@@ -155,6 +156,12 @@ def cache(
         make = functools.partial(
             rows_cache.from_ingredients, str(data), side, str(out), size=size, seed=seed, fills=fills
         )
+    made_from: dict[str, object] = {"size": size, "seed": seed}
+    if samples is not None:
+        made_from |= {"samples": samples.resolve().name, "shards": shards, "whole": whole, "people only": people_only}
+    elif data is not None:
+        made_from |= {"data": data.resolve().name, "split": split, "severe": severe}
+    claim(out, "rows-p" if partial else "rows", made_from)
     if joints:
         make = functools.partial(rows_cache.with_joints, make)
     made = Workers(jobs=workers).mapped(Work(calling, make, threads=1), range(shards))

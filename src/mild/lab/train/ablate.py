@@ -16,9 +16,9 @@ from mild.lab.data.store import open_samples
 from mild.lab.train.ablation_recipe import AblationRecipe
 from mild.lab.train.ablation_scores import score
 from mild.lab.train.ablation_table import write_table
-from mild.lab.train.config import dump_yaml
 from mild.lab.train.parts import PIPELINE
 from mild.lab.train.run import train
+from mild.lab.train.settings import dump_yaml
 from mild.lab.train.variants import VARIANTS, runs_of
 
 

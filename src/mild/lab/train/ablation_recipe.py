@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mild.lab.train.config import RunConfig, build, read_yaml
+from mild.lab.train.config import RunConfig
+from mild.lab.train.settings import build, read_yaml
 from mild.lab.train.variants import VARIANTS, Variant
 
 

@@ -1,16 +1,8 @@
 """Rows and their exemplar fills, computed once: PatchMatch is too slow to run inside a training step.
 
 Rows come from MILD samples (``mild train cache --samples``), or straight from a folder of ingredients (``--data``,
-``--partial``). A row depends on the seed and its number (or its sample) alone. Shards are written whole (temporary
-name, then renamed), so that a run that was killed goes on where it stopped and gives the same bytes. ::
-
-    rows-00000.npy     uint8 [N, S, S, C]: the complete layer's RGBA, the region, the kind (see rowfiles.py), the
-                       fill's RGB and, from samples, the visible body regions
-    bodies-00000.npz   keypoints [N, 17, 3] and people [N, MOST_OTHERS, OTHER_NUMBERS], float32, zeros where nothing is
-                       known
-    rows-p00000.npy    the same, of people of whom a part was covered
-    fills-00000.npy    optional: uint8 [N, S, S, 3], a second fill of another patch size and seed
-    joints-00000.npy   optional: float32 [N, 17, 3], joints as the landmark net sees them in the row
+``--partial``). A row depends on the seed and its number (or its sample) alone.
+Files: :mod:`mild.lab.train.shards`.
 """
 
 from __future__ import annotations
@@ -26,6 +18,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.bodies import MOST_OTHERS, Other
 from mild.errors import MildError
+from mild.files import write_atomically
 from mild.fill.first import first_fill
 from mild.fill.prior import PATCH_RADIUS
 from mild.lab.data.ingredients import Ingredients, Split
@@ -34,6 +27,7 @@ from mild.lab.data.rows import HOLE, OWN, Domain, Row, background_row, person_ro
 from mild.lab.data.store import open_members
 from mild.lab.train.rowfiles import OTHER_NUMBERS, PERSON
 from mild.lab.train.samplerows import PackedRow, numbered, packed_rows
+from mild.lab.train.shards import beside, loaded
 from mild.people.behind import joints
 from mild.people.finders.blaze_nets import load_nets
 from mild.people.scene import Box
@@ -86,7 +80,7 @@ def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed:
     if path.exists():
         return path
     ingredients = Ingredients.open(data, split)
-    rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
+    rows = loaded(Path(out) / f"rows-{shard:05d}.npy", mapped=True)
     keypoints = np.zeros((SHARD, 17, 3), np.float32)
     people = np.zeros((SHARD, MOST_OTHERS, OTHER_NUMBERS), np.float32)
     for i in range(SHARD):
@@ -108,7 +102,7 @@ def write_fills(out: str, shard: int) -> Path:
     path = Path(out) / f"fills-{shard:05d}.npy"
     if path.exists():
         return path
-    rows = np.load(Path(out) / f"rows-{shard:05d}.npy", mmap_mode="r")
+    rows = loaded(Path(out) / f"rows-{shard:05d}.npy", mapped=True)
     fills = np.empty((*rows.shape[:3], 3), np.uint8)
     for i, row in enumerate(rows):
         own, hole = row[..., 4] == OWN, row[..., 4] == HOLE
@@ -126,9 +120,9 @@ def with_joints(make: Callable[[int], Path], shard: int) -> Path:
         MildError: the finder's landmark net is not on this machine.
     """
     path = make(shard)
-    side = path.with_name(path.name.replace("rows-", "joints-"))
+    side = beside(path, "joints")
     if not side.exists():
-        nets, rows = load_nets(), np.load(path, mmap_mode="r")
+        nets, rows = load_nets(), loaded(path, mapped=True)
         found = np.zeros((len(rows), 17, 3), np.float32)
         for i, row in enumerate(rows):
             if row[0, 0, 5] == PERSON:
@@ -205,16 +199,8 @@ def _rows_of(samples: str, shard: int, size: int, seed: int, whole: bool, backgr
 
 
 def _saved(path: Path, rows: NDArray[Any]) -> Path:
-    scratch = path.with_suffix(".part")
-    with scratch.open("wb") as file:
-        np.save(file, rows)
-    scratch.rename(path)
-    return path
+    return write_atomically(path, lambda file: np.save(file, rows))
 
 
 def _saved_bodies(path: Path, keypoints: NDArray[np.float32], people: NDArray[np.float32]) -> Path:
-    scratch = path.with_suffix(".part")
-    with scratch.open("wb") as file:
-        np.savez(file, keypoints=keypoints, people=people)
-    scratch.rename(path)
-    return path
+    return write_atomically(path, lambda file: np.savez(file, keypoints=keypoints, people=people))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mild.errors import UsageError
+from mild.lab.train.settings import build, change, read_yaml
+from mild.lab.train.shards import lacking, shards_in
 from mild.request import HmgSources
 
-T = TypeVar("T", bound=BaseModel)
 Stage = Literal["base", "adapters", "distill", "alpha"]
 PartName = Literal["unet", "adapters", "modulation", "morphology", "alpha_decoder"]
 
@@ -96,6 +97,11 @@ class DataConfig(_Section):
     def _one_source(self) -> Self:
         if (self.rows is None) == (self.samples is None):
             raise ValueError("name either rows (a cache) or samples (shards)")
+        if self.found and self.samples is not None:
+            raise ValueError(
+                "found needs rows: rows that are made of samples while training have no found joints; cache them with "
+                "`mild train cache --joints`, or leave found out"
+            )
         return self
 
 
@@ -236,79 +242,30 @@ class RunConfig(LoopConfig):
             UsageError: one sentence per mistake.
         """
         values = read_yaml(path)
-        for change in changes:
-            _change(values, change)
+        for said in changes:
+            change(values, said)
         return build(cls, values, str(path))
 
     def check_files(self) -> None:
-        """Are the folders there?
+        """Are the folders there, and do they hold what the settings ask for?
 
         Raises:
-            UsageError: one sentence per missing one.
+            UsageError: one sentence for each that does not.
         """
         data, faults = self.data, []
         for name, folder in (("data.rows", data.rows), ("data.test", data.test)):
-            if folder is not None and not any(Path(folder).glob("rows-*.npy")):
+            if folder is None:
+                continue
+            shards = shards_in(folder)
+            without = lacking(shards, "joints") if data.found else []
+            if not shards:
                 faults.append(f"{name}: {folder} holds no cached rows (make them with `mild train cache`).")
+            elif without:
+                faults.append(
+                    f"data.found: {len(without)} of the {len(shards)} shards of {folder} lack joints (first: "
+                    f"{without[0].name}); run their `mild train cache` again with --joints, or set data.found to 0."
+                )
         if data.samples is not None and not any(Path(data.samples).glob("*.tar")):
             faults.append(f"data.samples: {data.samples} holds no shards (*.tar).")
         if faults:
             raise UsageError(" ".join(faults))
-
-
-def build(kind: type[T], values: object, where: str) -> T:
-    """Validate; all mistakes become one :class:`UsageError`, a sentence each."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(f"{where} is refused. " + " ".join(_sentences(error))) from None
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file of settings."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} cannot be read as YAML ({str(error).splitlines()[0]}).") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no settings (name: value).")
-    return values
-
-
-def dump_yaml(config: BaseModel, path: Path) -> None:
-    """The whole of the settings, defaults too."""
-    import yaml
-
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
-
-
-def _change(values: dict[str, Any], change: str) -> None:
-    import yaml
-
-    name, equals, value = change.partition("=")
-    if not equals:
-        raise UsageError(f"'{change}' changes nothing; write name=value, for example optimiser.steps=100.")
-    *path, last = name.strip().split(".")
-    inner = values
-    for part in path:
-        inner = inner.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise UsageError(f"'{change}' does not fit: {part} is a single value.")
-    inner[last] = yaml.safe_load(value)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    out = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"] if part not in ("tuple[HmgSource, ...]",))
-        message = fault["msg"].removeprefix("Value error, ").rstrip(".")
-        if fault["type"] == "extra_forbidden":
-            message = "there is no such setting"
-        elif fault["type"] == "missing":
-            message = "it must be given"
-        out.append(f"{where}: {message}." if where else f"{message[:1].upper()}{message[1:]}.")
-    return out

@@ -11,7 +11,8 @@ import torch
 
 from mild.errors import MildError, UsageError
 from mild.files import read_json_lines
-from mild.lab.train.config import LoopConfig, dump_yaml, read_yaml
+from mild.lab.train.config import LoopConfig
+from mild.lab.train.settings import dump_yaml, read_yaml
 
 #: What may differ when a run is continued: how long, how watched, and where.
 FREE = ("out", "log", "optimiser.steps", "data.test")

@@ -7,7 +7,8 @@ GPU never waits for a disk or a processor core.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mild.diffusion.bodies import MOST_OTHERS
 from mild.errors import MildError
+from mild.lab.train.shards import Side, beside, damaged, lacking, loaded, shards_in
 
 #: Other people told of a row, and numbers of each: a box (x0, y0, x1, y1), the confidence, 1 for who stands in front.
 OTHER_NUMBERS = 6
@@ -45,8 +47,8 @@ class RowFiles:
         people: float32 ``[N, MOST_OTHERS, OTHER_NUMBERS]``, who else is there (see
             :class:`mild.lab.train.samplerows.PackedRow`).
         found: float32 ``[N, 17, 3]``, joints as the landmark net sees them in the row, zeros where it sees nobody; None
-            where the folder holds none.
-        others: does the folder hold second fills, of another patch size and seed?
+            unless every shard has them.
+        others: has every shard second fills, of another patch size and seed?
     """
 
     def __init__(
@@ -56,18 +58,23 @@ class RowFiles:
         resident: Literal["auto", "yes", "no"] = "auto",
     ) -> None:
         self.folder, self.device = Path(folder), torch.device(device)
-        paths = sorted(self.folder.glob("rows-*.npy"))
+        paths = shards_in(self.folder)
         if not paths:
             raise MildError(f"{folder} holds no cached rows; make them with `mild train cache`.")
-        self.shards = [np.load(path, mmap_mode="r") for path in paths]
+        self.shards = [loaded(path, mapped=True) for path in paths]
+        for path, shard in zip(paths, self.shards, strict=True):
+            if shard.ndim != 4 or shard.shape[1:] != self.shards[0].shape[1:]:
+                raise MildError(
+                    f"{path} holds rows of another size or kind than {paths[0]}; make all of a cache with one --size, "
+                    "either of samples and with --partial, or of ingredients without it."
+                )
         self.size = int(self.shards[0].shape[1])
         self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
         self.kinds = np.concatenate([np.asarray(shard[:, 0, 0, 5]) for shard in self.shards])
         self.keypoints, self.people = self._bodies(paths)
         self.found = self._joints(paths)
-        second = [path.with_name(path.name.replace("rows-", "fills-")) for path in paths]
-        self.others = all(path.exists() for path in second)
-        self.fills = [np.load(path, mmap_mode="r") for path in second] if self.others else []
+        self.others = not lacking(paths, "fills")
+        self.fills = self._beside(paths, "fills") if self.others else []
         wanted = resident == "yes" or (resident == "auto" and self.device.type != "cpu")
         self.resident = self._moved(self.shards) if wanted else None
         self.resident_fills = self._moved(self.fills) if wanted and self.others else None
@@ -101,16 +108,25 @@ class RowFiles:
             whole[start : start + len(shard)] = torch.from_numpy(np.array(shard)).to(self.device)
         return whole
 
+    def _beside(self, paths: list[Path], side: Side) -> list[NDArray[Any]]:
+        """What lies beside each shard, memory-mapped."""
+        out = [loaded(beside(path, side), mapped=True) for path in paths]
+        for path, stored, shard in zip(paths, out, self.shards, strict=True):
+            if len(stored) != len(shard):
+                raise damaged(beside(path, side), f"it is about {len(stored)} rows, and {path.name} has {len(shard)}")
+        return out
+
     def _joints(self, paths: list[Path]) -> NDArray[np.float32] | None:
-        side = [path.with_name(path.name.replace("rows-", "joints-")) for path in paths]
-        return np.concatenate([np.load(path) for path in side]) if all(path.exists() for path in side) else None
+        return None if lacking(paths, "joints") else np.concatenate(self._beside(paths, "joints"))
 
     def _bodies(self, paths: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         keypoints = np.zeros((len(self), 17, 3), np.float32)
         people = np.zeros((len(self), MOST_OTHERS, OTHER_NUMBERS), np.float32)
         for path, start, end in zip(paths, self.starts, self.starts[1:], strict=False):
-            side = path.with_name(path.name.replace("rows-", "bodies-")).with_suffix(".npz")
-            if side.exists():
+            side = beside(path, "bodies")
+            if not side.exists():
+                continue
+            try:
                 with np.load(side) as stored:
                     keypoints[start:end] = stored["keypoints"]
                     if "people" in stored:
@@ -118,6 +134,8 @@ class RowFiles:
                     else:  # caches of before held the box of one person in front
                         people[start:end, 0, :4] = stored["front"]
                         people[start:end, 0, 4:] = stored["front"].any(1, keepdims=True)
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+                raise damaged(side, error) from None
         # Three joints make no pose.
         keypoints[(keypoints[..., 2] > 0).sum(1) <= 3] = 0
         return keypoints, people

@@ -22,8 +22,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mild.lab.train.checkpoint import average_of, checkpoint_of
-from mild.lab.train.config import LogConfig, LoopConfig, OptimiserConfig, build, read_yaml
+from mild.lab.train.config import LogConfig, LoopConfig, OptimiserConfig
 from mild.lab.train.loop import Player, Turn, fit
+from mild.lab.train.settings import build, read_yaml
 from mild.lab.train.things_net import INPUTS, SIDE, ThingsNet, loss_of
 from mild.lab.train.things_rows import RowStore, drawn, make_rows
 
