@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from mild.errors import UsageError
 from mild.people import manual, memory
 from mild.people.guesses import Guesses
 from mild.people.refine import best_height, refined
@@ -174,3 +175,11 @@ def test_what_is_doubtful_is_taken_where_much_is() -> None:
         height = best_height(logits)
         assert np.array_equal(logits >= height - 1e-4, probability > 0.1)
     assert np.log(0.2 / 0.8) - 1e-6 <= height <= np.log(0.8 / 0.2) + 1e-6
+
+
+def test_points_that_leave_nothing_are_told_as_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point to take and one to leave out at the same pixel: "The mask is empty: mark at least one pixel in white"."""
+    monkeypatch.setattr("mild.people.clicks.cut_out", lambda *a: (np.zeros(SIZE, bool), "net"))
+    asked = EraseRequest.build(selection={"clicks": [{"on": [(180, 100)], "off": [(180, 100)]}]})
+    with pytest.raises(UsageError, match="The points to leave out take all of it away"):
+        select(Scene(drawn()[0]), asked.selection)

@@ -215,3 +215,28 @@ def test_the_server_s_second_answer_costs_what_changed(photo: Photo) -> None:
     assert road._kept is not None
     road.forget(photo.sha256)
     assert road._kept is None
+
+
+def test_points_by_the_requests_own_name(photo: Photo) -> None:
+    """`points=` is a field of the request like any other: the short name's default took its place."""
+    one, other = (40, 75), (380, 75)
+    assert mild.build_request(points=[one], at=()).selection.points == (one,)
+    assert mild.build_request(points=one, at=[other]).selection.points == (other, one)
+    assert np.array_equal(mild.erase(photo, points=[one]).mask, mild.erase(photo, at=one).mask)
+
+
+def test_numbers_and_places_as_arrays(photo: Photo) -> None:
+    """Numbers in an array: "the truth value of an empty array is ambiguous"."""
+    for people in (np.array([1, 2]), np.int64(2), [np.int64(2)], (number for number in (1, 2))):
+        count = 1 if isinstance(people, np.int64 | list) else 2
+        assert len(mild.build_request(people=people).selection.people) == count
+    assert mild.build_request(people=None, everyone=True).selection.everyone
+    assert np.array_equal(mild.Session(photo).erase(np.array([1])).mask, mild.erase(photo, 1).mask)
+    request = mild.build_request(at=np.array([40, 75]), boxes=np.array([[1, 2, 3, 4]]))
+    assert request.selection.points == ((40, 75),) and request.selection.boxes == ((1, 2, 3, 4),)
+
+
+@pytest.mark.parametrize("wrong", [{"at": 5}, {"at": (1, 2, 3)}, {"at": "40,75"}, {"boxes": 5}, {"boxes": "1,2,3,4"}])
+def test_places_of_another_form_are_told_in_a_sentence(photo: Photo, wrong: dict[str, Any]) -> None:
+    with pytest.raises(mild.UsageError, match=r"(at|boxes) takes \(x.*\), or a list of such, not "):
+        mild.erase(photo, **wrong)

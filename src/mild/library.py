@@ -93,18 +93,19 @@ def erase(
     return run(request, opened, progress=progress, models=models)
 
 
-def flat(people: int | Iterable[int], options: Mapping[str, Any]) -> dict[str, Any]:
+def flat(people: int | Iterable[int] | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """A question's plain arguments (``at``, ``keep``, ``finder``, …) by the names of the request's fields."""
     fields = dict(options)
-    if "at" in fields:
-        fields["points"] = _tuples(fields.pop("at"), 2)
+    if "at" in fields or "points" in fields:  # the request's own name adds up with the short one
+        fields["points"] = _tuples("at", fields.pop("at", ()), 2) + _tuples("points", fields.get("points", ()), 2)
     if "boxes" in fields:
-        fields["boxes"] = _tuples(fields["boxes"], 4)
+        fields["boxes"] = _tuples("boxes", fields["boxes"], 4)
     if fields.get("keep") is not None:
         fields["keep"] = _numbers(fields["keep"])
     if isinstance(fields.get("finder"), str):
         fields["backend"] = fields.pop("finder")
-    return fields if people == () else {**fields, "people": _numbers(people)}
+    numbers = () if people is None else _numbers(people)
+    return {**fields, "people": numbers} if numbers else fields
 
 
 def build_request(**options: Any) -> EraseRequest:
@@ -159,9 +160,12 @@ def _numbers(given: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(given) if isinstance(given, Iterable) else (given,)
 
 
-def _tuples(given: Iterable[Any], length: int) -> tuple[tuple[int, ...], ...]:
+def _tuples(name: str, given: Iterable[Any], length: int) -> tuple[tuple[Any, ...], ...]:
     """One tuple of numbers, or several of them, as several."""
-    values = tuple(given)
+    values = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     if len(values) == length and not any(isinstance(value, Iterable) for value in values):
         return (values,)
+    if not all(isinstance(value, Iterable) and not isinstance(value, str) for value in values):
+        one = "(x, y)" if length == 2 else "(x0, y0, x1, y1)"
+        raise UsageError(f"{name} takes {one}, or a list of such, not {given!r}.")
     return tuple(tuple(value) for value in values)

@@ -53,7 +53,10 @@ def chosen_in(scene: Scene, selection: Selection) -> tuple[Scene, frozenset[int]
         scene, numbers = _in_box(scene, Box(*corners))
         chosen |= numbers
     for click in selection.clicks:
-        scene, numbers = apply_mask(scene, _clicked(scene, click), kept, frozenset(chosen))
+        mask = _clicked(scene, click)
+        if not mask.any():
+            raise UsageError("The points to leave out take all of it away: move one of them, or leave it out.")
+        scene, numbers = apply_mask(scene, mask, kept, frozenset(chosen))
         chosen |= numbers
     if selection.mask is not None:
         scene, numbers = apply_drawn(scene, read_mask(Path(selection.mask), scene.size), kept, frozenset(chosen))
