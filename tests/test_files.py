@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mild.errors import MildError, UsageError
-from mild.files import check_target, read_json_lines, replace_folder, write_bytes, write_json
+from mild.files import NoSpace, check_target, read_json_lines, replace_folder, write_bytes, write_json
 from mild.photo import Photo
 from mild.reading import parse_json
 
@@ -122,3 +122,14 @@ def test_a_picture_of_which_the_disk_takes_only_a_part_is_not_written(suffix: st
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_names_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+    """`.mild-folder-7adc….part/new/original.png cannot be written`: a place that is nobody's, and is gone."""
+
+    def full(folder: Path) -> None:
+        raise NoSpace(f"{folder / 'original.png'} cannot be written: No space left on device.")
+
+    with pytest.raises(NoSpace, match=f"^{tmp_path / 'layers' / 'original.png'} cannot be written"):
+        replace_folder(tmp_path / "layers", full)
+    assert not list(tmp_path.iterdir())

@@ -153,6 +153,8 @@ def replace_folder(path: Path, fill: Callable[[Path], object], old: Collection[s
             shutil.rmtree(scratch)
     except BaseException as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        if isinstance(error, MildError) and str(scratch) in str(error):  # whoever reads it knows the folder's own name
+            raise type(error)(str(error).replace(str(scratch / "new"), str(path))) from error
         if isinstance(error, MildError) or not isinstance(error, Exception):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else flat(error)
