@@ -106,3 +106,27 @@ def test_a_cache_that_is_somebody_else_s_is_one_sentence(
     monkeypatch.setattr(memory, "folder", theirs)
     assert run(["cache"]) == 1
     assert capsys.readouterr().err == "mild: /home/me/.cache/mild/people cannot be used: Permission denied.\n"
+
+
+@pytest.mark.parametrize("words", ["train", "bench", "bench study", "data"])
+def test_a_group_without_a_command_says_so(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """`mild: . See `mild train --help`.`"""
+    from mild.app.cli.app import run
+
+    assert run(words.split()) == 2
+    assert capsys.readouterr().err == f"mild: Missing command. See `mild {words} --help`.\n"
+
+
+def test_a_full_disk_where_nobody_looked_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write into an open file: the system does not say into which."""
+    from mild.app.cli.app import run
+    from mild.people import memory
+
+    def full() -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory, "folder", full)
+    assert run(["cache"]) == 1
+    assert capsys.readouterr().err.startswith("mild: A file cannot be used: No space left on device; make room")

@@ -388,3 +388,69 @@ def test_an_untrained_model_answers_with_the_fill(rows: Path, tmp_path: Path) ->
     batch = task.tests[0]
     for steps in (1, 3):
         assert torch.allclose(sampled(task.parts, config, batch, steps), batch.rows.base, atol=1e-5)
+
+
+def test_a_damaged_checkpoint_is_told_in_a_sentence(rows: Path, tmp_path: Path) -> None:
+    """`SafetensorError: header too small` was a fault of ours."""
+    config = tiny(rows, tmp_path / "run")
+    train(config, most_steps=2)
+    for name in ("model.safetensors", "average.safetensors", "progress.json"):
+        file = checkpoint_of(tmp_path / "run") / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:5])
+        with pytest.raises(MildError, match=r"The checkpoint .*step-00000002 is damaged .*; delete that folder"):
+            train(config)
+        file.write_bytes(whole)
+    assert train(config) == tmp_path / "run" / "pipeline"
+
+
+def test_a_checkpoint_on_a_full_disk_is_told_and_the_run_goes_on(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(rows, tmp_path / "run")
+    train(config, most_steps=2)
+
+    def full(*_: object) -> None:
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(MildError, match=r"step-00000004 cannot be written .*No space.*; make room, and the same"):
+            train(config)
+    assert not (tmp_path / "run" / "checkpoints" / "unfinished").exists()
+    assert train(config) == tmp_path / "run" / "pipeline"
+
+
+def test_an_export_leaves_what_else_is_in_the_folder(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON files of others in the folder, and in all folders below it, were read and written anew."""
+    from mild.app.cli.app import run
+
+    train(tiny(rows, tmp_path / "run"), most_steps=2)
+    given = tmp_path / "given"
+    (given / "mine").mkdir(parents=True)
+    (given / "mine" / "notes.json").write_text('{"_name_or_path": "/home/me"}')
+    (given / "mine" / "broken.json").write_text("{")
+    assert run(["train", "export", str(tmp_path / "run"), "--to", str(given)]) == 2
+    assert "exists already; name another folder, or --force" in capsys.readouterr().err
+    assert run(["train", "export", str(tmp_path / "run"), "--to", str(given), "--force"]) == 0
+    assert (given / "mine" / "notes.json").read_text() == '{"_name_or_path": "/home/me"}'
+    MildPipeline.from_pretrained(given)
+    assert (given / "lora" / "person").is_dir() and not list(tmp_path.glob(".mild-*"))
+
+
+def test_a_place_that_cannot_hold_a_run_is_told_in_a_sentence(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`FileExistsError`, `NotADirectoryError`: "MILD failed unexpectedly"."""
+    from mild.app.cli.app import run
+
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "run.yaml").write_text(f"stage: base\nout: {tmp_path}/file\ndata: {{rows: {rows}}}\n")
+    for out, why in ((tmp_path / "file", "a file of that name"), (tmp_path / "file" / "x", "is a file; name another")):
+        assert run(["train", str(tmp_path / "run.yaml"), "--set", f"out={out}"]) == 1
+        told = capsys.readouterr().err
+        assert f"mild: {out} cannot be used: " in told and why in told
+    assert (tmp_path / "file").read_text() == "mine"
+    assert run(["train", str(tmp_path)]) == 2 and "is a folder, not a YAML file." in capsys.readouterr().err

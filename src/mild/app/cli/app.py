@@ -140,10 +140,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-#: What the system may refuse at any place.
-_PLACES = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ELOOP}
-)
+#: What the system may refuse at any place, and what is said of it where the system's own words do not tell what to do.
+_PLACES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ELOOP, errno.ENOENT), ""),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "No space left on device; make room, or name another place"),
+    errno.EEXIST: "a file of that name is there already; name another",
+    errno.ENOTDIR: "what should be its folder is a file; name another place",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -178,9 +183,11 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT
     except OSError as error:
-        # Somebody else's folder, a read-only or a full disk, where nobody looked: no fault of the program's.
-        if error.errno in _PLACES and error.filename is not None:
-            return _fail(f"{error.filename} cannot be used: {error.strerror}.", COULD_NOT)
+        # Somebody else's folder, a read-only or a full disk, where nobody looked: no fault of the program's. Where a
+        # file was open already, the system does not say which.
+        if error.errno in _PLACES and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            what = error.filename if error.filename is not None else "A file"
+            return _fail(f"{what} cannot be used: {_PLACES[error.errno] or error.strerror}.", COULD_NOT)
         return _unexpected(error)
     except MemoryError:
         return _fail("There is not enough memory for this photo; try a smaller one or a lower --resolution.", COULD_NOT)
@@ -189,8 +196,8 @@ def run(argv: Sequence[str]) -> int:
         if hasattr(error, "format_message"):
             # The command that was meant, such as `mild data synth`, where the parser came so far.
             path = getattr(getattr(error, "ctx", None), "command_path", None) or "mild"
-            hint = f" See `{path} --help`."
-            return _fail(error.format_message().strip().rstrip(".") + "." + hint, WRONG_USAGE)
+            what = error.format_message().strip().rstrip(".") or "Missing command"  # the help was shown instead
+            return _fail(f"{what}. See `{path} --help`.", WRONG_USAGE)
         return _unexpected(error)
 
 

@@ -67,8 +67,13 @@ def export(
     share: Annotated[
         float, typer.Option("--share", min=0, max=1, help="Of the run's weights; the rest is what it started from.")
     ] = 1.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a pipeline that is there.")] = False,
 ) -> None:
     """Write a run's averaged weights as a pipeline, and its adapters as LoRA files."""
+    if not force and to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise UsageError(
+            f"The output {to} exists already; name another folder, or --force to replace a pipeline in it."
+        )
     if not (run / "config.yaml").is_file():
         raise UsageError(f"{run} is not the folder of a run (it holds no config.yaml).")
     from mild.lab.train.parts import export as write
@@ -80,8 +85,11 @@ def export(
 def plot(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     to: Annotated[Path, typer.Option("--to", help="Name of the PNG.")] = Path("curves.png"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a picture that is there.")] = False,
 ) -> None:
     """Draw the curves of several runs into one picture."""
+    if to.exists() and not force:
+        raise UsageError(f"The output {to} exists already; name another file, or --force to replace it.")
     from mild.lab.train.journal import plot as draw
 
     if not draw(runs, to):

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mild.errors import MildError
+from mild.files import flat
 
 AVERAGE, PROGRESS = "average.safetensors", "progress.json"
 
@@ -56,6 +57,11 @@ class Checkpoints:
         return sorted(path.parent for path in self.folder.glob(f"step-*/{PROGRESS}"))
 
     def save(self, accelerator: Any, averages: Averages, progress: dict[str, Any]) -> None:
+        """Write a checkpoint, unless that step has one.
+
+        Raises:
+            MildError: it cannot be written, for example since the disk is full; the former ones stay.
+        """
         from safetensors.torch import save_file
 
         path = self.folder / f"step-{progress['step']:08d}"
@@ -65,31 +71,61 @@ class Checkpoints:
         if accelerator.is_main_process and scratch.exists():
             shutil.rmtree(scratch)
         accelerator.wait_for_everyone()
-        accelerator.save_state(str(scratch), safe_serialization=True)
-        accelerator.wait_for_everyone()
-        if not accelerator.is_main_process:
-            return
-        save_file({name: value.contiguous() for name, value in averages.weights.items()}, str(scratch / AVERAGE))
-        (scratch / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
-        scratch.rename(path)
+        try:
+            accelerator.save_state(str(scratch), safe_serialization=True)
+            accelerator.wait_for_everyone()
+            if not accelerator.is_main_process:
+                return
+            save_file({name: value.contiguous() for name, value in averages.weights.items()}, str(scratch / AVERAGE))
+            (scratch / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+            scratch.rename(path)
+        except Exception as error:  # of safetensors, of torch or of the system, each with a class of its own
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise MildError(
+                f"The checkpoint {path} cannot be written ({flat(error)[:200]}); make room, and the same command goes "
+                "on from the one before."
+            ) from error
         for old in self.all()[: -self.keep]:
             shutil.rmtree(old)
 
     def load(self, accelerator: Any, averages: Averages) -> dict[str, Any] | None:
-        """Go on from the last checkpoint; returns its progress, or None where there is none."""
+        """Go on from the last checkpoint; returns its progress, or None where there is none.
+
+        Raises:
+            MildError: it is damaged.
+        """
         paths = self.all()
         if not paths:
             return None
-        accelerator.load_state(str(paths[-1]))
-        averages.load(average_of(paths[-1]))
-        return dict(json.loads((paths[-1] / PROGRESS).read_text(encoding="utf-8")))
+        try:
+            accelerator.load_state(str(paths[-1]))
+            averages.load(average_of(paths[-1]))
+            return dict(json.loads((paths[-1] / PROGRESS).read_text(encoding="utf-8")))
+        except Exception as error:
+            raise _damaged(paths[-1], error) from error
 
 
 def average_of(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights of one checkpoint."""
+    """The averaged weights of one checkpoint.
+
+    Raises:
+        MildError: it is damaged.
+    """
     from safetensors.torch import load_file
 
-    return dict(load_file(str(checkpoint / AVERAGE)))
+    try:
+        return dict(load_file(str(checkpoint / AVERAGE)))
+    except Exception as error:
+        raise _damaged(checkpoint, error) from error
+
+
+def _damaged(checkpoint: Path, error: Exception) -> MildError:
+    if isinstance(error, MildError):
+        return error
+    return MildError(
+        f"The checkpoint {checkpoint} is damaged ({flat(error)[:200]}); delete that folder, and the run goes on "
+        "from the one before, or from the start."
+    )
 
 
 def checkpoint_of(run: str | Path, step: int | None = None) -> Path:

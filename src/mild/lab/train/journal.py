@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mild.errors import MildError, UsageError
-from mild.files import read_json_lines
+from mild.files import read_json_lines, write_atomically
 from mild.lab.train.config import LoopConfig
 from mild.lab.train.settings import dump_yaml, read_yaml
 
@@ -115,7 +115,7 @@ def plot(runs: Sequence[Path], to: Path) -> bool:
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1) if points else None
         if len(runs) > 1 and i == 0:
             axes.legend(fontsize=6)
-    figure.savefig(to, dpi=90)
+    write_atomically(to, lambda file: figure.savefig(file, dpi=90, format="png"))
     return True
 
 

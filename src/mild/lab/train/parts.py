@@ -21,6 +21,7 @@ from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.prompts import NEGATIVE_PROMPTS, PROMPTS, DomainText, encode_text
 from mild.diffusion.schedule import noise_scheduler
 from mild.errors import UsageError
+from mild.files import replace_folder
 from mild.lab.train.checkpoint import average_of, checkpoint_of
 from mild.lab.train.config import PartName, RunConfig
 
@@ -166,13 +167,13 @@ def export(run: str | Path, to: str | Path | None = None, step: int | None = Non
     Its adapters are also written one by one, as LoRA files for diffusers' ``load_lora_weights``.
 
     Args:
-        to: folder of the pipeline; None: ``pipeline`` in the run's folder.
+        to: folder of the pipeline; None: ``pipeline`` in the run's folder. What else is in it stays.
         step: of the checkpoint; None: the last one.
         share: of the run's weights; the rest is those of ``model.start``. What was learned last is kept in part, and
             so is what it had cost (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
 
     Raises:
-        MildError: the run has no such checkpoint.
+        MildError: the run has no such checkpoint, or the folder cannot be written.
         UsageError: a share of a run that started from nothing.
     """
     from safetensors.torch import save_file
@@ -189,17 +190,25 @@ def export(run: str | Path, to: str | Path | None = None, step: int | None = Non
     pipeline = parts.pipeline
     for part in parts.modules().values():
         nn.Module.to(part, torch.float16)  # diffusers' own `to` would advise to load them so
-    folder = Path(to) if to is not None else run / PIPELINE
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    # diffusers notes where the parts were loaded from; a path of this machine is nobody else's business.
-    for file in folder.glob("**/*.json"):
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
-            file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    if pipeline.adapters is not None:
-        for domain in pipeline.adapters.domains:
-            beside = folder.parent / LORA / domain if to is None else folder / LORA / domain
-            beside.mkdir(parents=True, exist_ok=True)
+
+    def write(new: Path) -> None:
+        pipeline.save_pretrained(new, safe_serialization=True)
+        # diffusers notes where the parts were loaded from; a path of this machine is nobody else's business.
+        for file in new.glob("**/*.json"):
+            values = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
+                file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        if to is not None:
+            write_loras(new / LORA)
+
+    def write_loras(new: Path) -> None:
+        for domain in () if pipeline.adapters is None else pipeline.adapters.domains:
+            (new / domain).mkdir(parents=True)
             state = {name: value.contiguous() for name, value in pipeline.adapters.domain_state(domain).items()}
-            save_file(state, str(beside / "pytorch_lora_weights.safetensors"), metadata={"format": "pt"})
+            save_file(state, str(new / domain / "pytorch_lora_weights.safetensors"), metadata={"format": "pt"})
+
+    folder = Path(to) if to is not None else run / PIPELINE
+    replace_folder(folder, write)
+    if to is None:
+        replace_folder(run / LORA, write_loras)
     return folder

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mild.errors import UsageError
+from mild.files import write_bytes
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -28,6 +29,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder, not a YAML file.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path} cannot be read as YAML ({str(error).splitlines()[0]}).") from None
     if not isinstance(values, dict):
@@ -39,7 +42,8 @@ def dump_yaml(config: BaseModel, path: Path) -> None:
     """The whole of the settings, defaults too."""
     import yaml
 
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_bytes(path, text.encode("utf-8"))
 
 
 def change(values: dict[str, Any], said: str) -> None:
