@@ -133,3 +133,20 @@ def test_a_full_disk_names_the_folder_that_was_asked_for(tmp_path: Path) -> None
     with pytest.raises(NoSpace, match=f"^{tmp_path / 'layers' / 'original.png'} cannot be written"):
         replace_folder(tmp_path / "layers", full)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_nobody_s_file(tmp_path: Path) -> None:
+    """A `.mild-….part` in a new folder made it one that "holds other things": the same command never went on."""
+    from mild.app.cli.output import check_folder
+    from mild.app.server.state import claim
+
+    for use in (lambda folder: check_folder(folder, force=False), claim):
+        folder = tmp_path / use.__name__
+        folder.mkdir()
+        (folder / ".mild-0123.part").write_bytes(b"half")
+        use(folder)
+        other = tmp_path / f"{use.__name__}-others"
+        other.mkdir()
+        (other / "mine.part").write_bytes(b"whole")
+        with pytest.raises(UsageError, match="holds other things"):
+            use(other)

@@ -366,6 +366,9 @@ def test_a_key_that_keeps_nobody_out_is_refused(key: str, tmp_path: Path, capsys
     [
         ({"selection": {"points": [[1, 1]] * 65}}, "at most 64 points and boxes"),
         ({"selection": {"points": [[1, 1]] * 40, "boxes": [[1, 1, 9, 9]] * 40}}, "at most 64 points and boxes"),
+        ({"selection": {"clicks": [{"on": [[1, 1]]}] * 65}}, "at most 64 points and boxes"),  # these were not counted
+        ({"selection": {"also": [[1, 1]] * 65, "people": [1]}}, "at most 64 points and boxes"),
+        ({"selection": {"clicks": [{"on": [[1, 1]], "off": [[2, 2]] * 1000}]}}, "at most 1000 further points"),
         ({"selection": {"people": [1]}, "method": {"resolution": 2048}}, "at most 1024 pixels of resolution"),
         ({"selection": {"people": [1]}, "method": {"steps": 1000}}, "at most 100 denoising steps"),
         ({"selection": {"people": list(range(1500))}}, "at most 1000 people"),
@@ -379,6 +382,17 @@ def test_too_much_is_refused_before_the_work(
     with serve(road) as client:
         problem(client.post("/v1/jobs", **form(png(1), request_)), 422, words)
         assert road.found == road.ran == 0 and list((tmp_path / "state" / "jobs").iterdir()) == []
+
+
+def test_a_field_that_there_is_not_is_told_with_those_there_are(serve: Serve) -> None:
+    """ "selection: Extra inputs are not permitted": nothing said where it belongs."""
+    with serve() as client:
+        for body, words in (
+            ({"selection": {"people": [1]}}, "selection: there is no such field; it belongs inside `request`."),
+            ({"fotos": "x"}, "fotos: there is no such field; there are kind, photo, photo_id, mask, request."),
+            ({"request": {"selection": {"peple": [1]}}}, "request.selection.peple: there is no such field."),
+        ):
+            problem(client.post("/v1/jobs", json=body), 422, words)
 
 
 def test_a_request_longer_than_is_taken(serve: Serve) -> None:

@@ -17,7 +17,7 @@ from mild.errors import MildError, UsageError
 from mild.lab.train import stages
 from mild.lab.train.checkpoint import checkpoint_of
 from mild.lab.train.config import RunConfig
-from mild.lab.train.journal import read_log
+from mild.lab.train.journal import only_run, read_log
 from mild.lab.train.parts import export, make_parts
 from mild.lab.train.run import train
 from mild.lab.train.sampling import sampled
@@ -454,3 +454,13 @@ def test_a_place_that_cannot_hold_a_run_is_told_in_a_sentence(
         assert f"mild: {out} cannot be used: " in told and why in told
     assert (tmp_path / "file").read_text() == "mine"
     assert run(["train", str(tmp_path)]) == 2 and "is a folder, not a YAML file." in capsys.readouterr().err
+
+
+def test_two_runs_in_one_folder(rows: Path, tmp_path: Path) -> None:
+    """Both wrote the same checkpoint, and the second ended with "No such file or directory"."""
+    config = tiny(rows, tmp_path / "run")
+    with only_run(tmp_path / "run"):
+        with pytest.raises(UsageError, match=r"Another run is at work in .*; wait, or name another folder"):
+            train(config)
+        train(tiny(rows, tmp_path / "other"), most_steps=1)
+    assert train(config) == tmp_path / "run" / "pipeline"

@@ -140,7 +140,7 @@ def replace_folder(path: Path, fill: Callable[[Path], object], old: Collection[s
     scratch = target.parent / f"{_FOLDER}{uuid.uuid4().hex}.part"
     try:
         scratch.mkdir()
-        with _held(scratch):
+        with held(scratch):
             fresh = scratch / "new"
             fresh.mkdir()
             fill(fresh)
@@ -166,15 +166,20 @@ def replace_folder(path: Path, fill: Callable[[Path], object], old: Collection[s
 _FOLDER = ".mild-folder-"
 
 
+def is_empty(folder: Path) -> bool:
+    """Does a folder hold nothing, but for what a killed process of ours left under way?"""
+    return all(path.name.startswith(".mild-") and path.suffix == ".part" for path in folder.iterdir())
+
+
 def remove_leftovers(parent: Path) -> None:
     """Delete what killed processes left of folders under way."""
     for scratch in parent.glob(f"{_FOLDER}*.part"):
-        with suppress(OSError), _held(scratch):
+        with suppress(OSError), held(scratch):
             shutil.rmtree(scratch)
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, which the system frees however the process ends; OSError when another has it."""
     handle = os.open(folder, os.O_RDONLY)
     try:

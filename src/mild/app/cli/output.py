@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mild.errors import MildError, UsageError
-from mild.files import check_target
+from mild.files import check_target, is_empty
 
 
 def check_file(path: Path, *, suffixes: tuple[str, ...], force: bool, photo: Path | None = None) -> Path:
@@ -88,7 +88,7 @@ def check_folder(path: Path, *, force: bool) -> Path:
         check_target(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"The output {path} is a file; name a folder.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and not is_empty(path):
         if not (path / MARKER).is_file():
             raise UsageError(f"The folder {path} holds other things; name a new or an empty one.")
         if not force:

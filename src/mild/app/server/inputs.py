@@ -23,7 +23,7 @@ from mild.request import EraseRequest, Finder, explain
 
 #: A JSON body up to so many bytes is parsed beside the event loop, a longer one in another process.
 _INLINE = 256 * 1024
-_MOST_PEOPLE = 1000
+_MOST_PEOPLE = _MOST_FURTHER = 1000
 
 _EXAMPLE: dict[str, Any] = {"selection": {"people": [2]}, "seed": 0}
 M = TypeVar("M", bound=BaseModel)
@@ -122,10 +122,12 @@ def check_request(request: EraseRequest, settings: Settings) -> None:
         UsageError: with the sentence for the sender.
     """
     selection, method = request.selection, request.method
-    marks = len(selection.points) + len(selection.boxes)
+    marks = len(selection.points) + len(selection.boxes) + len(selection.clicks) + len(selection.also)
+    further = sum(len(click.on) + len(click.off) for click in selection.clicks) + len(selection.leave)
     named = len(selection.people) + len(selection.keep or ())
     for given, most, what in (
         (marks, settings.max_marks, "points and boxes in a request"),
+        (further, _MOST_FURTHER, "further points of clicks in a request"),
         (named, _MOST_PEOPLE, "people named in a request"),
         (method.sampling.steps, settings.max_steps, "denoising steps"),
         (method.sampling.resolution, settings.max_resolution, "pixels of resolution"),
@@ -154,7 +156,7 @@ def parse(model: type[M], text: str | bytes) -> M:
     except ValidationError as error:
         if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
             raise Problem(400, "The body, or its part `request`, is not JSON.") from None
-        raise UsageError(_sentence(error)) from None
+        raise UsageError(_sentence(error, model)) from None
     except (ValueError, RecursionError):
         raise Problem(400, "The body, or its part `request`, is not JSON.") from None
 
@@ -179,8 +181,13 @@ def _short(text: bytes | str, settings: Settings) -> bytes | str:
     return text
 
 
-def _sentence(error: ValidationError) -> str:
-    return explain(error).replace("..", ".")
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    first, sentence = error.errors()[0], explain(error).replace("..", ".")
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        inside = model is JobBody and first["loc"][0] in EraseRequest.model_fields
+        where = "it belongs inside `request`" if inside else f"there are {', '.join(model.model_fields)}"
+        return f"{sentence.removesuffix('.')}; {where}."
+    return sentence
 
 
 async def _multipart(request: Request, settings: Settings) -> Body:

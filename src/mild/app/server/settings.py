@@ -23,7 +23,7 @@ class Settings:
         max_held: bytes of request bodies held at once, of all clients together.
         max_pixels: largest photo.
         max_request: longest request in JSON, without photo and mask, in bytes; masks as run-length codes are in it.
-        max_marks: points and boxes of a selection, together: each is a search of its own.
+        max_marks: points and boxes of a selection, together, and clicks of several points: each is a search of its own.
         max_steps, max_resolution: of the method; both cost time, the second memory.
         max_queue: jobs that may wait; one more is refused with 429.
         max_seconds: longest time a job may run, finding people included.

@@ -17,7 +17,7 @@ from typing import IO
 
 from mild.app.server.settings import Settings, default_state
 from mild.errors import MildError, UsageError
-from mild.files import NoSpace, write_bytes
+from mild.files import NoSpace, is_empty, write_bytes
 
 log = logging.getLogger("mild.app.server")
 
@@ -45,7 +45,7 @@ def claim(folder: Path) -> None:
                     return
         names = {path.name for path in folder.iterdir()}
         own = folder in (default_state(), default_state().with_name("studio")) and names <= _EARLIER
-        if names and not own:
+        if not (own or is_empty(folder)):
             raise UsageError(
                 f"The folder {folder} holds other things, and was not made by this program; name a new or an empty one."
             )

@@ -22,7 +22,7 @@ from PIL import Image
 
 from mild.engines import Work, Workers, calling
 from mild.errors import MildError, UsageError
-from mild.files import write_json
+from mild.files import is_empty, write_json
 from mild.lab.data.cocoset import CocoSet
 from mild.lab.data.curated_shard import NOTES, coco_of, curated_shard
 from mild.lab.data.curation import Candidate, Curation, Fate
@@ -189,7 +189,7 @@ def _claim(order: Curation, mark: str, overwrite: bool) -> None:
         for pattern in ("train-*.tar", "test-*.tar", f"{NOTES}/*.json", f"{FOLDER}/*", "sheets/*.jpg", "set.json"):
             for path in order.out.glob(pattern):
                 path.unlink()
-    elif order.out.is_dir() and any(order.out.iterdir()):
+    elif order.out.is_dir() and not is_empty(order.out):
         raise UsageError(f"The folder {order.out} holds other things; name a new or an empty one.")
     write_json(begun, {"fingerprint": mark})
 

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mild.errors import MildError, UsageError
-from mild.files import read_json_lines, write_atomically
+from mild.files import held, read_json_lines, write_atomically
 from mild.lab.train.config import LoopConfig
 from mild.lab.train.settings import dump_yaml, read_yaml
 
 #: What may differ when a run is continued: how long, how watched, and where.
 FREE = ("out", "log", "optimiser.steps", "data.test")
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, which is made where it is missing, until the run ends, however it does.
+
+    Raises:
+        UsageError: another run is at work in it: both would write the same checkpoints.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder))
+        except BlockingIOError:
+            raise UsageError(f"Another run is at work in {folder}; wait, or name another folder in out.") from None
+        yield
 
 
 class Journal:
@@ -27,7 +44,6 @@ class Journal:
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         if self.main:
-            self.folder.mkdir(parents=True, exist_ok=True)
             _same_run(config, self.folder / "config.yaml")
             dump_yaml(config, self.folder / "config.yaml")
         self.board = config.log.tensorboard and self.main

@@ -22,7 +22,7 @@ from torch import nn
 from mild.errors import MildError
 from mild.lab.train.checkpoint import Averages, Checkpoints
 from mild.lab.train.config import LoopConfig, OptimiserConfig
-from mild.lab.train.journal import Journal
+from mild.lab.train.journal import Journal, only_run
 from mild.lab.train.meter import Meter
 
 
@@ -116,8 +116,19 @@ def fit(
 
     Returns:
         Whether the run is complete.
+
+    Raises:
+        UsageError: another run is at work in the folder.
+        MildError: a checkpoint cannot be read or written.
     """
     accelerator = make_accelerator(config)
+    with only_run(Path(config.out)) if accelerator.is_main_process else nullcontext():
+        return _fit(task, config, accelerator, most_steps, minutes)
+
+
+def _fit(
+    task: Task, config: LoopConfig, accelerator: Any, most_steps: int | None = None, minutes: float | None = None
+) -> bool:
     device, main, setting = accelerator.device, accelerator.is_main_process, config.optimiser
     task.to(device)
     names = list(task.players)
