@@ -207,6 +207,12 @@ def test_lists_and_manifests(place: Path) -> None:
     assert Path("other/x/y.png").is_file()
 
 
+def test_numbers_in_a_manifest_with_semicolons_between(place: Path) -> None:
+    """As other shots are given: "selection.people: Input should be a valid tuple"."""
+    Path("some.csv").write_text("photo,people\nin/a.png,1;3\n")
+    assert items_of("some.csv")[0].fields == {"selection": {"people": [1, 3]}}
+
+
 def scene_folder(place: Path) -> list[str]:
     """Two folders, each of three shots of a scene with somebody (a box) at another place, and in one a stray photo."""
     texture = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 255, (240, 280, 3)).astype(np.uint8), (0, 0), 1.2)

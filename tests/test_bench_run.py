@@ -26,6 +26,8 @@ from mild.lab.bench.report.write import write_report
 from mild.lab.bench.runner import run
 from mild.lab.bench.sets import choose, load_set
 from mild.lab.bench.summary import summarise
+from mild.lab.data.store import write_shard
+from samples import tiny_sample
 from studio_browser import QUIET, find_browser
 
 GOOD = ("mean@python:bench_items:mean", "noisy@python:bench_items:noisy", "bright@python:bench_items:brighter")
@@ -161,6 +163,7 @@ def test_a_fault_in_one_of_two_processes_is_told(done: Path, tmp_path: Path) -> 
     recipe = recipe_for(done.parent / "set") | {"methods": ["mean@python:bench_items:mean"], "jobs": 2}
     recipe["sets"] = [{**recipe["sets"][1]}]
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
     (tmp_path / "run" / "methods").write_text("no folder")
     with pytest.raises(MildError, match=r"methods.* cannot be written: (Not a directory|File exists)"):
         run(BenchRecipe.build(**recipe), tmp_path / "run")
@@ -402,3 +405,28 @@ def test_a_set_that_was_made_anew_is_asked_again(tmp_path: Path) -> None:
     answers = summarise(run(BenchRecipe.build(**fields), tmp_path / "run"))["sets"][0]["answers"]
     for key, answer in answers["telea"].items():
         assert answer["sha256"]["photo"] == answers["ns"][key]["sha256"]["photo"]
+
+
+def test_a_method_that_cannot_be_run_ends_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip in an option: a report without the method, and an exit status that said that all was well."""
+    write_shard(tmp_path / "set" / "train-00000.tar", [tiny_sample()])
+    line = ["bench", "run", "--set", f"samples:{tmp_path / 'set'}", "-m", "input", "-m", "mild:foo=1", "-q"]
+    assert cli.run([*line, "-o", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert "report: " in told.out and "mild:foo=1 could not be run; the report says why" in told.err
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["methods"]["mild:foo=1"]["failed"]
+
+
+def test_a_damaged_set_and_a_folder_of_others_are_told(tmp_path: Path) -> None:
+    """`ReadError: unexpected end of data`; and `sets/*.json` of whomsoever were deleted."""
+    write_shard(tmp_path / "set" / "train-00000.tar", [tiny_sample()])
+    whole = (tmp_path / "set" / "train-00000.tar").read_bytes()
+    recipe = BenchRecipe.build(sets=[{"source": f"samples:{tmp_path / 'set'}"}], methods=["input"])
+    (tmp_path / "mine" / "sets").mkdir(parents=True)
+    (tmp_path / "mine" / "sets" / "one.json").write_text("mine")
+    with pytest.raises(MildError, match="holds sets, and no run of the benchmark; name another folder"):
+        run(recipe, tmp_path / "mine")
+    assert (tmp_path / "mine" / "sets" / "one.json").read_text() == "mine"
+    (tmp_path / "set" / "train-00000.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MildError, match=r"train-00000.tar is damaged \(.*\); make the set anew"):
+        run(recipe, tmp_path / "out")

@@ -242,3 +242,15 @@ def test_short_licences_keep_their_name():
 def test_no_samples_to_count_is_said():
     with pytest.raises(MildError, match="no samples"):
         summary([])
+
+
+def test_what_cannot_be_read_is_missed_in_figures_and_credits(tmp_path, capsys):
+    """A damaged shard: the figures were of the others and the card lacked its credits, and nothing was said."""
+    home = tmp_path / "set"
+    write_shard(home / "train-00000.tar", [tiny_sample("0")])
+    (home / "train-00001.tar").write_bytes(b"rubbish")
+    assert run(["data", "stats", str(home), "--jobs", "1"]) == 1
+    told = capsys.readouterr()
+    assert "1 samples" in told.out and "train-00001.tar: readable" in told.err and "of the rest" in told.err
+    assert run(["data", "card", str(home), "--jobs", "1"]) == 1
+    assert "credits would be missing" in capsys.readouterr().err and not (home / "README.md").exists()

@@ -85,6 +85,8 @@ def read_frames(path: Path, count: int) -> list[Rgb]:
         UsageError: no such file.
         MildError: no video, or one with a single frame.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a video.")
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
     video = cv2.VideoCapture(str(path))

@@ -129,12 +129,12 @@ def _csv_entries(text: str, source: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _cell(column: str, text: str) -> Any:
-    """``3``, ``true``, ``[1, 2]`` as JSON has them; ``1,3`` as whole numbers; anything else is text."""
+    """``3``, ``true``, ``[1, 2]`` as JSON has them; ``1,3`` and ``1;3`` as whole numbers; anything else is text."""
     if column in (PHOTO, OUTPUT, SCENE):
         return text
     if column == ALSO and not text.startswith("["):
         return [one.strip() for one in text.split(";")]
-    for attempt in (text, f"[{text}]"):
+    for attempt in (text, f"[{text}]", f"[{text.replace(';', ',')}]"):
         try:
             return json.loads(attempt)
         except ValueError:

@@ -116,8 +116,11 @@ def run(
         command += " --photos FOLDER"
     if command is not None and limit is not None:
         command += f" --limit {limit}"
-    write_report(out, results=results, command=command)
+    found = write_report(out, results=results, command=command)
     typer.echo(f"report: {out / 'report.html'}")
+    lost = [method["name"] for method in found["methods"].values() if "failed" in method]
+    if lost:
+        raise MildError(f"Of the methods, {', '.join(lost)} could not be run; the report says why.")
 
 
 @bench.command()

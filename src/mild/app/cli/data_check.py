@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def stats(
     jobs: Jobs = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tables and plots of what is in a set."""
+    """Tables and plots of what is in a set; of what can be read of it, and then the exit status is 1."""
     from mild.lab.data.stats import summary, write_stats
 
     verdict = _checked(sets, jobs, as_json)
@@ -55,7 +55,15 @@ def stats(
     written = write_stats(verdict.facts, out) if out else []
     if as_json:
         output.print_json(numbers)
-        return
+    else:
+        _show(numbers)
+        for path in written:
+            typer.echo(str(path))
+    if (lost := _unread(verdict)) is not None:
+        raise MildError(f"{lost}; the figures are of the rest.")
+
+
+def _show(numbers: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -76,8 +84,6 @@ def stats(
     for row in numbers["licences"]:
         table.add_row(row["licence"], str(row["ingredients"]), str(row["samples"]))
     console.print(table)
-    for path in written:
-        console.print(str(path), soft_wrap=True)
 
 
 def card(
@@ -94,8 +100,17 @@ def card(
     if (set_ / "README.md").exists() and not force:
         raise UsageError(f"{set_ / 'README.md'} exists already; --force replaces it.")
     verdict = _checked([set_], jobs, False)
+    if (lost := _unread(verdict)) is not None:
+        raise MildError(f"{lost}; its credits would be missing from the card, so make the set whole first.")
     for path in write_card(verdict.facts, set_, name=name):
         typer.echo(str(path))
+
+
+def _unread(verdict: Verdict) -> str | None:
+    """What of a set could not be read, as the beginning of a sentence."""
+    lost = [str(breach).rstrip(".") for breach in verdict.breaches if breach.rule == "readable"]
+    more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"A part of the set cannot be read ({lost[0]}{more})" if lost else None
 
 
 def _checked(sets: Sequence[Path], jobs: int | None, quiet: bool) -> Verdict:

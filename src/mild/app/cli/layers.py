@@ -69,7 +69,8 @@ def layers(
 
     console = Console(highlight=False, markup=False)
     people = ", ".join(layer.name for layer in result.stack.people) or "nobody"
-    console.print(f"background and {len(result.stack.people)} layers of people ({people})", soft_wrap=True)
+    count = len(result.stack.people)
+    console.print(f"background and {count} layer{'s' * (count != 1)} of people ({people})", soft_wrap=True)
     console.print(f"layers: {target}", soft_wrap=True)
     console.print(
         "note: the layers hold the original photo and everybody in it, also once they are hidden; "

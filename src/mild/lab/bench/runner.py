@@ -16,11 +16,15 @@ import json
 from pathlib import Path
 
 from mild.engines import Workers
+from mild.errors import UsageError
 from mild.files import write_json
 from mild.lab.bench.asking import ask, scoring_of
 from mild.lab.bench.lanes import run_lanes
 from mild.lab.bench.listing import ALONE, Tell, described, load_sets, write_items
 from mild.lab.bench.recipe import BenchRecipe
+
+#: What a run writes, and renews, beside its recipe.
+OURS = ("items", "methods", "pictures", "records", "sets", "vectors", "report.html", "report.md", "results.json")
 
 
 def run(
@@ -40,10 +44,14 @@ def run(
         workers: who shares the items; None: as many processes of this machine as the recipe says.
 
     Raises:
+        UsageError: the folder holds what a run would take for its own.
         MildError: a set cannot be read, a feature network is missing, or nothing can be written. Whatever a method
             does is recorded instead.
     """
     out = Path(out)
+    theirs = [name for name in OURS if not (out / "recipe.json").is_file() and (out / name).exists()]
+    if theirs:
+        raise UsageError(f"The folder {out} holds {theirs[0]}, and no run of the benchmark; name another folder.")
     out.mkdir(parents=True, exist_ok=True)
     sets = load_sets(recipe)
     recipe.reference_name  # noqa: B018 - a wrong name is told before the work

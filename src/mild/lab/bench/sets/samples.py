@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError
+from mild.files import flat
 from mild.lab.bench.items import Item, Truth
 from mild.lab.data.members import from_members
 from mild.lab.data.sample import Sample, whole_person
@@ -52,7 +54,7 @@ class SampleSet:
             count: how many samples to make then.
 
         Raises:
-            MildError: nothing there.
+            MildError: nothing there, or a part of it is damaged.
         """
         root = Path(path)
         if photos is not None:
@@ -162,14 +164,27 @@ def _records(root: Path) -> list[tuple[str, Path, dict[str, Any]]]:
     found: list[tuple[str, Path, dict[str, Any]]] = []
     shards = [root] if root.is_file() else shards_of(root)
     for shard in shards:
-        with tarfile.open(shard) as tar:
+        with _whole(shard), tarfile.open(shard) as tar:
             for member in tar:
                 key, _, rest = member.name.partition(".")
                 if rest == "json" and (stream := tar.extractfile(member)) is not None:
                     found.append((key, shard, json.loads(stream.read())))
     if not shards and root.is_dir():
         places = [root] if (root / "sample.json").is_file() else sorted(p.parent for p in root.glob("*/sample.json"))
-        found = [(p.name, p, json.loads((p / "sample.json").read_text(encoding="utf-8"))) for p in places]
+        for place in places:
+            with _whole(place):
+                found.append((place.name, place, json.loads((place / "sample.json").read_text(encoding="utf-8"))))
     if not found:
         raise MildError(f"There are no samples in {root}: make a set with `mild data synth`.")
     return found
+
+
+@contextmanager
+def _whole(place: Path) -> Iterator[None]:
+    """What is damaged in a shard or a sample is told in a sentence."""
+    try:
+        yield
+    except (OSError, tarfile.TarError, ValueError, EOFError) as error:
+        raise MildError(
+            f"{place} is damaged ({flat(error)[:200]}); make the set anew, or take that part out of it."
+        ) from None
