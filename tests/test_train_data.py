@@ -621,7 +621,9 @@ def test_found_joints_of_no_use_are_told(tmp_path: Path) -> None:
 
 def test_a_cache_is_not_gone_on_with_of_something_else(tmp_path: Path) -> None:
     """Rows of a second set into the folder of a first: the first's were taken for them, and nothing was said."""
+    claim(tmp_path, "rows", {"samples": "none was made of these", "size": 64})
     claim(tmp_path, "rows", {"samples": "large", "size": 64})
+    (tmp_path / "rows-00000.npy").touch()
     claim(tmp_path, "rows-p", {"data": "photos", "size": 64})
     claim(tmp_path, "rows", {"samples": "large", "size": 64})
     with pytest.raises(UsageError, match=r"made otherwise \(samples was large and is small\); take another --out"):

@@ -79,7 +79,7 @@ def claim(folder: Path, kind: Literal["rows", "rows-p"], made: Mapping[str, obje
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise damaged(note, error) from None
     others = [f"{name} was {old} and is {made.get(name)}" for name, old in before.items() if made.get(name) != old]
-    if others:
+    if others and any(folder.glob("rows-p*.npy" if kind == "rows-p" else "rows-[0-9]*.npy")):
         raise UsageError(
             f"{folder} holds rows made otherwise ({', '.join(others)}); take another --out, for example a folder below "
             "it: data.rows takes all that lie below a folder."
