@@ -16,6 +16,7 @@ from PIL import Image
 from mild.app.cli.app import run
 from mild.engines import Workers
 from mild.errors import MildError, UsageError
+from mild.lab.data import accepted as accepting
 from mild.lab.data import pairs as pairing
 from mild.lab.data.cocoset import write_coco
 from mild.lab.data.curate import curate
@@ -556,3 +557,29 @@ def test_the_example_photos_become_samples(tmp_path: Path) -> None:
     assert len(samples) == 4
     assert check([out]).breaches == ()
     assert all(len(s.people) >= 2 for s in samples)
+
+
+def test_a_set_that_was_not_finished_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between two files: half a set, which no rule objected to, and which the same command would not replace."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    clip = burst(tmp_path / "clip", [walk(step)[0] for step in range(20)])
+    monkeypatch.setattr(pairing, "find_people", block_finder)
+    with monkeypatch.context() as patch:
+        patch.setattr(pairing, "write_image", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pairing.make_pairs(pairing.Burst(clip, tmp_path / "set", FREE))
+    assert not (tmp_path / "set").exists()
+    pairing.make_pairs(pairing.Burst(clip, tmp_path / "set", FREE))
+    keys = {sample.key: "accept" for sample in open_samples(tmp_path / "set")}
+    decisions = tmp_path / "decisions.json"
+    decisions.write_text(json.dumps({"format": "mild-decisions/1", "decisions": keys}))
+    with monkeypatch.context() as patch:
+        patch.setattr(accepting, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            accepting.accepted(tmp_path / "set", tmp_path / "chosen", decisions, per_shard=2)
+    assert not (tmp_path / "chosen").exists()
+    assert accepting.accepted(tmp_path / "set", tmp_path / "chosen", decisions)["taken"] == len(keys)
+    assert check([tmp_path / "chosen"]).breaches == ()

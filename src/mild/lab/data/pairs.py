@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mild.errors import MildError, UsageError
-from mild.files import write_json
+from mild.files import is_empty, replace_folder, write_json
 from mild.lab.data.curation import Fate
 from mild.lab.data.factory import write_sheet
 from mild.lab.data.ingredients import Split
@@ -87,12 +87,12 @@ class Pairs:
 
 
 def make_pairs(burst: Burst, *, tell: Callable[[str, float], None] | None = None) -> Pairs:
-    """Make the set: one shard, ``plate.png``, a contact sheet and a review page.
+    """Make the set, whole or not at all: one shard, ``plate.png``, a contact sheet and a review page.
 
     Raises:
         MildError: the camera moves, no frame shows anybody, or the folder holds something already.
     """
-    if burst.out.exists() and (not burst.out.is_dir() or any(burst.out.iterdir())):
+    if burst.out.exists() and (not burst.out.is_dir() or not is_empty(burst.out)):
         raise UsageError(f"{burst.out} exists already; name a new folder for the pairs.")
     say = tell or (lambda stage, fraction: None)
     say("reading frames", 0.0)
@@ -114,14 +114,20 @@ def make_pairs(burst: Burst, *, tell: Callable[[str, float], None] | None = None
     if not made:
         why = next((fate.why for fate in fates if fate.outcome == "filtered"), "nobody moves")
         raise MildError(f"No frame of {burst.source.name} gives a pair ({why}).")
-    rows = [write_preview(burst.out / FOLDER, sample) for sample in made]
-    write_members(burst.out / f"{burst.split}-00000.tar", ((s.key, to_members(s)) for s in made))
-    write_sheet(burst.out / "sheets" / "00000.jpg", made[:48])
-    write_image(plate.pixels, burst.out / "plate.png")
-    write_page(burst.out / FOLDER, burst.out.resolve().name, rows)
-    write_json(burst.out / "pairs.json", {"notes": notes, "shift": round(worst, 3), "frames": [vars(f) for f in fates]})
     recipe = {"clip": burst.source.name, "frames": len(frames.names), "shift": round(worst, 3)}
-    write_json(burst.out / "set.json", {"format": FORMAT, "samples": len(made), "recipe": recipe})
+    said = {"notes": notes, "shift": round(worst, 3), "frames": [vars(fate) for fate in fates]}
+
+    def fill(out: Path) -> None:
+        rows = [write_preview(out / FOLDER, sample) for sample in made]
+        write_members(out / f"{burst.split}-00000.tar", ((s.key, to_members(s)) for s in made))
+        write_sheet(out / "sheets" / "00000.jpg", made[:48])
+        write_image(plate.pixels, out / "plate.png")
+        write_page(out / FOLDER, burst.out.resolve().name, rows)
+        write_json(out / "pairs.json", said)
+        write_json(out / "set.json", {"format": FORMAT, "samples": len(made), "recipe": recipe})
+
+    burst.out.parent.mkdir(parents=True, exist_ok=True)
+    replace_folder(burst.out, fill)
     return Pairs(tuple(sorted(fates, key=lambda fate: fate.file)), tuple(notes), worst)
 
 
