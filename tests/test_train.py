@@ -464,3 +464,35 @@ def test_two_runs_in_one_folder(rows: Path, tmp_path: Path) -> None:
             train(config)
         train(tiny(rows, tmp_path / "other"), most_steps=1)
     assert train(config) == tmp_path / "run" / "pipeline"
+
+
+def test_a_start_that_is_not_here_is_not_looked_for_elsewhere(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub was asked for whatever was no folder, `MILD_OFFLINE=1` or not; a run under way "could not be loaded"."""
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("asked the hub")
+
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", asked)
+    for start in ("nobody/nothing", str(tmp_path / "none")):
+        with pytest.raises(MildError, match=f"There is no model '{start}': name mild-small, a folder, or a hub model"):
+            make_parts(tiny(rows, tmp_path / "run", model={"start": start}))
+    (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(MildError, match=r"The run .*begun is not complete: train it to its end"):
+        make_parts(tiny(rows, tmp_path / "run", model={"start": str(tmp_path / "begun")}))
+
+
+def test_too_large_a_batch_is_told_in_a_sentence(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch says it by a RuntimeError: "MILD failed unexpectedly"."""
+    from mild.app.cli.app import run
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40000000000 bytes.")
+
+    monkeypatch.setattr("mild.lab.train.run.fit", full)
+    (tmp_path / "run.yaml").write_text(f"stage: base\nout: {tmp_path / 'out'}\ndata: {{rows: {rows}}}\n")
+    assert run(["train", str(tmp_path / "run.yaml")]) == 1
+    assert "There is not enough memory; ask for less at once" in capsys.readouterr().err

@@ -190,8 +190,10 @@ def run(argv: Sequence[str]) -> int:
             return _fail(f"{what} cannot be used: {_PLACES[error.errno] or error.strerror}.", COULD_NOT)
         return _unexpected(error)
     except MemoryError:
-        return _fail("There is not enough memory for this photo; try a smaller one or a lower --resolution.", COULD_NOT)
+        return _fail(_no_memory(asked), COULD_NOT)
     except Exception as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error):  # as torch says it of both kinds of memory
+            return _fail(_no_memory(asked), COULD_NOT)
         # Faults of the command line itself; by their method, since the class is typer's or click's by version.
         if hasattr(error, "format_message"):
             # The command that was meant, such as `mild data synth`, where the parser came so far.
@@ -199,6 +201,12 @@ def run(argv: Sequence[str]) -> int:
             what = error.format_message().strip().rstrip(".") or "Missing command"  # the help was shown instead
             return _fail(f"{what}. See `{path} --help`.", WRONG_USAGE)
         return _unexpected(error)
+
+
+def _no_memory(asked: str) -> str:
+    if asked in GROUPS:
+        return "There is not enough memory; ask for less at once: smaller pictures or batches, fewer jobs."
+    return "There is not enough memory for this photo; try a smaller one or a lower --resolution."
 
 
 def _unexpected(error: Exception) -> int:

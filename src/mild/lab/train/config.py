@@ -28,7 +28,8 @@ class ModelConfig(_Section):
     """What is trained, and what it starts from."""
 
     start: str | None = Field(
-        None, description="A run of ours, a folder or hub id of a MildPipeline, SD 1.5 or SDXL inpainting; none: fresh."
+        None,
+        description="A run of ours; a MildPipeline, SD 1.5 or SDXL inpainting (folder, cached hub id); none: fresh.",
     )
     kept: tuple[PartName, ...] | None = Field(
         None, description="Parts of the start that are used, the others are made anew; none: all of them."

@@ -20,10 +20,11 @@ from mild.diffusion.morphology import MorphologyGuidance
 from mild.diffusion.pipeline import MildPipeline
 from mild.diffusion.prompts import NEGATIVE_PROMPTS, PROMPTS, DomainText, encode_text
 from mild.diffusion.schedule import noise_scheduler
-from mild.errors import UsageError
+from mild.errors import MildError, UsageError
 from mild.files import replace_folder
 from mild.lab.train.checkpoint import average_of, checkpoint_of
 from mild.lab.train.config import PartName, RunConfig
+from mild.models.assets import model_folder
 
 #: What an export is called in the folder of a run.
 PIPELINE, LORA = "pipeline", "lora"
@@ -128,9 +129,14 @@ def _started(config: RunConfig) -> Any:
         codec = PixelCodec()
         unet = small_unet(codec, config.model.channels)
         return MildPipeline(unet, noise_scheduler(), codec)
-    if (Path(start) / "checkpoints").is_dir() or (Path(start) / PIPELINE).is_dir():
+    if (Path(start) / PIPELINE).is_dir():
         start = str(Path(start) / PIPELINE)
-    pipeline = MildPipeline.from_pretrained(start, torch_dtype=torch.float32)
+    elif (Path(start) / "checkpoints").is_dir():
+        raise MildError(
+            f"The run {start} is not complete: train it to its end, or start from what `mild train export {start} --to "
+            "FOLDER` writes."
+        )
+    pipeline = MildPipeline.from_pretrained(str(model_folder(start)), torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     if config.model.kept is not None:
         anew = {"adapters", "modulation", "morphology", "alpha_decoder"} - set(config.model.kept)

@@ -16,6 +16,7 @@ from mild.errors import MildError, UsageError
 from mild.fill.windows import through_window
 from mild.lab.bench.items import Trial
 from mild.lab.bench.methods.base import Answer, options_of
+from mild.models.cache import offline
 
 _OPTIONS: dict[str, type] = {
     "steps": int, "size": int, "context": float, "guidance": float, "strength": float, "prompt": str, "negative": str,
@@ -65,9 +66,10 @@ class DiffusersMethod:
             loading["revision"] = how["revision"]
         try:
             # Pickles are programs, not data.
-            pipeline = kind.from_pretrained(name, use_safetensors=True, **loading)
+            here = offline()
+            pipeline = kind.from_pretrained(name, use_safetensors=True, local_files_only=here, **loading)
             if "lora" in how:
-                pipeline.load_lora_weights(how["lora"])
+                pipeline.load_lora_weights(how["lora"], local_files_only=here)
             pipeline.to(how.get("device", "cpu"))
         except (OSError, ValueError) as error:
             where = "in this folder" if Path(name).is_dir() else "on this machine, and it could not be fetched"
