@@ -619,6 +619,14 @@ def test_found_joints_of_no_use_are_told(tmp_path: Path) -> None:
         build(RunConfig, settings(data={"samples": "sets/train", "found": 0.5}), "run.yaml")
 
 
+def test_test_rows_below_the_rows_are_refused(tmp_path: Path) -> None:
+    """What lies in folders below a cache belongs to it."""
+    folder = write_rows(tmp_path / "rows", count=4)
+    write_rows(folder / "test", count=4)
+    with pytest.raises(UsageError, match=r"data.test: .* lies in data.rows and would be learned from"):
+        build(RunConfig, settings(data={"rows": str(folder), "test": str(folder / "test")}), "run.yaml").check_files()
+
+
 def test_a_cache_is_not_gone_on_with_of_something_else(tmp_path: Path) -> None:
     """Rows of a second set into the folder of a first: the first's were taken for them, and nothing was said."""
     claim(tmp_path, "rows", {"samples": "none was made of these", "size": 64})

@@ -266,6 +266,8 @@ class RunConfig(LoopConfig):
                     f"data.found: {len(without)} of the {len(shards)} shards of {folder} lack joints (first: "
                     f"{without[0].name}); run their `mild train cache` again with --joints, or set data.found to 0."
                 )
+        if data.rows and data.test and Path(data.rows).resolve() in Path(data.test).resolve().parents:
+            faults.append(f"data.test: {data.test} lies in data.rows and would be learned from; name another.")
         if data.samples is not None and not any(Path(data.samples).glob("*.tar")):
             faults.append(f"data.samples: {data.samples} holds no shards (*.tar).")
         if faults:
