@@ -130,3 +130,32 @@ def test_a_full_disk_where_nobody_looked_is_one_sentence(
     monkeypatch.setattr(memory, "folder", full)
     assert run(["cache"]) == 1
     assert capsys.readouterr().err.startswith("mild: A file cannot be used: No space left on device; make room")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["train FILE --check", "train ablate FILE", "bench run --recipe FILE", "bench compare FILE FILE",
+     "bench study read FILE FILE", "bench run --set samples:x -m mild:FILE", "data curate . out --decisions FILE"],
+)  # fmt: skip
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"9" * 100_000, bytes(range(256)), b"5", b"[]", b"", None])
+def test_any_file_in_place_of_a_recipe_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, content: bytes
+) -> None:
+    """`RecursionError`, `Exceeds the limit (4300 digits)`, `UnicodeDecodeError`: "MILD failed unexpectedly"."""
+    from mild.app.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "file.json").write_bytes(content)
+    assert run(words.replace("FILE", "file.json").split()) in (1, 2)
+    told = capsys.readouterr().err
+    assert told.startswith("mild: ") and told.count("\n") == 1 and "unexpectedly" not in told
+
+
+def test_a_list_of_photos_that_is_no_text_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mild.app.cli.app import run
+
+    for name, content in (("a.txt", b"\0" * 9), ("a.jsonl", b'{"photo": "a\\u0000.jpg"}'), ("a.csv", b"photo\na\0b\n")):
+        (tmp_path / name).write_bytes(content)
+        assert run(["batch", str(tmp_path / name), "-o", str(tmp_path / "out"), "--all"]) == 2
+        assert "unexpectedly" not in capsys.readouterr().err

@@ -119,6 +119,44 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+def read_json(path: Path) -> Any:
+    """The value of a JSON file that the user names.
+
+    Raises:
+        UsageError: there is none, or it is no JSON.
+        MildError: it cannot be read.
+    """
+    with _named(path, "JSON"):
+        return parse_json(read_bytes(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """The value of a YAML file that the user names; errors as :func:`read_json`."""
+    import yaml
+
+    with _named(path, "YAML"):
+        try:
+            return yaml.safe_load(read_bytes(path, MOST_JSON).decode("utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(str(error)) from None
+
+
+@contextmanager
+def _named(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise MildError(f"{path} cannot be read: {error.strerror or flat(error)}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read as {kind} (it is not text).") from None
+    except RecursionError:
+        raise UsageError(f"{path} cannot be read as {kind} (it is nested too deep).") from None
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read as {kind} ({_why(error)}).") from None
+
+
 class Archive:
     """A zip that is read within bounds.
 

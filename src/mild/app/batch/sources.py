@@ -162,6 +162,8 @@ def _item(number: int, entry: dict[str, Any], base: str, source: str) -> Item:
     photo, output = entry[PHOTO], entry.get(OUTPUT)
     if not isinstance(photo, str):
         raise UsageError(f"Line {number} of {source} names no photo.")
+    if "\\u0000" in json.dumps(entry):
+        raise UsageError(f"Line {number} of {source} holds a NUL character, which no name has; is it a text file?")
     place = _placed(photo, base)
     if output is not None and (not isinstance(output, str) or not _inside(output)):
         raise UsageError(f"Line {number} of {source}: the output {output!r} does not lie in the output's folder.")

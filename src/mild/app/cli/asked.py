@@ -51,6 +51,8 @@ def read_request(path: Path) -> dict[str, Any]:
     """The fields of a request saved as JSON (by ``--save-request``, or under ``request`` of a ``--json`` report)."""
     try:
         fields = parse_json(read_bytes(path))
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise MildError(f"The request {path} cannot be read ({why}).") from None

@@ -46,6 +46,8 @@ def check(
             raise UsageError(f"{photo} shows what {original} shows; nobody was erased, or --person-mask is needed.")
     try:
         data = photo.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {photo}.") from None
     except OSError as error:
         raise MildError(f"{photo} cannot be read: {error.strerror or error}.") from None
     found = remains(data, before.pixels, mask)

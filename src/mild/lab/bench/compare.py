@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mild.errors import MildError, UsageError
+from mild.errors import UsageError
 from mild.lab.bench.figures import HEADLINES, TABLES, Figure
 from mild.lab.bench.report.markdown import grid, heading
 from mild.lab.bench.stats import Paired, holm, item_means, paired
 from mild.lab.bench.summary import summarise, table
+from mild.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,8 @@ def load_results(folder: str | Path) -> dict[str, Any]:
         if not (path / "results.json").is_file():
             return summarise(path)
         path = path / "results.json"
-    try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MildError(f"The results {path} cannot be read ({error}).") from None
-    if "sets" not in loaded:
+    loaded: dict[str, Any] = read_json(path)
+    if not isinstance(loaded, dict) or "sets" not in loaded:
         raise UsageError(f"{path} holds no results of the benchmark.")
     return loaded
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mild.errors import MildError, UsageError
+from mild.errors import UsageError
 from mild.lab.bench.items import MASK_KINDS, MaskKind
 from mild.lab.bench.methods import MethodSpec, parse
 from mild.lab.bench.sets import BenchSet, load_set
+from mild.reading import read_yaml
 from mild.request import explain
 
 
@@ -114,14 +115,7 @@ class BenchRecipe(_Part):
         Raises:
             UsageError: the file is no recipe, or its sets say ``$photos`` and none were named.
         """
-        import yaml
-
-        try:
-            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise MildError(f"The recipe {path} cannot be read ({error.strerror or error}).") from None
-        except yaml.YAMLError as error:
-            raise UsageError(f"The recipe {path} is not YAML ({' '.join(str(error).split())}).") from None
+        fields = read_yaml(Path(path))
         if not isinstance(fields, dict):
             raise UsageError(f"The recipe {path} holds no fields.")
         fields = fields | {name: value for name, value in changes.items() if value is not None}

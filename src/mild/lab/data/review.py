@@ -103,7 +103,7 @@ def read_decisions(path: Path) -> dict[str, Choice]:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"The decisions {path} cannot be read ({error.strerror or error}).") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"The decisions {path} are not a JSON file; save them on the review page.") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("decisions"), dict):
         raise UsageError(f"The file {path} holds no decisions ({FORMAT}); save them on the review page.")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mild import reading
 from mild.errors import UsageError
 from mild.files import write_bytes
 
@@ -23,16 +24,7 @@ def build(kind: type[T], values: object, where: str) -> T:
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file of settings."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not a YAML file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} cannot be read as YAML ({str(error).splitlines()[0]}).") from None
+    values = reading.read_yaml(Path(path))
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no settings (name: value).")
     return values
@@ -65,8 +57,8 @@ def change(values: dict[str, Any], said: str) -> None:
             raise UsageError(f"'{said}' does not fit: {part} is a single value.")
     try:
         inner[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UsageError(f"'{said}' does not fit: {value} cannot be read as YAML.") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UsageError(f"'{said}' does not fit: {value[:60]} cannot be read as YAML.") from None
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -14,6 +14,7 @@ from mild import __version__
 from mild.errors import UsageError
 from mild.lab.bench.items import Trial, without
 from mild.lab.bench.methods.base import Answer
+from mild.reading import read_yaml
 from mild.request import EraseRequest, Method
 from mild.runtimes import Models, chosen_runtime
 
@@ -40,12 +41,9 @@ class MildMethod:
         """From ``steps=4,sma=off`` (several HMG sources with ``+``), or from a YAML or JSON file of such fields."""
         fields: dict[str, Any] = {}
         if rest.endswith((".yaml", ".yml", ".json")) and "=" not in rest:
-            import yaml
-
-            try:
-                fields = yaml.safe_load(Path(rest).read_text(encoding="utf-8")) or {}
-            except (OSError, yaml.YAMLError) as error:
-                raise UsageError(f"The method file {rest} cannot be read ({error}).") from None
+            fields = read_yaml(Path(rest)) or {}
+            if not isinstance(fields, dict):
+                raise UsageError(f"The method file {rest} holds no fields (name: value).")
         else:
             for part in filter(None, rest.split(",")):
                 name, sign, value = part.partition("=")

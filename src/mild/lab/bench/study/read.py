@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mild.errors import MildError, UsageError
+from mild.errors import UsageError
 from mild.lab.bench.report.markdown import grid
 from mild.lab.bench.stats import interval
+from mild.reading import read_json
 
 #: What a rater may say of a pair: the first, the second, no difference.
 CHOICES = ("left", "right", "same")
@@ -150,10 +150,7 @@ def told(duels: Sequence[Duel], raters: Agreement) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(loaded, dict) or "study" not in loaded:
-            raise UsageError(f"{path} is no file of a study.")
-        return loaded
-    except (OSError, ValueError) as error:
-        raise MildError(f"{path} cannot be read ({error}).") from None
+    loaded: dict[str, Any] = read_json(path)
+    if not isinstance(loaded, dict) or "study" not in loaded:
+        raise UsageError(f"{path} is no file of a study.")
+    return loaded
