@@ -13,6 +13,7 @@ from typing import Any
 
 from mild import machine
 from mild.errors import MildError
+from mild.models.onnx_file import with_outputs
 
 
 def load_runtime() -> Any:
@@ -30,13 +31,16 @@ def load_runtime() -> Any:
     return onnxruntime
 
 
-def open_session(path: Path, *, optimised: bool = True, providers: Sequence[str] = ()) -> Any:
+def open_session(
+    path: Path, *, optimised: bool = True, providers: Sequence[str] = (), inner: Sequence[str] = ()
+) -> Any:
     """An ``InferenceSession`` of a graph.
 
     Args:
         path: the ``.onnx`` file.
         optimised: rewrite the graph first, which pays only when it is run often.
         providers: tried before the processor, in this order; see :func:`providers_here`.
+        inner: what is to be given beside the graph's outputs, by the names of the nodes' outputs.
 
     Raises:
         MildError: onnxruntime is not installed.
@@ -48,7 +52,8 @@ def open_session(path: Path, *, optimised: bool = True, providers: Sequence[str]
     options.log_severity_level = 3
     level = runtime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-    return runtime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+    graph = with_outputs(path.read_bytes(), inner) if inner else str(path)
+    return runtime.InferenceSession(graph, options, providers=[*providers, "CPUExecutionProvider"])
 
 
 def providers_here() -> tuple[str, ...]:

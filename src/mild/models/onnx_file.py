@@ -67,6 +67,18 @@ class Graph:
         return f"{what}_{self._count}"
 
 
+def with_outputs(file: bytes, names: Sequence[str]) -> bytes:
+    """A file whose graph gives what some of its inner nodes say, too.
+
+    Protocol Buffers merge a message that is written in two pieces, and what is listed in both is listed after one
+    another: the outputs are written behind the file.
+
+    Args:
+        names: of outputs of its nodes; all float32.
+    """
+    return file + _message(7, b"".join(_message(12, _value(name, None)) for name in names))
+
+
 def _attribute(name: str, value: Attribute) -> bytes:
     head = _text(1, name)
     if isinstance(value, str):

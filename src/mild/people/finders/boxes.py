@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.people.finders.blaze_nets import Picture, sigmoid
+from mild.people.finders.blaze_nets import Picture, Window, sigmoid
 
 #: Left, top, right, lower edge in pixels of the picture.
 Corners = tuple[float, float, float, float]
@@ -71,6 +71,25 @@ class Judge:
         return float(sigmoid(np.array(np.dot(self.weights, cues) + self.bias)))
 
 
+class Layers(NamedTuple):
+    """What detectors' own layers say of a square window.
+
+    Attributes:
+        shared: MoveNet's last layer before its heads ``[64, 64, 24]``.
+        heat: its logits of each of COCO's keypoints ``[64, 64, 17]``.
+        centre: its probability of the middle of a person ``[64, 64, 1]``.
+        points: where each cell, if it were the middle of a person, expects the keypoints: y, x in cells from there
+            ``[64, 64, 34]``.
+        things: NanoDet's finest layer before its heads ``[52, 52, 128]``.
+    """
+
+    shared: NDArray[np.float32]
+    heat: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    points: NDArray[np.float32]
+    things: NDArray[np.float32]
+
+
 class Detector(Protocol):
     """One way to propose places.
 
@@ -88,6 +107,10 @@ class Detector(Protocol):
 
     def places_near(self, picture: Picture, x: float, y: float) -> list[Place]:
         """Boxes that hold the point, with less asked of them, best first."""
+        ...
+
+    def layers(self, picture: Picture, window: Window) -> Layers | None:
+        """What is to be seen in a window, for who draws outlines; None: nothing that would help."""
         ...
 
 

@@ -12,8 +12,8 @@ from mild import machine
 from mild.models import assets
 from mild.people import memory
 from mild.people.finders import nanodet
-from mild.people.finders.blaze_nets import Picture
-from mild.people.finders.boxes import Corners, Detector, Judge, Place, Rows, merged
+from mild.people.finders.blaze_nets import Picture, Window
+from mild.people.finders.boxes import Corners, Detector, Judge, Layers, Place, Rows, merged
 from mild.people.finders.movenet import MoveNet
 from mild.people.finders.ssd import Ssd
 
@@ -41,6 +41,12 @@ class TwoDetectors:
     def places_near(self, picture: Picture, x: float, y: float) -> list[Place]:
         found = self._merged(picture, self._NEAR_MOVENET, self._NEAR_NANODET)
         return [place for place in found if holds(place, x, y)]
+
+    def layers(self, picture: Picture, window: Window) -> Layers:
+        bodies = self._movenet.layers(picture, window)
+        return Layers(
+            *(bodies[name] for name in ("shared", "heat", "centre", "points")), self._nanodet.layer(picture, window)
+        )
 
     def _merged(self, picture: Picture, movenet: float, nanodet: float) -> list[Place]:
         rows, points, nanos = self._doubtful(picture)
@@ -76,6 +82,9 @@ class OneDetector:
 
     def places_near(self, picture: Picture, x: float, y: float) -> list[Place]:
         return [place for place in self._places(picture, self._NEAR) if holds(place, x, y)]
+
+    def layers(self, picture: Picture, window: Window) -> None:
+        return None
 
     def _places(self, picture: Picture, least: float) -> list[Place]:
         return [Place((r[0], r[1], r[2], r[3]), (float(r[4]),)) for r in self._ssd.boxes(picture, least)]

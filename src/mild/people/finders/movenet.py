@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.people.finders.blaze_nets import Picture, sigmoid
+from mild.people.finders.blaze_nets import Picture, Window, sigmoid
 from mild.people.finders.boxes import Rows, fitted
 from mild.people.finders.onnx_net import OnnxNet
 
@@ -22,13 +22,15 @@ STRIDE, MULTIPLE, POINTS = 4, 32, 17
 SIDE, MOST = 256, 40
 #: A keypoint's place is its heat, weighted by a bell of this part of the box around where the centre expects it.
 _BELL = 0.1
+#: The output of the last layer before the heads, as the file names it.
+_SHARED = "Relu_445"
 
 
 class MoveNet:
     """The net in a file."""
 
     def __init__(self, path: Path) -> None:
-        self._net = OnnxNet(path)
+        self._net = OnnxNet(path, (_SHARED,))
 
     def people(self, picture: Picture, least: float, side: int = SIDE) -> tuple[Rows, NDArray[np.float64]]:
         """People, best first: ``[n, 5]`` corners in pixels of the picture and score, ``[n, 17, 3]`` keypoints."""
@@ -36,13 +38,22 @@ class MoveNet:
         height, width = small.shape[:2]
         whole = np.zeros((-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, 3), np.float32)
         whole[:height, :width] = small
-        heads = {name: values[0] for name, values in self._net({"input": whole[None]}).items()}
+        heads = self._heads(whole)
         rows, points = decode(heads, least)
         rows[:, :4] *= STRIDE / scale
         points[..., :2] = (points[..., :2] + 0.5) * (STRIDE / scale) - 0.5
         rows[:, [0, 2]] = rows[:, [0, 2]].clip(0, picture.width)
         rows[:, [1, 3]] = rows[:, [1, 3]].clip(0, picture.height)
         return rows, points
+
+    def layers(self, picture: Picture, window: Window) -> dict[str, NDArray[np.float32]]:
+        """What the heads say of each cell of a square window, ``[64, 64, …]`` as :func:`decode` takes them, and
+        ``shared`` ``[64, 64, 24]``, the layer before them."""
+        heads = self._heads(picture.window(window, SIDE).astype(np.float32))
+        return heads | {"shared": heads[_SHARED].transpose(1, 2, 0)}
+
+    def _heads(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {name: values[0] for name, values in self._net({"input": pixels[None]}).items()}
 
 
 def decode(heads: Mapping[str, NDArray[np.float32]], least: float) -> tuple[Rows, NDArray[np.float64]]:

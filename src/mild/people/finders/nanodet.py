@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.blaze_nets import Picture, Window
 from mild.people.finders.boxes import Rows, fitted, suppressed, tiles, whole_in
 from mild.people.finders.onnx_net import OnnxNet
 
@@ -23,13 +23,15 @@ SIDE, STRIDES, DISTANCES = 416, (8, 16, 32), 11
 _MEAN = np.array((103.53, 116.28, 123.675), np.float32)
 _SPREAD = np.array((57.375, 57.12, 58.395), np.float32)
 _PERSON = 0
+#: The output of the finest layer before the heads, as the file names it.
+_FINEST = "Add_336"
 
 
 class NanoDet:
     """The net in a file."""
 
     def __init__(self, path: Path) -> None:
-        self._net = OnnxNet(path)
+        self._net = OnnxNet(path, (_FINEST,))
 
     def boxes(self, picture: Picture, least: float, levels: tuple[int, ...] = (1, 2)) -> Rows:
         """People ``[n, 6]``: corners in pixels of the picture, score, best score of another class there; best first.
@@ -53,6 +55,14 @@ class NanoDet:
         """
         return self._in_tile(picture.pixels, window, least, tuple(kinds))
 
+    def layer(self, picture: Picture, window: Window) -> NDArray[np.float32]:
+        """What the net's finest layer before its heads says of a square window, ``[52, 52, 128]``."""
+        return self._run(picture.window(window, SIDE))[_FINEST][0].transpose(1, 2, 0)
+
+    def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        values = (pixels[:, :, ::-1] - _MEAN) / _SPREAD
+        return self._net({"input_1": np.ascontiguousarray(values.transpose(2, 0, 1)[None])})
+
     def _in_tile(
         self, pixels: NDArray[np.uint8], tile: tuple[int, int, int, int], least: float, kinds: tuple[int, ...] = ()
     ) -> Rows:
@@ -61,8 +71,7 @@ class NanoDet:
         height, width = small.shape[:2]
         letter = np.zeros((SIDE, SIDE, 3), np.uint8)
         letter[:height, :width] = small
-        values = (letter[:, :, ::-1] - _MEAN) / _SPREAD
-        out = self._net({"input_1": np.ascontiguousarray(values.transpose(2, 0, 1)[None])})
+        out = self._run(letter)
         found = []
         for kind in kinds or (_PERSON,):
             grids = [decode(out[f"class{s}"][0], out[f"box{s}"][0], s, least, kind) for s in STRIDES]

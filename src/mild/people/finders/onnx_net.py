@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,17 @@ from mild.models.onnx import open_session
 class OnnxNet:
     """One file, safe to share between threads.
 
+    Args:
+        path: the file.
+        inner: names of what its nodes give, to be given beside its outputs.
+
     Raises:
         MildError: the file is no net, or onnxruntime is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inner: Sequence[str] = ()) -> None:
         try:
-            self._session = open_session(path)
+            self._session = open_session(path, inner=inner)
         except MildError:
             raise
         except Exception as error:  # onnxruntime has a type for each of its codes, none of them public

@@ -1,4 +1,4 @@
-"""People from boxes: look at every place, judge it, drop what is found twice, look again where people touch.
+"""People from boxes: look at every place, judge it, drop what is found twice, look again where people touch, outline.
 
 Two people who touch confuse the landmark net, which was made for one. It gets a second picture, in which the others
 are painted grey: for a place that seemed to be somebody over again, and for a mask of which others claim a part.
@@ -17,6 +17,7 @@ from mild.people.finders.blaze_masks import claim_score, field
 from mild.people.finders.blaze_nets import BlazeNets, Picture
 from mild.people.finders.boxes import Detector, iou
 from mild.people.finders.looks import Find, look_again, look_at
+from mild.people.finders.outline import outlined
 from mild.people.scene import BoolMask, Box
 from mild.photo.grid import fitted
 
@@ -49,7 +50,7 @@ def search(nets: BlazeNets, picture: Picture, detector: Detector) -> list[Find]:
     finds = [look_at(nets, picture, place, judge, judge.maybe) for place in detector.places(picture)]
     kept, dropped = _each_once([find for find in finds if find is not None], picture, judge.maybe)
     kept += _second_looks(nets, picture, detector, kept, dropped)
-    return remade(nets, picture, [k.find for k in kept])
+    return outlined(detector, picture, remade(nets, picture, [k.find for k in kept]))
 
 
 def _each_once(finds: list[Find], picture: Picture, least: float) -> tuple[list[_Kept], list[Find]]:

@@ -1,0 +1,303 @@
+"""Fits the net that draws people's outlines (``people/finders/outline.py``), and says what it changes.
+
+    python bench/outline.py look DATA ROWS [--samples FOLDER]
+    python bench/outline.py fit ROWS NET.onnx [--minutes 60] [--part 0]
+    python bench/outline.py masks DATA [--net NET.onnx] [--split test | --part 0]
+
+DATA as for bench/finder.py; FOLDER holds samples of ``mild data synth``. ``look`` writes the windows of the finds of
+the train scenes (each scene as it is and as in a mirror, windows a little moved) or of the samples, with the true
+outline of whoever is found: where mask or box meet by an IoU of .45, one to one. ``fit`` leaves every fifth train scene
+out, of five ``--part``s (-1: none). ``masks`` gives, for people of whom a box is right, the masks with the net and
+without it. Wants torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tarfile
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from finder import border, border_f, masks_of, touching_pairs
+from finder_fit import CROWD, box_of, read_index, read_rgb, rows_of
+from mild.people.finders import byboxes, detectors, outline, search
+from mild.people.finders.blaze_masks import claim, without_specks
+from mild.people.finders.blaze_nets import Picture, Window, load_nets
+from mild.people.finders.boxes import iou
+from mild.people.finders.looks import Find
+from mild.photo import Photo
+from outline_net import OutlineNet, loss_of, set_components, write
+
+PARTS = 5
+#: A find is a person's from this IoU on of mask or box; so many pixels a person must have.
+MEETS, LEAST = 0.45, 200
+#: Windows of one file.
+PER_FILE = 400
+#: Windows of a step, how many of them are of scenes, learning rate, and the steps over which it rises.
+BATCH, OF_SCENES, RATE, RISE = 16, 8, 2e-3, 50
+#: How slowly the mean of the weights moves that is kept.
+MEAN = 0.998
+#: Borders count from this height on (pixels), within this part of it.
+TALL, REACH = 80, 0.02
+Pixels = np.ndarray
+
+
+def pictures(data: Path, split: str) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Name, pixels and index of each scene."""
+    for row in rows_of(data, split, ("scene",)):
+        yield row["file"], read_rgb(data / row["file"]), read_index(data / row["mask"])
+
+
+def samples(folder: Path) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Name, pixels and index of each sample of a folder."""
+    for file in sorted(folder.glob("*.tar")):
+        with tarfile.open(file) as tar:
+            for name in sorted(n for n in tar.getnames() if n.endswith(".photo.webp")):
+                key = name.removesuffix(".photo.webp")
+                photo, index = (_decoded(tar, key + end) for end in (".photo.webp", ".index.png"))
+                yield key, np.ascontiguousarray(photo[:, :, 2::-1]), index if index.ndim == 2 else index[:, :, 0]
+
+
+def _decoded(tar: tarfile.TarFile, name: str) -> Pixels:
+    file = tar.extractfile(name)
+    assert file is not None
+    return cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def found(pixels: Pixels) -> tuple[Any, Picture, list[Find]]:
+    """The detector, the picture and the finds, with the landmark net's masks."""
+    nets, detector, picture = load_nets(), detectors.load("nanodet"), Picture(pixels)
+    drawn, search.outlined = search.outlined, lambda detector, picture, finds: list(finds)
+    try:
+        return detector, picture, search.search(nets, picture, detector)
+    finally:
+        search.outlined = drawn
+
+
+def shared(photo: Photo, finds: list[Find]) -> list[Pixels]:
+    """The mask ``[H, W]`` that each find ends with."""
+    made = [(k, c) for k, one in enumerate(finds) if (c := claim(one.candidate, photo.size, 1.0)) is not None]
+    out = [np.zeros(photo.size, bool) for _ in finds]
+    given = byboxes.shared_out(photo, [finds[k] for k, _ in made], [c for _, c in made], 1.0)
+    for (k, _), (box, mask) in zip(made, given, strict=True):
+        out[k][box.slices] = without_specks(mask)
+    return out
+
+
+def met(finds: list[Find], masks: list[Pixels] | None, people: list[Pixels], least: float) -> dict[int, int]:
+    """Number of a find -> of the person whose box or mask it meets, one to one, the best pairs first."""
+    pairs = []
+    for k, find in enumerate(finds):
+        for g, person in enumerate(people):
+            framed = iou(find.place.box, box_of(person))
+            if masks is not None and framed > 0:
+                framed = max(framed, float((masks[k] & person).sum() / max(1, (masks[k] | person).sum())))
+            if framed > least:
+                pairs.append((framed, k, g))
+    out: dict[int, int] = {}
+    for _, k, g in sorted(pairs, reverse=True):
+        if k not in out and g not in out.values():
+            out[k] = g
+    return out
+
+
+# Rows.
+
+
+def windows(name: str, pixels: Pixels, index: Pixels, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    photo, people = Photo.from_array(pixels), masks_of(index)
+    detector, picture, finds = found(pixels)
+    for k, g in met(finds, shared(photo, finds), people, MEETS).items():
+        if people[g].sum() < LEAST:
+            continue
+        x, y, side = outline.window_of(finds[k])
+        wider = max(8, round(side * rng.uniform(0.9, 1.15)))
+        shift = (side - wider) / 2 + rng.uniform(-0.05, 0.05, 2) * side
+        seen = outline.fed(detector, picture, finds, k, Window(round(x + shift[0]), round(y + shift[1]), wider))
+        if seen is None:
+            raise SystemExit("The detector has no layers to look at.")
+        known = [_windowed(values, seen.window) for values in (people[g], index != CROWD)]
+        told = {key: getattr(seen, key).astype(np.float16) for key in ("cells", "bodies", "things")}
+        yield told | {"true": known[0], "known": known[1], "name": name}
+
+
+def _windowed(mask: Pixels, window: Window) -> Pixels:
+    return Picture((mask * np.uint8(255))[:, :, None].repeat(3, 2)).window(window, outline.CELLS)[:, :, 0]
+
+
+def look(data: Path, out: Path, folder: Path | None) -> None:
+    rows, files = list[dict[str, Any]](), 0
+    out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for number, (name, pixels, index) in enumerate(samples(folder) if folder else pictures(data, "train"), 1):
+        rows += windows(name, pixels, index, rng)
+        if folder is None:
+            rows += windows(name, np.ascontiguousarray(pixels[:, ::-1]), np.ascontiguousarray(index[:, ::-1]), rng)
+        if number % 20 == 0:
+            print(f"{number} pictures, {files * PER_FILE + len(rows)} windows", flush=True)
+        while len(rows) >= PER_FILE:
+            _write(out / f"{'samples' if folder else 'scenes'}-{files:03d}.npz", rows[:PER_FILE])
+            rows, files = rows[PER_FILE:], files + 1
+    _write(out / f"{'samples' if folder else 'scenes'}-{files:03d}.npz", rows)
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    np.savez(path, **{key: np.array([row[key] for row in rows]) for key in rows[0]})
+
+
+# The fit.
+
+
+def part_of(name: str) -> int:
+    return zlib.crc32(name.encode()) % PARTS
+
+
+def fit(folder: Path, path: Path, minutes: float, part: int) -> None:
+    files = sorted(folder.glob("*.npz"))
+    loaded = [dict(np.load(file)) for file in files]
+    rows = {key: np.concatenate([one[key] for one in loaded]) for key in loaded[0]}
+    scenes = np.concatenate(
+        [np.full(len(one["name"]), f.name.startswith("scenes")) for f, one in zip(files, loaded, strict=True)]
+    )
+    left_out = scenes & np.array([part_of(name) == part for name in rows["name"]])
+    groups = [np.flatnonzero(scenes & ~left_out), np.flatnonzero(~scenes)]
+    torch.manual_seed(0)
+    rng, net = np.random.default_rng(0), OutlineNet()
+    set_components(net, rows["things"][:: max(1, len(rows["things"]) // 150)])
+    mean = {key: value.clone() for key, value in net.state_dict().items()}
+    steps = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], RATE, weight_decay=1e-2)
+    begun, step, losses = time.monotonic(), 0, list[float]()
+    while (gone := (time.monotonic() - begun) / 60 / minutes) < 1:
+        for group in steps.param_groups:
+            group["lr"] = RATE * (min(1, step / RISE) * (1 - gone) ** 0.9 + 0.01)
+        counts = (OF_SCENES, BATCH - OF_SCENES) if len(groups[1]) else (BATCH, 0)
+        chosen = np.concatenate([rng.choice(g, n) for g, n in zip(groups, counts, strict=True) if n])
+        told, true, known = _batch(rows, chosen)
+        # Another light.
+        light = torch.empty(2, len(chosen), 3, 1, 1).uniform_(-0.15, 0.15)
+        told[0][:, :3] = told[0][:, :3] * (1 + light[0]) + light[1]
+        loss = loss_of(*net(*told), true, known)
+        steps.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        steps.step()
+        step += 1
+        moved = min(MEAN, step / (step + 10))
+        for key, value in net.state_dict().items():
+            if value.dtype.is_floating_point:
+                mean[key].mul_(moved).add_(value, alpha=1 - moved)
+        losses.append(loss.item())
+        if step % 100 == 0:
+            print(f"{step}: loss {np.mean(losses[-100:]):.3f}", flush=True)
+    net.load_state_dict(mean)
+    write(net, path)
+    print(f"{step} steps on {sum(map(len, groups))} windows")
+    if left_out.any():
+        met_there = _met_windows(net.eval(), rows, left_out)
+        print(f"IoU of {left_out.sum()} windows of scenes that were left out: {met_there:.4f}")
+
+
+def _batch(rows: dict[str, Pixels], chosen: Pixels) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    told = [torch.from_numpy(rows[key][chosen].astype(np.float32)) for key in ("cells", "bodies", "things")]
+    true, known = (torch.from_numpy(rows[key][chosen].astype(np.float32) / 255) for key in ("true", "known"))
+    return told, true, (known > 0.98).float()
+
+
+def _met_windows(net: OutlineNet, rows: dict[str, Pixels], chosen: Pixels) -> float:
+    out = list[float]()
+    for some in np.array_split(np.flatnonzero(chosen), max(1, int(chosen.sum()) // 32)):
+        told, true, known = _batch(rows, some)
+        with torch.no_grad():
+            said = net(*told)[0] > 0
+        both, either = (said & (true > 0.5)) * known, (said | (true > 0.5)) * known
+        out += (both.sum((1, 2)) / either.sum((1, 2)).clamp(min=1)).tolist()
+    return float(np.mean(out))
+
+
+# What it changes.
+
+
+def compared(data: Path, split: str, part: int) -> None:
+    figures: dict[str, dict[str, list[float]]] = {"without": {}, "with": {}}
+    seconds, drawn = 0.0, 0
+    for name, pixels, index in pictures(data, split):
+        people = masks_of(index)
+        if (split == "train" and part_of(name) != part) or not people:
+            continue
+        photo = Photo.from_array(pixels)
+        detector, picture, finds = found(pixels)
+        begun = time.process_time()
+        anew = outline.outlined(detector, picture, finds)
+        seconds, drawn = seconds + time.process_time() - begun, drawn + len(finds)
+        for masks, kept in zip((shared(photo, finds), shared(photo, anew)), figures.values(), strict=True):
+            _judge(finds, masks, people, kept)
+    for name, kept in figures.items():
+        print(f"{name}: " + ", ".join(f"{key} {np.mean(v):.3f} ({len(v)})" for key, v in kept.items()))
+    print(f"{seconds / max(1, drawn):.3f} s a find")
+
+
+def _judge(finds: list[Find], masks: list[Pixels], people: list[Pixels], kept: dict[str, list[float]]) -> None:
+    whose = {g: k for k, g in met(finds, None, people, 0.5).items()}
+    heights = [int(np.ptp(np.flatnonzero(m.any(1))) + 1) for m in people]
+    pairs = touching_pairs(people)
+    touching = {g for pair in pairs for g in pair}
+    for g, k in whose.items():
+        mine, true, area = masks[k], people[g], people[g].sum()
+        value = float((mine & true).sum() / (mine | true).sum())
+        for key in ("IoU", "of those who touch" if g in touching else "of those alone"):
+            kept.setdefault(key, []).append(value)
+        kept.setdefault("left", []).append(float((true & ~mine).sum() / area))
+        kept.setdefault("beside", []).append(float((mine & ~true).sum() / area))
+        kept.setdefault("outline's F", []).append(border_f(_edge(true), _edge(mine), REACH * heights[g]))
+    for i, j in pairs:
+        if i not in whose or j not in whose or min(heights[i], heights[j]) < TALL:
+            continue
+        a, b = masks[whose[i]], masks[whose[j]]
+        reach = REACH * min(heights[i], heights[j])
+        kept.setdefault("border's F", []).append(border_f(border(people[i], people[j]), border(a, b), reach))
+        both = (a | b) & (people[i] | people[j])
+        own = ((a & people[i]) | (b & people[j])).sum() / max(1, both.sum())
+        kept.setdefault("on the right side", []).append(float(own))
+
+
+def _edge(mask: Pixels) -> Pixels:
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    jobs = parser.add_subparsers(dest="job", required=True)
+    job = jobs.add_parser("look")
+    job.add_argument("data", type=Path)
+    job.add_argument("rows", type=Path)
+    job.add_argument("--samples", type=Path)
+    job = jobs.add_parser("fit")
+    job.add_argument("rows", type=Path)
+    job.add_argument("net", type=Path)
+    job.add_argument("--minutes", type=float, default=60)
+    job.add_argument("--part", type=int, default=0)
+    job = jobs.add_parser("masks")
+    job.add_argument("data", type=Path)
+    job.add_argument("--net", type=Path, default=outline.NET)
+    job.add_argument("--split", choices=("train", "test"), default="train")
+    job.add_argument("--part", type=int, default=0)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    if options.job == "look":
+        look(options.data, options.rows, options.samples)
+    elif options.job == "fit":
+        fit(options.rows, options.net, options.minutes, options.part)
+    else:
+        outline.NET = options.net
+        compared(options.data, options.split, options.part)
+
+
+if __name__ == "__main__":
+    main()
