@@ -41,6 +41,8 @@ _LEAST_SIDE = 8
 _OTHERS, _FAR = 8, np.float32(2)
 #: What a joint's heat is divided by, and bounded to before.
 _HEAT, _HOTTEST = np.float32(4), 12
+#: A little more than even.
+_EVEN = np.float32(0.52)
 #: BlazePose's and COCO's numbers of shoulders and hips.
 _TRUNK, _COCO_TRUNK = (11, 12, 23, 24), (5, 6, 11, 12)
 
@@ -56,13 +58,42 @@ class Seen(NamedTuple):
 
 def outlined(detector: Detector, picture: Picture, finds: Sequence[Find]) -> list[Find]:
     """The finds with masks drawn anew; as they are where the detector has no layers to look at."""
-    out = []
-    for index, find in enumerate(finds):
+    said = list[tuple[Window, Floats]]()
+    for index in range(len(finds)):
         seen = fed(detector, picture, finds, index)
         if seen is None:
             return list(finds)
-        out.append(replace(find, candidate=replace(find.candidate, mask=_framed(find, seen.window, says(seen)))))
+        said.append((seen.window, says(seen)))
+    out = []
+    for index, find in enumerate(finds):
+        window, _ = said[index]
+        mask = _framed(find, window, _settled(said, index))
+        out.append(replace(find, candidate=replace(find.candidate, mask=mask)))
     return out
+
+
+def _settled(said: Sequence[tuple[Window, Floats]], index: int) -> Floats:
+    """What is said of one, ``[128, 128]``, and at least even where it is somebody's and likelier this one's than any
+    other's: beside a border all are unsure, and it would be nobody's."""
+    window, own = said[index]
+    best, all_of_them = np.zeros_like(own), own.copy()
+    for other, (place, theirs) in enumerate(said):
+        if other == index or not _meet(window, place):
+            continue
+        ratio = window.side / place.side
+        shift = [(a - b) * CELLS / place.side + (ratio - 1) / 2 for a, b in zip(window[:2], place[:2], strict=True)]
+        affine = np.array([[ratio, 0, shift[0]], [0, ratio, shift[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        there = np.asarray(cv2.warpAffine(theirs, affine, (CELLS, CELLS), flags=flags), np.float32)
+        best, all_of_them = np.maximum(best, there), all_of_them + there
+    mine = (all_of_them > 0.5) & (own > best)
+    return np.where(mine, np.maximum(own, _EVEN), own).astype(np.float32)
+
+
+def _meet(one: Window, two: Window) -> bool:
+    return all(
+        abs(2 * (a - b) + one.side - two.side) < one.side + two.side for a, b in zip(one[:2], two[:2], strict=True)
+    )
 
 
 def says(seen: Seen) -> Floats:
