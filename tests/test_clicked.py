@@ -36,7 +36,9 @@ def _found(
 
     monkeypatch.setattr(clicked, "all_looks", looks)
     places = [Place((left, 5.0, 40.0, 40.0), (0.1, 0.1, 0.0)) for left in peaks]
-    detector: Any = SimpleNamespace(judge=TwoDetectors.judge, places_near=lambda picture, x, y: places)
+    detector: Any = SimpleNamespace(
+        judge=TwoDetectors.judge, places_near=lambda picture, x, y: places, layers=lambda *window: None
+    )
     nets: Any = None
     return clicked.at_click(nets, detector, Picture(np.zeros((SIZE, SIZE, 3), np.uint8)), *SPOT, others, scale)
 
@@ -110,7 +112,9 @@ def test_what_was_prepared_for_a_further_point_is_not_looked_at_again(monkeypatc
         return [Look(marks, 0.5, 0.5)]
 
     places = [Place((left, 5.0, 40.0, 40.0), (0.1, 0.1, 0.0)) for left in (2.0, 12.0, 20.0)]
-    detector: Any = SimpleNamespace(name="nanodet", judge=TwoDetectors.judge, places_near=lambda picture, x, y: places)
+    detector: Any = SimpleNamespace(
+        name="nanodet", judge=TwoDetectors.judge, places_near=lambda picture, x, y: places, layers=lambda *window: None
+    )
     monkeypatch.setattr(clicked, "all_looks", looks)
     monkeypatch.setattr(clicked, "detector_here", lambda: detector)
     monkeypatch.setattr(manual, "load_nets", lambda: object())

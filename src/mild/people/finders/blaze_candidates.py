@@ -49,6 +49,7 @@ class Candidate:
         bones: the skeleton as line segments ``[n, 2, 2]`` in pixels of the picture, from a net that tells people who
             touch apart; None: the landmarks' own.
         head: x, y and radius of the head in pixels of the picture, or None where it is not known surely.
+        outlined: was the mask drawn with everybody else in view (``outline.py``)? Then it alone says whose a pixel is.
     """
 
     landmarks: Landmarks
@@ -57,6 +58,7 @@ class Candidate:
     face: Face | None = None
     bones: NDArray[np.float64] | None = None
     head: tuple[float, float, float] | None = None
+    outlined: bool = False
 
     @property
     def score(self) -> float:

@@ -2,7 +2,7 @@
 
 Two people who touch both claim the pixels between them. A claimed pixel goes to whoever's skeleton is nearer, in units
 of the body's size, and to whoever's net is surer: score = log p - (d / 0.1)^2 / 2 + 6 h, where d = 1 is about a body
-length, and h is 1 on one's own head and falls off around it.
+length, and h is 1 on one's own head and falls off around it. Of a mask that was drawn with others in view, log p is all.
 """
 
 from __future__ import annotations
@@ -173,16 +173,19 @@ def _head(candidate: Candidate, box: Box, grid: tuple[int, int], scale: float) -
 
 
 def claim_score(
-    soft: NDArray[np.float32], distance: NDArray[np.float32], head: NDArray[np.float32]
+    soft: NDArray[np.float32], distance: NDArray[np.float32], head: NDArray[np.float32], outlined: bool = False
 ) -> NDArray[np.float32]:
-    """How strongly somebody claims the pixels of a :func:`field`."""
-    near = np.log(soft + 1e-3) - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2
+    """How strongly somebody claims the pixels of a :func:`field`; ``outlined``: see :class:`Candidate`."""
+    likely = np.log(soft + 1e-3)
+    if outlined:
+        return likely.astype(np.float32)
+    near = likely - 0.5 * (np.minimum(distance, 2) / _REACH) ** 2
     return (near + _OWN_HEAD * head).astype(np.float32)
 
 
 def _score(candidate: Candidate, box: Box, scale: float) -> NDArray[np.float32]:
     grid, _ = fitted(box.width, box.height, _GRID)
-    return claim_score(*field(candidate, box, grid, scale))
+    return claim_score(*field(candidate, box, grid, scale), outlined=candidate.outlined)
 
 
 def bones_of(candidate: Candidate) -> list[NDArray[np.float64]]:

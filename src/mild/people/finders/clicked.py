@@ -8,6 +8,7 @@ look is, is estimated; none is thrown away (:mod:`mild.people.guesses`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +24,7 @@ from mild.people.finders.blaze_nets import BlazeNets, Picture
 from mild.people.finders.blaze_split import holds
 from mild.people.finders.boxes import Corners, Detector, Place, iou
 from mild.people.finders.looks import BEYOND, Find, Look, all_looks, clipped, look_at
+from mild.people.finders.outline import outlined
 from mild.people.finders.search import greyed
 from mild.people.guesses import Guesses, shrunk
 from mild.people.scene import BoolMask
@@ -34,6 +36,8 @@ _MOST_PLACES, _FEW_PLACES = 8, 3
 MOST_GUESSES = 24
 #: The long side of the grid on which looks are compared; a mask of fewer cells is nobody's.
 _GRID, _LEAST_CELLS = 192, 6
+#: How much better the best look is once its outline is drawn anew.
+_DRAWN = 0.15
 #: The IoU to be expected of a look, a weighted sum of its cues: the judge's sum, peak, fit, logit of the presence, are
 #: the others painted grey; the click's depth in the mask as a part of the greatest, the soft mask there, its place
 #: across and down in the box and the squares of these; the part of the mask that is others', logarithm of its part of
@@ -97,11 +101,16 @@ def judged(
     if not seen:
         return Guesses.none(), None
     values = cues @ np.array(WEIGHTS) + BIAS
-    guesses = guesses_of(seen, values, scale).best(MOST_GUESSES)
     best = seen[int(values.argmax())]
     marks = best.look.marks
     score = detector.judge(marks.peak, best.place, best.look.fit)
-    return guesses, Candidate(marks, clipped(marks, marks.mask, best.place.box), score)
+    candidate = Candidate(marks, clipped(marks, marks.mask, best.place.box), score)
+    find = Find(candidate, best.place, best.look.fit)
+    (drawn,) = outlined(detector, picture, [find])
+    if drawn is not find and holds(marks, drawn.candidate.mask, x, y):
+        seen = [*seen, best._replace(look=best.look._replace(marks=replace(marks, mask=drawn.candidate.mask)))]
+        values = np.append(values, values.max() + _DRAWN)
+    return guesses_of(seen, values, scale).best(MOST_GUESSES), candidate
 
 
 def seen_at(
@@ -185,14 +194,16 @@ def _is_known(others: BoolMask | None, x: float, y: float) -> bool:
 def in_frame(
     nets: BlazeNets, detector: Detector, picture: Picture, box: Corners, others: BoolMask | None
 ) -> Find | None:
-    """The person whom a box of the user's frames, seen in the photo with the others painted grey; None if nobody."""
+    """The person whom a box of the user's frames, seen in the photo and with the others painted grey, and outlined
+    anew; None if nobody."""
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     near = [place for place in detector.places_near(picture, *middle) if iou(place.box, box) > 0.5]
     best = max(near, key=lambda place: iou(place.box, box), default=None)
     scores = best.scores if best is not None else (0.0,) * (len(detector.judge.weights) - 2)
     place = Place(box, scores, None if best is None else best.points)
     looks = [look_at(nets, seen, place, detector.judge) for seen in _pictures(picture, others)]
-    return max((f for f in looks if f is not None), key=lambda f: f.fit * f.candidate.landmarks.peak, default=None)
+    found = max((f for f in looks if f is not None), key=lambda f: f.fit * f.candidate.landmarks.peak, default=None)
+    return None if found is None else outlined(detector, picture, [found])[0]
 
 
 def _pictures(picture: Picture, others: BoolMask | None) -> list[Picture]:

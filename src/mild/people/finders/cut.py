@@ -87,7 +87,10 @@ def border(
     zone = _zone(mine, yours, (fields[0][0] > 0.5) & (fields[1][0] > 0.5), max(3, round(ZONE * body * shrink)))
     if not zone.any():
         return None
-    bones = claim_score(*fields[0]) - claim_score(*fields[1])
+    first_claims, other_claims = (
+        claim_score(*one, outlined=side.candidate.outlined) for one, side in zip(fields, (first, second), strict=True)
+    )
+    bones = first_claims - other_claims
     bones = np.clip(bones, -_MOST_BONES, _MOST_BONES)
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
     colours = _colour_vote(lab, zone, mine, yours, bones, 0.2 * body * shrink)

@@ -44,9 +44,8 @@ class TwoDetectors:
 
     def layers(self, picture: Picture, window: Window) -> Layers:
         bodies = self._movenet.layers(picture, window)
-        return Layers(
-            *(bodies[name] for name in ("shared", "heat", "centre", "points")), self._nanodet.layer(picture, window)
-        )
+        things = self._nanodet.layer(picture, window)
+        return Layers(bodies["shared"], bodies["heat"], bodies["centre"], bodies["points"], things)
 
     def _merged(self, picture: Picture, movenet: float, nanodet: float) -> list[Place]:
         rows, points, nanos = self._doubtful(picture)

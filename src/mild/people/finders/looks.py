@@ -214,9 +214,10 @@ def head_of(candidate: Candidate, place: Place) -> tuple[float, float, float] | 
     return float(middle[0]), float(middle[1]), float(np.clip(radius, 0.05 * body, 0.09 * body))
 
 
-def mask_corners(look: Landmarks) -> Corners:
-    """The box of a look's mask in pixels of the picture; of no area when the mask is empty."""
-    rows, columns = np.nonzero(look.mask > 0.5)
+def mask_corners(look: Landmarks, mask: NDArray[np.float32] | None = None) -> Corners:
+    """The box of a look's mask, or of another mask in its frame, in pixels of the picture; of no area when the mask is
+    empty."""
+    rows, columns = np.nonzero((look.mask if mask is None else mask) > 0.5)
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0
     back = cv2.invertAffineTransform(look.to_net)

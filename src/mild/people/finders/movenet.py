@@ -50,7 +50,7 @@ class MoveNet:
         """What the heads say of each cell of a square window, ``[64, 64, …]`` as :func:`decode` takes them, and
         ``shared`` ``[64, 64, 24]``, the layer before them."""
         heads = self._heads(picture.window(window, SIDE).astype(np.float32))
-        return heads | {"shared": heads[_SHARED].transpose(1, 2, 0)}
+        return {**heads, "shared": heads[_SHARED].transpose(1, 2, 0)}
 
     def _heads(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return {name: values[0] for name, values in self._net({"input": pixels[None]}).items()}

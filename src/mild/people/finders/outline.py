@@ -68,7 +68,7 @@ def outlined(detector: Detector, picture: Picture, finds: Sequence[Find]) -> lis
     for index, find in enumerate(finds):
         window, _ = said[index]
         mask = _framed(find, window, _settled(said, index))
-        out.append(replace(find, candidate=replace(find.candidate, mask=mask)))
+        out.append(replace(find, candidate=replace(find.candidate, mask=mask, outlined=True)))
     return out
 
 
@@ -107,7 +107,7 @@ def says(seen: Seen) -> Floats:
 
 def window_of(find: Find) -> Window:
     """The square in which a find is looked at."""
-    boxes = np.array([find.place.box, _mask_box(find)])
+    boxes = np.array([find.place.box, mask_corners(find.candidate.landmarks, find.candidate.mask)])
     (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     side = max(_LEAST_SIDE, round(_ROOM * max(x1 - x0, y1 - y0)))
     return Window(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
@@ -194,10 +194,6 @@ def _framed(find: Find, window: Window, likely: Floats) -> Floats:
     affine[:, 2] += to_net[:, :2] @ (window.x, window.y)
     size = find.candidate.mask.shape[::-1]
     return np.asarray(cv2.warpAffine(likely, affine, size, flags=cv2.INTER_LINEAR), np.float32)
-
-
-def _mask_box(find: Find) -> tuple[float, float, float, float]:
-    return mask_corners(replace(find.candidate.landmarks, mask=find.candidate.mask))
 
 
 def _nearest(finds: Sequence[Find], index: int) -> list[Find]:
