@@ -2,7 +2,7 @@
 
 Two people who touch both claim the pixels between them. A claimed pixel goes to whoever's skeleton is nearer, in units
 of the body's size, and to whoever's net is surer: score = log p - (d / 0.1)^2 / 2 + 6 h, where d = 1 is about a body
-length, and h is 1 on one's own head and falls off around it. Of a mask that was drawn with others in view, log p is all.
+length, and h is 1 on one's own head and falls off around it. Of a mask drawn with others in view log p is all there is.
 """
 
 from __future__ import annotations
