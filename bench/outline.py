@@ -40,8 +40,12 @@ PARTS = 5
 MEETS, LEAST = 0.45, 200
 #: Windows of one file.
 PER_FILE = 400
-#: Windows of a step, how many of them are of scenes, learning rate, and the steps over which it rises.
-BATCH, OF_SCENES, RATE, RISE = 16, 8, 2e-3, 50
+#: Windows of a step, how many of them are of scenes, learning rate, the steps over which it rises, and weight decay.
+BATCH, OF_SCENES, RATE, RISE, DECAY = 16, 8, 2e-3, 50, 0.05
+#: How often the landmark net's own mask is left out, and how far off what the detectors say is: a factor, an offset.
+BLIND, OFF = 0.12, 0.1
+#: The channel of that mask.
+MASK = 3
 #: How slowly the mean of the weights moves that is kept.
 MEAN = 0.998
 #: Borders count from this height on (pixels), within this part of it.
@@ -172,7 +176,7 @@ def fit(folder: Path, path: Path, minutes: float, part: int) -> None:
     rng, net = np.random.default_rng(0), OutlineNet()
     set_components(net, rows["things"][:: max(1, len(rows["things"]) // 150)])
     mean = {key: value.clone() for key, value in net.state_dict().items()}
-    steps = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], RATE, weight_decay=1e-2)
+    steps = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], RATE, weight_decay=DECAY)
     begun, step, losses = time.monotonic(), 0, list[float]()
     while (gone := (time.monotonic() - begun) / 60 / minutes) < 1:
         for group in steps.param_groups:
@@ -180,9 +184,7 @@ def fit(folder: Path, path: Path, minutes: float, part: int) -> None:
         counts = (OF_SCENES, BATCH - OF_SCENES) if len(groups[1]) else (BATCH, 0)
         chosen = np.concatenate([rng.choice(g, n) for g, n in zip(groups, counts, strict=True) if n])
         told, true, known = _batch(rows, chosen)
-        # Another light.
-        light = torch.empty(2, len(chosen), 3, 1, 1).uniform_(-0.15, 0.15)
-        told[0][:, :3] = told[0][:, :3] * (1 + light[0]) + light[1]
+        _disturb(*told)
         loss = loss_of(*net(*told), true, known)
         steps.zero_grad()
         loss.backward()
@@ -202,6 +204,17 @@ def fit(folder: Path, path: Path, minutes: float, part: int) -> None:
     if left_out.any():
         met_there = _met_windows(net.eval(), rows, left_out)
         print(f"IoU of {left_out.sum()} windows of scenes that were left out: {met_there:.4f}")
+
+
+def _disturb(cells: torch.Tensor, bodies: torch.Tensor, things: torch.Tensor) -> None:
+    """Another light, detectors that say it a little otherwise, and now and then no mask of the landmark net's."""
+    light = torch.empty(2, len(cells), 3, 1, 1).uniform_(-0.15, 0.15)
+    cells[:, :3] = cells[:, :3] * (1 + light[0]) + light[1]
+    cells[torch.rand(len(cells)) < BLIND, MASK] = 0
+    for layers, spread in ((bodies, OFF / 2), (things, OFF * things.std())):
+        shape = (*layers.shape[:2], 1, 1)
+        layers *= 1 + OFF * torch.randn(shape)
+        layers += spread * torch.randn(shape)
 
 
 def _batch(rows: dict[str, Pixels], chosen: Pixels) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:

@@ -34,8 +34,8 @@ class OutlineNet(nn.Module):
         a, b, c, d = WIDE
         # What NanoDet says is brought to its principal components, which are not learned.
         self.fewer = nn.Conv2d(THINGS, FEWER, 1).requires_grad_(False)
-        self.bodies = nn.Sequential(nn.Conv2d(BODIES, TOLD, 1), nn.ReLU(), nn.Dropout2d(0.1))
-        self.things = nn.Sequential(nn.Conv2d(FEWER, TOLD, 1), nn.ReLU(), nn.Dropout2d(0.1))
+        self.bodies = nn.Sequential(nn.Conv2d(BODIES, TOLD, 1), nn.ReLU(), nn.Dropout2d(0.3))
+        self.things = nn.Sequential(nn.Conv2d(FEWER, TOLD, 1), nn.ReLU(), nn.Dropout2d(0.3))
         self.first = nn.Sequential(_block(CELL + 2 * TOLD, a, 1), _block(a, a), _block(a, a))
         self.second = nn.Sequential(_block(a, b, stride=2), _block(b, b))
         self.third = nn.Sequential(_block(b, c, stride=2), _block(c, c))
