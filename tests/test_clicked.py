@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from mild.people import manual, memory
 from mild.people.finders import clicked
-from mild.people.finders.blaze_nets import Picture
+from mild.people.finders.blaze_candidates import Candidate
+from mild.people.finders.blaze_nets import Landmarks, Picture, Square
 from mild.people.finders.boxes import Place
 from mild.people.finders.detectors import TwoDetectors
-from mild.people.finders.looks import Look
+from mild.people.finders.looks import Find, Look
 from mild.people.guesses import Guesses
 from mild.people.scene import Box, Person, Scene
 from mild.people.selection import further
@@ -28,10 +30,12 @@ def _found(
 ) -> tuple[Guesses, Any]:
     """What a click finds where the boxes at these left edges have looks with these peaks, masks as wide as the box."""
 
-    def looks(nets: Any, seen: Any, place: Place) -> list[Look]:
+    def looks(nets: Any, picture: Any, place: Place) -> list[Look]:
         mask = np.zeros((256, 256), np.float32)
         mask[5:40, int(place.box[0]) : 40] = 1
-        marks: Any = SimpleNamespace(to_net=np.eye(2, 3), mask=mask, peak=peaks[place.box[0]], presence=0.5)
+        nowhere, seen = np.zeros((39, 2), np.float32), np.zeros(39, np.float32)
+        region = Square(128.0, 128.0, 256.0, 0.0)
+        marks = Landmarks(nowhere, seen, 0.5, peaks[place.box[0]], mask, np.eye(2, 3), region)
         return [Look(marks, 0.5, 0.5)]
 
     monkeypatch.setattr(clicked, "all_looks", looks)
@@ -49,6 +53,37 @@ def test_every_doubtful_look_under_a_click_is_a_guess(monkeypatch: pytest.Monkey
     assert len(guesses) == 2 and best is not None
     assert guesses.values[0] >= guesses.values[1], "the best first"
     assert np.array_equal(guesses.masks[0], best.landmarks.mask * 255)
+
+
+@pytest.mark.parametrize("holds_it", [True, False])
+def test_the_best_look_drawn_anew_is_the_first_guess(monkeypatch: pytest.MonkeyPatch, holds_it: bool) -> None:
+    anew = np.zeros((256, 256), np.float32)
+    anew[10:35, 10 : 38 if holds_it else 20] = 1
+    drawn: list[Any] = []
+
+    def outlined(detector: Any, picture: Any, finds: list[Find]) -> list[Find]:
+        drawn.extend(finds)
+        return [dataclasses.replace(f, candidate=dataclasses.replace(f.candidate, mask=anew)) for f in finds]
+
+    monkeypatch.setattr(clicked, "outlined", outlined)
+    guesses, best = _found(monkeypatch, {2.0: 0.02, 20.0: 0.6})
+    assert len(drawn) == 1 and drawn[0].candidate is best, "one of both is drawn, the best"
+    assert len(guesses) == (3 if holds_it else 2), "what misses the click is no guess"
+    if holds_it:
+        np.testing.assert_array_equal(guesses.masks[0], anew * 255)
+        assert guesses.values[0] == pytest.approx(guesses.values[1] + 0.15)
+
+
+def test_who_is_in_a_box_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks: Any = SimpleNamespace(peak=0.8)
+    find = Find(Candidate(marks, np.zeros((256, 256), np.float32), 0.9), Place((2, 2, 40, 40), (0.1, 0.1, 0.0)), 0.9)
+    monkeypatch.setattr(clicked, "look_at", lambda nets, seen, place, judge: find)
+    monkeypatch.setattr(clicked, "outlined", lambda detector, picture, finds: [dataclasses.replace(finds[0], fit=0.7)])
+    detector: Any = SimpleNamespace(judge=TwoDetectors.judge, places_near=lambda picture, x, y: [])
+    nets: Any = None
+    picture = Picture(np.zeros((SIZE, SIZE, 3), np.uint8))
+    found = clicked.in_frame(nets, detector, picture, (2, 2, 40, 40), None)
+    assert found is not None and found.fit == 0.7
 
 
 def test_a_look_beside_the_click_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,23 @@ def test_two_who_touch_share_no_pixel_and_the_border_is_the_edge() -> None:
     assert np.flatnonzero(big.people[0].full_mask((720, 960))[270:450].any(0)).max() == pytest.approx(443, abs=6)
 
 
+def test_between_masks_drawn_with_others_in_view_the_surer_one_decides() -> None:
+    """Skeletons drew a straight border half-way between two people whose outlines were known better."""
+    size, borders = (240, 320), list[int]()
+    pixels = np.full((*size, 3), 90, np.uint8)
+    for outlined in (False, True):
+        finds = list[Find]()
+        for x, left, right, sure in ((120, 90, 172, 0.95), (184, 136, 214, 0.6)):
+            find = found(x, 120, 180, size)
+            there = np.zeros(size, np.float32)
+            there[60:180, left:right] = sure
+            mask = cv2.warpAffine(there, find.candidate.landmarks.to_net, (256, 256))
+            finds.append(replace(find, candidate=replace(find.candidate, mask=mask, outlined=outlined)))
+        one = assemble(Photo.from_array(pixels), finds, 1.0, 0.6, "nanodet").people[0].full_mask(size)
+        borders.append(int(np.flatnonzero(one[100:140].all(0)).max()))
+    assert borders[0] == pytest.approx(152, abs=4) and borders[1] > 165
+
+
 def test_hair_goes_with_its_own_head() -> None:
     """The hair of a woman seen from behind went to the fair one behind her, whom colours said it was (cold_water)."""
     size = (240, 320)

@@ -15,6 +15,7 @@ from mild.models.onnx_file import Graph as OurGraph
 from mild.models.onnx_file import with_outputs
 from mild.people.finders import outline
 from mild.people.finders.blaze_candidates import Candidate
+from mild.people.finders.blaze_masks import claim_score
 from mild.people.finders.blaze_nets import Landmarks, Picture, Square, Window
 from mild.people.finders.boxes import Layers, Place
 from mild.people.finders.detectors import OneDetector
@@ -142,6 +143,7 @@ def test_its_word_becomes_the_mask_where_the_window_is(angle: float) -> None:
     find = somebody(150, 100, 110, angle=angle)
     (drawn,) = outline.outlined(detector, picture, [find])  # type: ignore[arg-type]
     assert drawn.candidate.landmarks is find.candidate.landmarks and drawn.score == find.score
+    assert drawn.candidate.outlined and not find.candidate.outlined
     window = outline.window_of(find)
     mask, half = full_mask(drawn, picture), np.zeros(SIZE, bool)
     left, top = round(window.x + window.side / 2), round(window.y)
@@ -155,6 +157,25 @@ def test_its_word_becomes_the_mask_where_the_window_is(angle: float) -> None:
     )
     off = cv2.morphologyEx(half.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     np.testing.assert_array_equal(mask[reach & ~off], half[reach & ~off])
+
+
+def test_beside_a_border_the_likelier_of_two_takes_what_is_somebodys() -> None:
+    """Both were unsure there, and a line of pixels between two people stayed in the photo."""
+    one, two = Window(10, 20, 64), Window(42, 20, 128)
+    mine, theirs = np.full((128, 128), 0.4, np.float32), np.full((128, 128), 0.05, np.float32)
+    # Cells of the second window are twice as wide; the first reaches to its column 32.
+    theirs[:, 8:16], theirs[:, 16:24] = 0.3, 0.45
+    first, second = (outline._settled([(one, mine), (two, theirs)], k) for k in range(2))
+    columns = 64 + 2 * np.array([4, 12, 20])  # the same places in the first window: 2 pixels a cell there, 1 here
+    assert first[10, columns].tolist() == pytest.approx([0.4, 0.52, 0.4]), "nobody's, this one's, the other's"
+    assert second[10, [4, 12, 20, 40]].tolist() == pytest.approx([0.05, 0.3, 0.52, 0.05])
+    np.testing.assert_array_equal(outline._settled([(one, mine), (Window(500, 20, 64), theirs)], 0), mine)
+
+
+def test_whose_a_pixel_is_a_drawn_mask_says_alone() -> None:
+    soft, far, head = (np.full((2, 2), value, np.float32) for value in (0.7, 0.3, 1.0))
+    assert claim_score(soft, far, head, outlined=True) == pytest.approx(np.log(0.701), abs=1e-5)
+    assert claim_score(soft, far, head) == pytest.approx(np.log(0.701) - 4.5 + 6, abs=1e-5)
 
 
 @pytest.mark.usefixtures("right_half")
