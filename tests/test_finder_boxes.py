@@ -14,13 +14,13 @@ from mild.models import assets
 from mild.people.find import find_people, resolve, select
 from mild.people.finders import byboxes, detectors, movenet, nanodet, ssd, turned
 from mild.people.finders.blaze_candidates import Candidate
-from mild.people.finders.blaze_nets import Landmarks, Picture, Square
+from mild.people.finders.blaze_nets import Landmarks, Picture, Square, load_nets
 from mild.people.finders.boxes import Judge, Place, iou, merged, suppressed, tiles, whole_in
 from mild.people.finders.byboxes import assemble
 from mild.people.finders.cut import minimum_cut
 from mild.people.finders.looks import Find, clipped, head_of, look_again, look_at, mask_corners, regions_of, upper_bones
 from mild.people.finders.onnx_net import OnnxNet
-from mild.people.finders.search import full_mask
+from mild.people.finders.search import full_mask, search
 from mild.people.scene import Scene
 from mild.photo import Photo
 from mild.request import Finder, Selection
@@ -272,6 +272,11 @@ def test_finds_both_players(pool: Scene) -> None:
     for person, (x, y) in zip(pool.sure, ((330, 140), (568, 125)), strict=True):
         assert person.full_mask(pool.size)[y, x]
         assert person.keypoints is not None and np.hypot(*(person.keypoints[0, :2] - (x, y))) < 60
+
+
+def test_everybody_who_is_found_is_outlined_anew(pool: Scene) -> None:
+    finds = search(load_nets(), Picture(pool.photo.pixels), detectors.load("nanodet"))
+    assert len(finds) >= 2 and all(find.candidate.outlined for find in finds)
 
 
 def test_the_same_people_every_time(pool: Scene) -> None:

@@ -15,7 +15,7 @@ from mild.models.onnx_file import Graph as OurGraph
 from mild.models.onnx_file import with_outputs
 from mild.people.finders import outline
 from mild.people.finders.blaze_candidates import Candidate
-from mild.people.finders.blaze_masks import claim_score
+from mild.people.finders.blaze_masks import claim, claim_score, field
 from mild.people.finders.blaze_nets import Landmarks, Picture, Square, Window
 from mild.people.finders.boxes import Layers, Place
 from mild.people.finders.detectors import OneDetector
@@ -112,6 +112,7 @@ def test_where_a_cell_expects_the_trunk_is_told_from_this_ones() -> None:
     window = outline.window_of(finds[0])
     middle = finds[0].candidate.landmarks.points[[11, 12, 23, 24]].mean(0)
     assert (column + 0.5, row + 0.5) == pytest.approx((middle - window[:2] + 0.5) * 64 / window.side, abs=1)
+    assert bodies[42, row + 9, column] > 0.1 > abs(bodies[43, row + 9, column]), "down first, then across"
     assert bodies[44, row, column] == pytest.approx(60 / (120 / 2.2), rel=0.05), "the other is sixty pixels away"
 
 
@@ -170,11 +171,21 @@ def test_beside_a_border_the_likelier_of_two_takes_what_is_somebodys() -> None:
     assert first[10, columns].tolist() == pytest.approx([0.4, 0.52, 0.4]), "nobody's, this one's, the other's"
     assert second[10, [4, 12, 20, 40]].tolist() == pytest.approx([0.05, 0.3, 0.52, 0.05])
     np.testing.assert_array_equal(outline._settled([(one, mine), (Window(500, 20, 64), theirs)], 0), mine)
+    # Up to column 30 of the second window, which is the middle between two columns of the first.
+    rising = (np.arange(128, dtype=np.float32) / 100 + 0.1)[None].repeat(128, 0)
+    first = outline._settled([(one, mine), (two, rising)], 0)
+    assert first[10, 123:126].tolist() == pytest.approx([0.52, 0.52, 0.4])
 
 
 def test_whose_a_pixel_is_a_drawn_mask_says_alone() -> None:
     soft, far, head = (np.full((2, 2), value, np.float32) for value in (0.7, 0.3, 1.0))
     assert claim_score(soft, far, head, outlined=True) == pytest.approx(np.log(0.701), abs=1e-5)
+    candidate = somebody(100, 100, 120).candidate
+    drawn, plain = (claim(replace(candidate, outlined=value), SIZE, 1.0) for value in (True, False))
+    assert drawn is not None and plain is not None
+    known = field(candidate, drawn.box, drawn.score.shape[::-1], 1.0)[0]
+    assert drawn.score == pytest.approx(np.log(known + 1e-3), abs=1e-4)
+    assert plain.score.min() < drawn.score.min() - 1, "the skeleton counts"
     assert claim_score(soft, far, head) == pytest.approx(np.log(0.701) - 4.5 + 6, abs=1e-5)
 
 
