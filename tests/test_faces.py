@@ -31,7 +31,7 @@ def disc(size: tuple[int, int], x: int, y: int, radius: int) -> np.ndarray:
     ("name", "stays_at", "go_at", "face"),
     [
         ("bar55", (410, 210), ((40, 230), (310, 300)), (410, 225, 30)),
-        ("cold_water", (157, 250), ((210, 350), (240, 280)), (157, 250, 7)),
+        ("cold_water", (160, 238), ((210, 350), (240, 280)), (160, 236, 7)),
         ("cold_water", (210, 350), ((157, 250), (240, 280)), (210, 350, 30)),
         # Seen from behind: she has no face, and her hair, of which the middle is hers, hides a face that goes.
         ("cold_water", (210, 350), ((157, 235), (240, 280)), (174, 265, 7)),

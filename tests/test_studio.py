@@ -1025,7 +1025,11 @@ def test_the_background_alone_is_all_of_it(fake: str, visit: Callable[..., Studi
 
     def shows(x: int, y: int, wanted: np.ndarray[Any, Any]) -> bool:
         """Soon: on a busy machine the page still moves when it is first looked at."""
-        return any(np.abs(np.asarray(it.colour(*it.at(x, y, size)), float) - wanted).max() < 6 for _ in range(20))
+        for _ in range(50):
+            if np.abs(np.asarray(it.colour(*it.at(x, y, size)), float) - wanted).max() < 6:
+                return True
+            it.page.wait_for_timeout(100)
+        return False
 
     it.open(data=png())
     it.wait_people()

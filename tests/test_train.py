@@ -453,7 +453,10 @@ def test_a_place_that_cannot_hold_a_run_is_told_in_a_sentence(
         told = capsys.readouterr().err
         assert f"mild: {out} cannot be used: " in told and why in told
     assert (tmp_path / "file").read_text() == "mine"
-    assert run(["train", str(tmp_path)]) == 2 and "is a folder, not a YAML file." in capsys.readouterr().err
+    assert (
+        run(["train", str(tmp_path)]) == 2
+        and "is not a file (it is a folder, a pipe or a device); give a file." in capsys.readouterr().err
+    )
 
 
 def test_two_runs_in_one_folder(rows: Path, tmp_path: Path) -> None:
