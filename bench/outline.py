@@ -2,13 +2,13 @@
 
     python bench/outline.py look DATA ROWS [--samples FOLDER]
     python bench/outline.py fit ROWS NET.onnx [--minutes 60] [--part 0]
-    python bench/outline.py masks DATA [--net NET.onnx] [--split test | --part 0]
+    python bench/outline.py masks DATA [--net NET.onnx] [--split test | --part 0 | --samples FOLDER --every 16]
 
 DATA as for bench/finder.py; FOLDER holds samples of ``mild data synth``. ``look`` writes the windows of the finds of
 the train scenes (each scene as it is and as in a mirror, windows a little moved) or of the samples, with the true
 outline of whoever is found: where mask or box meet by an IoU of .45, one to one. ``fit`` leaves every fifth train scene
 out, of five ``--part``s (-1: none). ``masks`` gives, for people of whom a box is right, the masks with the net and
-without it. Wants torch.
+without it, of scenes or of every so many of a folder's samples. Wants torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import argparse
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ MASK = 3
 MEAN = 0.998
 #: Borders count from this height on (pixels), within this part of it.
 TALL, REACH = 80, 0.02
+#: A mask is better or worse by more than this IoU.
+SOME = 0.02
 Pixels = np.ndarray
 
 
@@ -237,12 +240,17 @@ def _met_windows(net: OutlineNet, rows: dict[str, Pixels], chosen: Pixels) -> fl
 # What it changes.
 
 
-def compared(data: Path, split: str, part: int) -> None:
+def chosen(data: Path, split: str, part: int) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """The scenes of the test split, or those of the train split that a fit without this part has not seen."""
+    return (one for one in pictures(data, split) if split == "test" or part_of(one[0]) == part)
+
+
+def compared(those: Iterable[tuple[str, Pixels, Pixels]]) -> None:
     figures: dict[str, dict[str, list[float]]] = {"without": {}, "with": {}}
     seconds, drawn = 0.0, 0
-    for name, pixels, index in pictures(data, split):
+    for _, pixels, index in those:
         people = masks_of(index)
-        if (split == "train" and part_of(name) != part) or not people:
+        if not people:
             continue
         photo = Photo.from_array(pixels)
         detector, picture, finds = found(pixels)
@@ -253,6 +261,10 @@ def compared(data: Path, split: str, part: int) -> None:
             _judge(finds, masks, people, kept)
     for name, kept in figures.items():
         print(f"{name}: " + ", ".join(f"{key} {np.mean(v):.3f} ({len(v)})" for key, v in kept.items()))
+    more = np.array(figures["with"]["IoU"]) - np.array(figures["without"]["IoU"])
+    error = more.std(ddof=1) / len(more) ** 0.5
+    better, worse = (int((sign * more > SOME).sum()) for sign in (1, -1))
+    print(f"IoU {more.mean():+.3f} (standard error {error:.3f}); by more than {SOME} {better} better, {worse} worse")
     print(f"{seconds / max(1, drawn):.3f} s a find")
 
 
@@ -301,6 +313,8 @@ def main() -> None:
     job.add_argument("--net", type=Path, default=outline.NET)
     job.add_argument("--split", choices=("train", "test"), default="train")
     job.add_argument("--part", type=int, default=0)
+    job.add_argument("--samples", type=Path)
+    job.add_argument("--every", type=int, default=16)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.job == "look":
@@ -309,7 +323,10 @@ def main() -> None:
         fit(options.rows, options.net, options.minutes, options.part)
     else:
         outline.NET = options.net
-        compared(options.data, options.split, options.part)
+        those = chosen(options.data, options.split, options.part)
+        if options.samples is not None:
+            those = islice(samples(options.samples), options.every // 2 - 1, None, options.every)
+        compared(those)
 
 
 if __name__ == "__main__":
