@@ -14,7 +14,6 @@ without it, of scenes or of every so many of a folder's samples. Wants torch.
 from __future__ import annotations
 
 import argparse
-import tarfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,13 +25,14 @@ import cv2
 import numpy as np
 import torch
 
-from finder import border, border_f, masks_of, touching_pairs
-from finder_fit import CROWD, box_of, read_index, read_rgb, rows_of
-from mild.people.finders import byboxes, detectors, outline, search
-from mild.people.finders.blaze_masks import claim, without_specks
+from borders import REACH, between, height_of, met, shared
+from finder import FOUND, border_f, masks_of, touching_pairs
+from finder_fit import CROWD, read_index, read_rgb, rows_of
+from mild.lab.data.store import open_samples
+from mild.people.finders import detectors, outline
 from mild.people.finders.blaze_nets import Picture, Window, load_nets
-from mild.people.finders.boxes import iou
 from mild.people.finders.looks import Find
+from mild.people.finders.search import looked
 from mild.photo import Photo
 from outline_net import OutlineNet, loss_of, set_components, write
 
@@ -49,8 +49,6 @@ BLIND, OFF = 0.12, 0.1
 MASK = 3
 #: How slowly the mean of the weights moves that is kept.
 MEAN = 0.998
-#: Borders count from this height on (pixels), within this part of it.
-TALL, REACH = 80, 0.02
 #: A mask is better or worse by more than this IoU.
 SOME = 0.02
 Pixels = np.ndarray
@@ -64,55 +62,13 @@ def pictures(data: Path, split: str) -> Iterator[tuple[str, Pixels, Pixels]]:
 
 def samples(folder: Path) -> Iterator[tuple[str, Pixels, Pixels]]:
     """Name, pixels and index of each sample of a folder."""
-    for file in sorted(folder.glob("*.tar")):
-        with tarfile.open(file) as tar:
-            for name in sorted(n for n in tar.getnames() if n.endswith(".photo.webp")):
-                key = name.removesuffix(".photo.webp")
-                photo, index = (_decoded(tar, key + end) for end in (".photo.webp", ".index.png"))
-                yield key, np.ascontiguousarray(photo[:, :, 2::-1]), index if index.ndim == 2 else index[:, :, 0]
-
-
-def _decoded(tar: tarfile.TarFile, name: str) -> Pixels:
-    file = tar.extractfile(name)
-    assert file is not None
-    return cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    return ((sample.key, sample.photo, sample.index) for sample in open_samples(folder))
 
 
 def found(pixels: Pixels) -> tuple[Any, Picture, list[Find]]:
     """The detector, the picture and the finds, with the landmark net's masks."""
-    nets, detector, picture = load_nets(), detectors.load("nanodet"), Picture(pixels)
-    drawn, search.outlined = search.outlined, lambda detector, picture, finds: list(finds)
-    try:
-        return detector, picture, search.search(nets, picture, detector)
-    finally:
-        search.outlined = drawn
-
-
-def shared(photo: Photo, finds: list[Find]) -> list[Pixels]:
-    """The mask ``[H, W]`` that each find ends with."""
-    made = [(k, c) for k, one in enumerate(finds) if (c := claim(one.candidate, photo.size, 1.0)) is not None]
-    out = [np.zeros(photo.size, bool) for _ in finds]
-    given = byboxes.shared_out(photo, [finds[k] for k, _ in made], [c for _, c in made], 1.0)
-    for (k, _), (box, mask) in zip(made, given, strict=True):
-        out[k][box.slices] = without_specks(mask)
-    return out
-
-
-def met(finds: list[Find], masks: list[Pixels] | None, people: list[Pixels], least: float) -> dict[int, int]:
-    """Number of a find -> of the person whose box or mask it meets, one to one, the best pairs first."""
-    pairs = []
-    for k, find in enumerate(finds):
-        for g, person in enumerate(people):
-            framed = iou(find.place.box, box_of(person))
-            if masks is not None and framed > 0:
-                framed = max(framed, float((masks[k] & person).sum() / max(1, (masks[k] | person).sum())))
-            if framed > least:
-                pairs.append((framed, k, g))
-    out: dict[int, int] = {}
-    for _, k, g in sorted(pairs, reverse=True):
-        if k not in out and g not in out.values():
-            out[k] = g
-    return out
+    detector, picture = detectors.load("nanodet"), Picture(pixels)
+    return detector, picture, looked(load_nets(), picture, detector)
 
 
 # Rows.
@@ -121,7 +77,7 @@ def met(finds: list[Find], masks: list[Pixels] | None, people: list[Pixels], lea
 def windows(name: str, pixels: Pixels, index: Pixels, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     photo, people = Photo.from_array(pixels), masks_of(index)
     detector, picture, finds = found(pixels)
-    for k, g in met(finds, shared(photo, finds), people, MEETS).items():
+    for g, k in met(finds, people, MEETS, shared(photo, finds)).items():
         if people[g].sum() < LEAST:
             continue
         x, y, side = outline.window_of(finds[k])
@@ -269,10 +225,8 @@ def compared(those: Iterable[tuple[str, Pixels, Pixels]]) -> None:
 
 
 def _judge(finds: list[Find], masks: list[Pixels], people: list[Pixels], kept: dict[str, list[float]]) -> None:
-    whose = {g: k for k, g in met(finds, None, people, 0.5).items()}
-    heights = [int(np.ptp(np.flatnonzero(m.any(1))) + 1) for m in people]
-    pairs = touching_pairs(people)
-    touching = {g for pair in pairs for g in pair}
+    whose = met(finds, people, FOUND)
+    touching = {g for pair in touching_pairs(people) for g in pair}
     for g, k in whose.items():
         mine, true, area = masks[k], people[g], people[g].sum()
         value = float((mine & true).sum() / (mine | true).sum())
@@ -280,16 +234,10 @@ def _judge(finds: list[Find], masks: list[Pixels], people: list[Pixels], kept: d
             kept.setdefault(key, []).append(value)
         kept.setdefault("left", []).append(float((true & ~mine).sum() / area))
         kept.setdefault("beside", []).append(float((mine & ~true).sum() / area))
-        kept.setdefault("outline's F", []).append(border_f(_edge(true), _edge(mine), REACH * heights[g]))
-    for i, j in pairs:
-        if i not in whose or j not in whose or min(heights[i], heights[j]) < TALL:
-            continue
-        a, b = masks[whose[i]], masks[whose[j]]
-        reach = REACH * min(heights[i], heights[j])
-        kept.setdefault("border's F", []).append(border_f(border(people[i], people[j]), border(a, b), reach))
-        both = (a | b) & (people[i] | people[j])
-        own = ((a & people[i]) | (b & people[j])).sum() / max(1, both.sum())
-        kept.setdefault("on the right side", []).append(float(own))
+        kept.setdefault("outline's F", []).append(border_f(_edge(true), _edge(mine), REACH * height_of(true)))
+    for drawn, own in between(people, masks, whose):
+        kept.setdefault("border's F", []).append(drawn)
+        kept.setdefault("on the right side", []).append(own)
 
 
 def _edge(mask: Pixels) -> Pixels:

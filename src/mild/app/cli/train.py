@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from mild.errors import UsageError
+from mild.files import is_empty
 
 
 class _Runs(TyperGroup):
@@ -70,7 +71,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a pipeline that is there.")] = False,
 ) -> None:
     """Write a run's averaged weights as a pipeline, and its adapters as LoRA files."""
-    if not force and to.exists() and not (to.is_dir() and not any(to.iterdir())):
+    if not force and to.exists() and (not to.is_dir() or not is_empty(to)):
         raise UsageError(
             f"The output {to} exists already; name another folder, or --force to replace a pipeline in it."
         )

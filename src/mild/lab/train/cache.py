@@ -80,7 +80,7 @@ def write_bodies(data: str, split: Split, out: str, shard: int, size: int, seed:
     if path.exists():
         return path
     ingredients = Ingredients.open(data, split)
-    rows = loaded(Path(out) / f"rows-{shard:05d}.npy", mapped=True)
+    rows = loaded(Path(out) / f"rows-{shard:05d}.npy")
     keypoints = np.zeros((SHARD, 17, 3), np.float32)
     people = np.zeros((SHARD, MOST_OTHERS, OTHER_NUMBERS), np.float32)
     for i in range(SHARD):
@@ -102,7 +102,7 @@ def write_fills(out: str, shard: int) -> Path:
     path = Path(out) / f"fills-{shard:05d}.npy"
     if path.exists():
         return path
-    rows = loaded(Path(out) / f"rows-{shard:05d}.npy", mapped=True)
+    rows = loaded(Path(out) / f"rows-{shard:05d}.npy")
     fills = np.empty((*rows.shape[:3], 3), np.uint8)
     for i, row in enumerate(rows):
         own, hole = row[..., 4] == OWN, row[..., 4] == HOLE
@@ -122,7 +122,7 @@ def with_joints(make: Callable[[int], Path], shard: int) -> Path:
     path = make(shard)
     side = beside(path, "joints")
     if not side.exists():
-        nets, rows = load_nets(), loaded(path, mapped=True)
+        nets, rows = load_nets(), loaded(path)
         found = np.zeros((len(rows), 17, 3), np.float32)
         for i, row in enumerate(rows):
             if row[0, 0, 5] == PERSON:

@@ -101,6 +101,8 @@ class Checkpoints:
             accelerator.load_state(str(paths[-1]))
             averages.load(average_of(paths[-1]))
             return dict(json.loads((paths[-1] / PROGRESS).read_text(encoding="utf-8")))
+        except MildError:
+            raise
         except Exception as error:
             raise _damaged(paths[-1], error) from error
 
@@ -120,8 +122,6 @@ def average_of(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def _damaged(checkpoint: Path, error: Exception) -> MildError:
-    if isinstance(error, MildError):
-        return error
     return MildError(
         f"The checkpoint {checkpoint} is damaged ({flat(error)[:200]}); delete that folder, and the run goes on "
         "from the one before, or from the start."

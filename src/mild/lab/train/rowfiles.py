@@ -61,7 +61,7 @@ class RowFiles:
         paths = shards_in(self.folder)
         if not paths:
             raise MildError(f"{folder} holds no cached rows; make them with `mild train cache`.")
-        self.shards = [loaded(path, mapped=True) for path in paths]
+        self.shards = [loaded(path) for path in paths]
         for path, shard in zip(paths, self.shards, strict=True):
             if shard.ndim != 4 or shard.shape[1:] != self.shards[0].shape[1:]:
                 raise MildError(
@@ -110,7 +110,7 @@ class RowFiles:
 
     def _beside(self, paths: list[Path], side: Side) -> list[NDArray[Any]]:
         """What lies beside each shard, memory-mapped."""
-        out = [loaded(beside(path, side), mapped=True) for path in paths]
+        out = [loaded(beside(path, side)) for path in paths]
         for path, stored, shard in zip(paths, out, self.shards, strict=True):
             if len(stored) != len(shard):
                 raise damaged(beside(path, side), f"it is about {len(stored)} rows, and {path.name} has {len(shard)}")

@@ -45,14 +45,14 @@ def lacking(shards: Sequence[Path], side: Side) -> list[Path]:
     return [shard for shard in shards if not beside(shard, side).is_file()]
 
 
-def loaded(path: Path, *, mapped: bool = False) -> NDArray[Any]:
-    """An array of a cache, in memory or memory-mapped.
+def loaded(path: Path) -> NDArray[Any]:
+    """An array of a cache, memory-mapped.
 
     Raises:
         MildError: the file is damaged.
     """
     try:
-        return np.asarray(np.load(path)) if not mapped else np.load(path, mmap_mode="r")
+        return np.asanyarray(np.load(path, mmap_mode="r"))
     except (OSError, ValueError, EOFError) as error:
         raise damaged(path, error) from None
 

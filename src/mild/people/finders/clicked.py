@@ -96,7 +96,7 @@ def at_click(
 def judged(
     seen: list[Seen], detector: Detector, picture: Picture, x: float, y: float, others: BoolMask | None, scale: float
 ) -> tuple[Guesses, Candidate | None]:
-    """As :func:`at_click`, of all that :func:`looks_at` sees there."""
+    """As :func:`at_click`, of all that :func:`looks_at` sees there; the best of it outlined anew is a guess more."""
     cues, seen = cues_of(seen, detector, picture, x, y, others)
     if not seen:
         return Guesses.none(), None

@@ -1,9 +1,9 @@
 """The border between two people who touch: a minimum cut where their colours and the edges of the photo say.
 
-Skeletons decide who is nearer to a pixel, which draws straight borders through faces. In a zone around the contact the
-border is drawn anew: each pixel costs what the skeletons and the two people's colours say against it, each pair of
-neighbours that is separated costs more the more alike the two pixels are, and the cheapest border is a minimum cut
-(Boykov & Jolly 2001; the colours as in GrabCut, Rother et al. 2004).
+Skeletons decide who is nearer to a pixel, which draws straight borders through faces; where the masks were drawn anew,
+these decide. In a zone around the contact the border is drawn along the photo: each pixel costs what this and the two
+people's colours say against it, each pair of neighbours that is separated costs more the more alike the two pixels
+are, and the cheapest border is a minimum cut (Boykov & Jolly 2001; the colours as in GrabCut, Rother et al. 2004).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Floats = NDArray[np.float32]
 
 #: The zone reaches this far from the contact, colours are learned this far from the zone; in body lengths.
 ZONE, AROUND = 0.15, 0.35
-#: What skeletons and colours weigh, and the most that each may say.
-_BONES, _COLOURS, _MOST_BONES, _MOST_COLOURS = 0.4, 0.7, 6.0, 4.0
+#: What claims (of skeletons, or of outlines drawn anew) and colours weigh, and the most that each may say.
+_CLAIMS, _COLOURS, _MOST_CLAIMS, _MOST_COLOURS = 0.4, 0.7, 6.0, 4.0
 #: What one's own head says.
 _HEADS, _HUSH = 3.0, 0.5
 #: What separating two equal neighbours costs, and the difference (Lab, 8 bits) that makes it cheap.
@@ -87,15 +87,12 @@ def border(
     zone = _zone(mine, yours, (fields[0][0] > 0.5) & (fields[1][0] > 0.5), max(3, round(ZONE * body * shrink)))
     if not zone.any():
         return None
-    first_claims, other_claims = (
-        claim_score(*one, outlined=side.candidate.outlined) for one, side in zip(fields, (first, second), strict=True)
-    )
-    bones = first_claims - other_claims
-    bones = np.clip(bones, -_MOST_BONES, _MOST_BONES)
+    scores = [claim_score(*f, outlined=s.candidate.outlined) for f, s in zip(fields, (first, second), strict=True)]
+    claims = np.clip(scores[0] - scores[1], -_MOST_CLAIMS, _MOST_CLAIMS)
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
-    colours = _colour_vote(lab, zone, mine, yours, bones, 0.2 * body * shrink)
+    colours = _colour_vote(lab, zone, mine, yours, claims, 0.2 * body * shrink)
     heads = fields[0][2] - fields[1][2]
-    towards = _BONES * bones + _COLOURS * colours * (1 - _HUSH * np.abs(heads)) + _HEADS * heads
+    towards = _CLAIMS * claims + _COLOURS * colours * (1 - _HUSH * np.abs(heads)) + _HEADS * heads
     won = minimum_cut(lab, towards, zone, mine & ~zone, yours & ~zone)
     # On the photo's grid the border is the zero of the interpolated sides, which has no stairs.
     sides = np.where(zone, won, mine).astype(np.float32) - np.where(zone, zone & ~won, yours)
@@ -151,12 +148,12 @@ def _blurred(cube: Floats, sigma: float) -> Floats:
 
 
 def _colour_vote(
-    lab: NDArray[np.uint8], zone: BoolMask, mine: BoolMask, yours: BoolMask, bones: Floats, reach: float
+    lab: NDArray[np.uint8], zone: BoolMask, mine: BoolMask, yours: BoolMask, claims: Floats, reach: float
 ) -> Floats:
     away = cv2.distanceTransform((~zone).astype(np.uint8), cv2.DIST_L2, 3)
     weights = np.exp(-((away / max(reach, 1.0)) ** 2)).astype(np.float32)
-    own = (mine & ~zone) | (zone & (bones > 3))
-    other = (yours & ~zone) | (zone & (bones < -3))
+    own = (mine & ~zone) | (zone & (claims > 3))
+    other = (yours & ~zone) | (zone & (claims < -3))
     if min(own.sum(), other.sum()) <= _LEAST_COLOUR:
         return np.zeros(zone.shape, np.float32)
     vote = log_histogram(lab, own, weights) - log_histogram(lab, other, weights)

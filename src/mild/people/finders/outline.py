@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 import mild
 from mild.models import onnx
 from mild.people.finders.blaze_masks import body_length, compose, field
-from mild.people.finders.blaze_nets import Picture, Window
-from mild.people.finders.boxes import Detector, Layers
+from mild.people.finders.blaze_nets import Picture, Window, sigmoid
+from mild.people.finders.boxes import Corners, Detector, Layers, iou
 from mild.people.finders.looks import Find, mask_corners
 from mild.people.scene import Box
 
@@ -78,7 +78,7 @@ def _settled(said: Sequence[tuple[Window, Floats]], index: int) -> Floats:
     window, own = said[index]
     best, all_of_them = np.zeros_like(own), own.copy()
     for other, (place, theirs) in enumerate(said):
-        if other == index or not _meet(window, place):
+        if other == index or iou(_corners(window), _corners(place)) == 0:
             continue
         ratio = window.side / place.side
         shift = [(a - b) * CELLS / place.side + (ratio - 1) / 2 for a, b in zip(window[:2], place[:2], strict=True)]
@@ -90,19 +90,14 @@ def _settled(said: Sequence[tuple[Window, Floats]], index: int) -> Floats:
     return np.where(mine, np.maximum(own, _EVEN), own).astype(np.float32)
 
 
-def _meet(one: Window, two: Window) -> bool:
-    return all(
-        abs(2 * (a - b) + one.side - two.side) < one.side + two.side for a, b in zip(one[:2], two[:2], strict=True)
-    )
+def _corners(window: Window) -> Corners:
+    return window.x, window.y, window.x + window.side, window.y + window.side
 
 
 def says(seen: Seen) -> Floats:
     """The net's word on each cell ``[128, 128]``: the probability that it is this person's."""
-    feeds = {
-        name: np.ascontiguousarray(getattr(seen, name)[None], np.float32) for name in ("cells", "bodies", "things")
-    }
-    (logits,) = _net().run(None, feeds)
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits[0], -30, 30))), np.float32)
+    feeds = {"cells": seen.cells[None], "bodies": seen.bodies[None], "things": seen.things[None]}
+    return sigmoid(_net().run(None, feeds)[0][0])
 
 
 def window_of(find: Find) -> Window:
@@ -127,36 +122,37 @@ def fed(
     if layers is None:
         return None
     others = _nearest(finds, index)
-    box = Box(round(window.x), round(window.y), round(window.x + window.side), round(window.y + window.side))
     return Seen(
-        _cells(picture, find, others, window, box),
+        _cells(picture, find, others, window),
         _bodies(layers, find, others, window),
         np.ascontiguousarray(layers.things.transpose(2, 0, 1)),
         window,
     )
 
 
-def _cells(picture: Picture, find: Find, others: Sequence[Find], window: Window, box: Box) -> Floats:
+def _cells(picture: Picture, find: Find, others: Sequence[Find], window: Window) -> Floats:
     """``[13, 128, 128]``: colours; the masks of this one and of others, whatever and by how sure they are; how far the
     skeletons are, and how surely it is the head, of this one and of others; the detector's box, the picture, and how
     sure this find is."""
-    grid = (CELLS, CELLS)
+    grid, box = (CELLS, CELLS), Box(*(round(edge) for edge in _corners(window)))
     soft, bones, head = field(find.candidate, box, grid, 1.0)
-    fields = [field(other.candidate, box, grid, 1.0) for other in others]
-    nothing, far = np.zeros((CELLS, CELLS), np.float32), np.full((CELLS, CELLS), _FAR)
-    sure = [np.float32(min(1.0, other.score)) * theirs[0] for other, theirs in zip(others, fields, strict=True)]
+    # Somebody who is nowhere stands for nobody else.
+    nobody = np.zeros(grid, np.float32), np.full(grid, _FAR), np.zeros(grid, np.float32)
+    fields = [nobody, *(field(other.candidate, box, grid, 1.0) for other in others)]
+    scores = np.array([0.0, *(other.score for other in others)], np.float32)
+    softs, distances, heads = (np.stack(maps) for maps in zip(*fields, strict=True))
     colours = picture.window(window, CELLS).astype(np.float32) / 127.5 - 1
     maps = [
         soft,
-        np.max([f[0] for f in fields], 0, initial=0.0) if fields else nothing,
-        np.max(sure, 0) if sure else nothing,
+        softs.max(0),
+        (scores[:, None, None] * softs).max(0),
         np.minimum(bones, _FAR),
-        np.minimum(np.min([f[1] for f in fields], 0), _FAR) if fields else far,
+        distances.min(0),
         head,
-        np.max([f[2] for f in fields], 0) if fields else nothing,
+        heads.max(0),
         _rectangle(find.place.box, window),
         _rectangle((0, 0, picture.width, picture.height), window),
-        np.full((CELLS, CELLS), np.float32(find.score)),
+        np.full(grid, np.float32(find.score)),
     ]
     return np.concatenate([colours.transpose(2, 0, 1), np.stack(maps)]).astype(np.float32)
 
@@ -170,7 +166,7 @@ def _bodies(layers: Layers, find: Find, others: Sequence[Find], window: Window) 
     trunk = trunk + np.stack(np.meshgrid(np.arange(COARSE), np.arange(COARSE)), -1)
     away = [trunk - _in_cells(other, window, cell) for other in (find, *others)]
     theirs = [np.linalg.norm(one, axis=-1) / body for one in away[1:]]
-    nearest = np.minimum(np.min(theirs, 0), _FAR) if theirs else np.full((COARSE, COARSE), _FAR)
+    nearest = np.min([np.full((COARSE, COARSE), _FAR), *theirs], 0)
     parts = [
         layers.shared,
         np.clip(layers.heat, -_HOTTEST, _HOTTEST) / _HEAT,

@@ -46,11 +46,16 @@ class _Kept:
 
 def search(nets: BlazeNets, picture: Picture, detector: Detector) -> list[Find]:
     """The people of a picture whose score is at least the judge's ``maybe``, each once, best first."""
+    return outlined(detector, picture, looked(nets, picture, detector))
+
+
+def looked(nets: BlazeNets, picture: Picture, detector: Detector) -> list[Find]:
+    """As :func:`search`, with the masks of the landmark net."""
     judge = detector.judge
     finds = [look_at(nets, picture, place, judge, judge.maybe) for place in detector.places(picture)]
     kept, dropped = _each_once([find for find in finds if find is not None], picture, judge.maybe)
     kept += _second_looks(nets, picture, detector, kept, dropped)
-    return outlined(detector, picture, remade(nets, picture, [k.find for k in kept]))
+    return remade(nets, picture, [k.find for k in kept])
 
 
 def _each_once(finds: list[Find], picture: Picture, least: float) -> tuple[list[_Kept], list[Find]]:
